@@ -1,0 +1,81 @@
+// What an operator may ask or do, as the admin API, the CLI and the console see it. A node carries it out.
+
+import type { Epoch, Instant, Seq, Shard, Version } from "../base/index.ts";
+
+export type ShardState = "opening" | "serving" | "read-only" | "fenced" | "quarantined" | "closed";
+
+export type ShardStatus = {
+  readonly shard: Shard;
+  readonly state: ShardState;
+  /** Id of the owning node. */
+  readonly owner: string | null;
+  readonly followers: readonly string[];
+  readonly epoch: Epoch;
+  /** Last durable sequence this node knows. */
+  readonly head: Seq;
+  /** Last sequence applied to state. */
+  readonly applied: Seq;
+  /** Entities held in memory. */
+  readonly hot: number;
+  /** Why it is not serving, if it is not. */
+  readonly reason: string | null;
+};
+
+export type NodeStatus = {
+  readonly id: string;
+  readonly pid: number;
+  readonly addresses: { readonly gateway: string | null; readonly admin: string | null };
+  readonly role: "node";
+  readonly state: "starting" | "ready" | "draining" | "stopping";
+  readonly startedAt: Instant;
+  readonly version: string;
+  readonly rssBytes: number;
+};
+
+export type Status = {
+  readonly cluster: { readonly id: string; readonly name: string; readonly shards: number; readonly encrypted: boolean };
+  readonly app: string;
+  readonly engine: Readonly<Record<string, string | number | boolean>>;
+  readonly nodes: readonly NodeStatus[];
+  readonly shards: readonly ShardStatus[];
+};
+
+export type EntityView = {
+  readonly type: string;
+  readonly key: string;
+  readonly version: Version;
+  /** Decoded and upgraded state; `initial` for an entity with no commit. */
+  readonly state: unknown;
+  readonly schema: number;
+  readonly shard: Shard;
+  readonly bytes: number;
+};
+
+/** One commit of an entity, read from the journal. */
+export type HistoryItem = {
+  readonly version: Version;
+  readonly at: Instant;
+  readonly command: string;
+  readonly principal: string;
+  readonly op: string | null;
+  /** The state after it, or null when only a later state of the same batch was kept. */
+  readonly state: unknown;
+  readonly events: readonly { readonly name: string; readonly value: unknown }[];
+  readonly seq: Seq;
+  readonly epoch: Epoch;
+};
+
+export type Parked = { readonly id: string; readonly reason: string; readonly shard: Shard; readonly at: Instant };
+
+export interface Operator {
+  status(): Promise<Status>;
+  entity(type: string, key: string): Promise<EntityView>;
+  /** Newest first; `complete` is false when older commits were trimmed away behind a snapshot. */
+  history(type: string, key: string, limit: number): Promise<{ items: readonly HistoryItem[]; complete: boolean }>;
+  /** Entities of a type in key order whose key starts with `prefix`, after `after`. */
+  search(type: string, prefix: string, after: string | undefined, limit: number): Promise<readonly EntityView[]>;
+  parked(): Promise<readonly Parked[]>;
+  release(id: string): Promise<void>;
+  /** May this node take traffic? Each check by name. */
+  ready(): { readonly ok: boolean; readonly checks: Readonly<Record<string, string>> };
+}

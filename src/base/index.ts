@@ -1,0 +1,5 @@
+export * from "./bytes.ts";
+export * from "./errors.ts";
+export * from "./invariant.ts";
+export * from "./shard-of.ts";
+export * from "./units.ts";

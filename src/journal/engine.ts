@@ -1,0 +1,92 @@
+// The engine contract: where journals are stored. What a record means is journal's own affair (record.ts); an engine
+// keeps opaque bytes per shard under compare-and-set. Every engine passes the kit in contract.ts.
+
+import type { Epoch, Generation, Instant, Millis, Seq, Shard } from "../base/index.ts";
+
+/** The last record of one shard's journal. A shard that was never claimed has generation 1, epoch 0, seq 0. */
+export type Head = { readonly shard: Shard; readonly generation: Generation; readonly epoch: Epoch; readonly seq: Seq };
+
+/** One batch for one shard: stored at `expected + 1` if the head is exactly `(generation, seq = expected)` and its
+ *  epoch is not above `epoch`. A claim is an append whose epoch is above the head's. */
+export type Append = {
+  readonly shard: Shard;
+  readonly generation: Generation;
+  readonly epoch: Epoch;
+  readonly expected: Seq;
+  readonly record: Uint8Array;
+};
+
+/** `durable`: survives what the engine promises to survive. `fenced`: the head was not as expected; not stored by this
+ *  request, but may be the engine meeting its own first copy (F5): read to find out. `unknown`: may or may not be stored,
+ *  now or later. `refused`: certainly not stored, nor later; `error` is why (full disk, too large). */
+export type AppendResult =
+  | { readonly kind: "durable" }
+  | { readonly kind: "fenced" }
+  | { readonly kind: "unknown"; readonly error: unknown }
+  | { readonly kind: "refused"; readonly error: unknown };
+
+export type Entry = { readonly shard: Shard; readonly seq: Seq; readonly epoch: Epoch; readonly record: Uint8Array };
+
+/** What a read found: entries from `from` on, in order, at most `limit`; `first` is the lowest sequence still kept
+ *  (head.seq + 1 when none is); `head` as of the read. */
+export type Page = { readonly entries: readonly Entry[]; readonly first: Seq; readonly head: Head };
+
+/** Identity of a cluster, written once when it is created. */
+export type Cluster = {
+  /** 32 hexadecimal digits, random. */
+  readonly id: string;
+  readonly name: string;
+  readonly shards: number;
+  readonly createdAt: Instant;
+  /** Proves an encryption key without revealing it; undefined when the cluster is not encrypted. */
+  readonly keyCheck?: Uint8Array | undefined;
+};
+
+export type SnapshotName = {
+  readonly shard: Shard;
+  readonly generation: Generation;
+  readonly epoch: Epoch;
+  readonly seq: Seq;
+  /** Hash of the record at `seq`, 64 hexadecimal digits. */
+  readonly hash: string;
+};
+
+/** Blobs in chunks. A snapshot is listed only when it was put whole and is durable. */
+export interface Snapshots {
+  /** Replaces a snapshot of the same name. Rejects, listing nothing, when the source rejects or the engine fails. */
+  put(name: SnapshotName, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void>;
+  /** The chunks in the order they were put. Rejects NOT_FOUND when there is no such snapshot. */
+  get(name: SnapshotName): AsyncIterable<Uint8Array>;
+  /** Newest (highest generation, then sequence) first. */
+  list(shard: Shard): Promise<readonly SnapshotName[]>;
+  delete(name: SnapshotName): Promise<void>;
+}
+
+export interface Engine {
+  /** Short name for people: "memory", "embedded", "postgres", "nats". */
+  readonly name: string;
+  /** A record over this is `refused` with TOO_LARGE. */
+  readonly maxRecordBytes: number;
+  /** The cluster this engine holds, or undefined when it holds none. Rejects CORRUPT or ENGINE_REFUSED by name. */
+  identify(): Promise<Cluster | undefined>;
+  /** Creates the cluster on an empty engine. Rejects WRONG_CLUSTER when it holds one already. Durable when it resolves. */
+  create(cluster: Cluster): Promise<void>;
+  /** Appends many shards' batches in one round trip, at most one per shard, sorted by shard. Each is durable, fenced,
+   *  refused or unknown; never half of one. Shards are independent: a fenced one fails alone, and nothing may rely on
+   *  atomicity across shards. Results are in the order given. Never rejects. */
+  append(batch: readonly Append[]): Promise<readonly AppendResult[]>;
+  /** A linearizable look at heads, started after the call. In the order asked. Rejects when it cannot be had. */
+  barrier(shards: readonly Shard[]): Promise<readonly Head[]>;
+  /** Entries with sequence ≥ `from`, at most `limit` (and at most about 8 MiB). */
+  read(shard: Shard, from: Seq, limit: number): Promise<Page>;
+  /** Deletes entries with sequence ≤ `through`, never the last one. */
+  trim(shard: Shard, through: Seq): Promise<void>;
+  readonly snapshots: Snapshots;
+  /** Facts for `doctor` and `status`: settings, sizes, measured sync latency. */
+  describe(): Promise<Readonly<Record<string, string | number | boolean>>>;
+  /** Waits for appends under way, then releases everything. */
+  close(): Promise<void>;
+}
+
+/** How long an engine may take before the caller treats an append as unknown. */
+export const appendPatienceMs: Millis = 5_000;

@@ -1,0 +1,68 @@
+// What one journal record means (F1). The codec that turns it into bytes and back is codec.ts.
+
+import type { Epoch, Generation, Instant, Seq, Shard, Version } from "../base/index.ts";
+
+/** Bytes 0..31 of the SHA-256 of the previous record; all zero before the first. */
+export type Hash = Uint8Array;
+
+export type Header = {
+  /** Cluster id, 32 hexadecimal digits. */
+  readonly cluster: string;
+  readonly shard: Shard;
+  readonly generation: Generation;
+  readonly epoch: Epoch;
+  readonly seq: Seq;
+  readonly prev: Hash;
+  /** The owner's wall clock, made monotone within the shard: journal time. */
+  readonly at: Instant;
+};
+
+/** The effects of one command on one entity, whole: applied entirely or not at all. */
+export type Commit = {
+  readonly type: string;
+  readonly key: string;
+  /** Version of the entity after this commit. */
+  readonly version: Version;
+  /** The state after this commit, msgpack (see wire); undefined when a later commit of the same record to the same key
+   *  holds it (large states only). */
+  readonly state: Uint8Array | undefined;
+  /** Version of the state's schema. */
+  readonly schema: number;
+  readonly command: string;
+  readonly principal: string;
+  readonly events: readonly { readonly name: string; readonly value: Uint8Array }[];
+  readonly op: Op | undefined;
+};
+
+/** The idempotency record of one operation (F7). */
+export type Op = {
+  /** Scope and key in one string: principal, target, command and the caller's key. */
+  readonly id: string;
+  /** Of the input; a repeat with another fingerprint is refused. 16 bytes. */
+  readonly fingerprint: Uint8Array;
+  /** When Sheaf issued the id, cluster time; undefined for a key that the user chose. */
+  readonly issuedAt: Instant | undefined;
+  /** The reply, msgpack; empty for none. */
+  readonly reply: Uint8Array;
+};
+
+export type Payload =
+  | { readonly kind: "claim"; readonly node: string }
+  | { readonly kind: "noop" }
+  | { readonly kind: "batch"; readonly commits: readonly Commit[] }
+  /** A command that crashed the process too often: refused until released. `id` names type, key, command and input. */
+  | { readonly kind: "park"; readonly id: string; readonly reason: string; readonly parked: boolean };
+
+export type JournalRecord = { readonly header: Header; readonly payload: Payload };
+
+/** What a decoded record is called by: its own hash, which the next one names as `prev`. */
+export type Decoded = JournalRecord & { readonly hash: Hash };
+export type Sealed = { readonly bytes: Uint8Array; readonly hash: Hash };
+
+/** Turns records into bytes and back. Made once per node from the cluster id and, when data is encrypted, the key. */
+export interface RecordCodec {
+  encode(record: JournalRecord): Sealed;
+  /** Throws CORRUPT when the checksum, the cluster, the place (shard, seq, epoch) or the encryption does not fit, and
+   *  CORRUPT with a hint when the format version is newer than this build reads. */
+  decode(bytes: Uint8Array, place: { shard: Shard; seq: Seq }): Decoded;
+}

@@ -1,0 +1,68 @@
+// What contracts and implementations are at run time, without their types: what the runtime, the gateway and OpenAPI read.
+// The typed faces that users write against are in entity.ts, service.ts and app.ts.
+
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+
+export type Schema = StandardSchemaV1;
+export type Level = "strong" | "causal" | "eventual";
+
+export type CommandShape = {
+  readonly input?: Schema | undefined;
+  readonly output?: Schema | undefined;
+  /** Errors the command declares, by name. */
+  readonly errors?: Readonly<Record<string, Schema>> | undefined;
+};
+export type QueryShape = CommandShape & { readonly consistency?: Level | undefined };
+export type ProcedureShape = CommandShape;
+
+/** State schemas have versions; `upgrades[n]` turns a state of version n into one of version n + 1. */
+export type StateShape = {
+  readonly version: number;
+  readonly schema: Schema;
+  readonly upgrades: Readonly<Record<number, (old: never) => unknown>>;
+};
+
+export type EntityShape = {
+  readonly kind: "entity";
+  readonly name: string;
+  readonly state: StateShape;
+  readonly commands: Readonly<Record<string, CommandShape>>;
+  readonly queries: Readonly<Record<string, QueryShape>>;
+  readonly events: Readonly<Record<string, Schema>>;
+};
+
+export type ServiceShape = {
+  readonly kind: "service";
+  readonly name: string;
+  readonly procedures: Readonly<Record<string, ProcedureShape>>;
+};
+
+/** The context is one object; see context.ts for what is on it. */
+export type Handler = (context: never) => unknown;
+
+export type EntityImplementation = {
+  readonly contract: EntityShape;
+  readonly initial: (key: string) => unknown;
+  /** One per command and query. */
+  readonly handlers: Readonly<Record<string, Handler>>;
+};
+
+export type ServiceImplementation = {
+  readonly contract: ServiceShape;
+  readonly handlers: Readonly<Record<string, Handler>>;
+};
+
+export type AppShape = {
+  readonly kind: "app";
+  readonly name: string;
+  readonly entities: readonly EntityImplementation[];
+  readonly services: readonly ServiceImplementation[];
+  readonly contract: AppContractShape;
+};
+
+export type AppContractShape = {
+  readonly kind: "contract";
+  readonly name: string;
+  readonly entities: readonly EntityShape[];
+  readonly services: readonly ServiceShape[];
+};

@@ -1,0 +1,57 @@
+// One call, as every floor above names it: what is asked, by whom, until when; and what came of it.
+
+import type { Millis, Tick, Version } from "../base/index.ts";
+
+export type Consistency = "strong" | "causal" | "eventual";
+
+export type Target =
+  | { readonly kind: "command"; readonly entity: string; readonly key: string; readonly name: string }
+  | { readonly kind: "query"; readonly entity: string; readonly key: string; readonly name: string }
+  | { readonly kind: "procedure"; readonly service: string; readonly name: string };
+
+/** Who calls, as authentication found it. `id` is what handlers see and what is journaled. */
+export type Principal = { readonly id: string; readonly roles: readonly string[] };
+
+export const anonymous: Principal = { id: "anonymous", roles: [] };
+
+export type Call = {
+  readonly target: Target;
+  /** Plain data; undefined for none. Not validated yet. */
+  readonly input: unknown;
+  readonly principal: Principal;
+  /** On the monotonic clock of the node that holds this object. */
+  readonly deadline: Tick;
+  /** Aborts when the caller gives up. */
+  readonly signal?: AbortSignal | undefined;
+  /** Identity of the operation. `issuedAt` (cluster time) when Sheaf issued it; undefined when the user chose it. */
+  readonly op?: { readonly id: string; readonly issuedAt: number | undefined } | undefined;
+  readonly consistency?: Consistency | undefined;
+  /** Session token as the caller sent it. */
+  readonly session?: string | undefined;
+  /** Command only: run if the entity is at this version (HTTP If-Match). */
+  readonly ifVersion?: Version | undefined;
+  /** W3C traceparent. */
+  readonly trace?: string | undefined;
+  /** Operations up the call chain, outermost first: how a call that would wait for itself is found. */
+  readonly chain?: readonly Link[] | undefined;
+};
+
+export type Link = { readonly op: string; readonly type: string; readonly key: string };
+
+export type Reply = {
+  /** Plain data; undefined when the contract declares no output. */
+  readonly output: unknown;
+  /** Entity version after the command, or as the query saw it. */
+  readonly version?: Version | undefined;
+  readonly session?: string | undefined;
+  /** How old the answering copy may be; 0 at the owner. */
+  readonly staleMs?: Millis | undefined;
+  /** The answer is that of an earlier call with the same operation id. */
+  readonly replayed?: boolean | undefined;
+};
+
+/** Whatever can carry out calls: a node, a router, a connection. */
+export interface Calls {
+  /** Rejects with SheafError only; its `outcome` says whether the call may have taken effect. */
+  call(call: Call): Promise<Reply>;
+}
