@@ -1,7 +1,7 @@
 // The engine contract: where journals are stored. What a record means is journal's own affair (record.ts); an engine
 // keeps opaque bytes per shard under compare-and-set. Every engine passes the kit in contract.ts.
 
-import type { Epoch, Generation, Instant, Millis, Seq, Shard } from "../base/index.ts";
+import type { Epoch, Generation, Instant, Seq, Shard } from "../base/index.ts";
 
 /** The last record of one shard's journal. A shard that was never claimed has generation 1, epoch 0, seq 0. */
 export type Head = { readonly shard: Shard; readonly generation: Generation; readonly epoch: Epoch; readonly seq: Seq };
@@ -88,5 +88,3 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** How long an engine may take before the caller treats an append as unknown. */
-export const appendPatienceMs: Millis = 5_000;

@@ -1,0 +1,73 @@
+// Every limit, on one page, with its reason. `checkLimits` refuses a set whose members do not fit each other.
+
+import { SheafError } from "./errors.ts";
+
+export const defaultLimits = {
+  /** One entity's encoded state. A larger keyed thing is several entities. */
+  maxStateBytes: 1024 * 1024,
+  /** One request body or call frame: an input is never larger than a state, with room for its envelope. */
+  maxRequestBytes: 1024 * 1024 + 64 * 1024,
+  /** Commits gathered into one record stop here, so that a batch of large states stays one reasonable write. */
+  maxBatchBytes: 4 * 1024 * 1024,
+  maxBatchCommits: 4096,
+  /** What an engine takes at most per record: one batch, one more state that did not fit, envelope. */
+  maxRecordBytes: 8 * 1024 * 1024,
+  /** Calls waiting for one entity. Past it, a caller is better off elsewhere than in line. */
+  maxMailbox: 1024,
+  /** Calls this node has accepted and not answered. */
+  maxInFlight: 16_384,
+  /** An entity key, UTF-8 bytes: it is in every record and in URLs. */
+  maxKeyBytes: 512,
+  /** An idempotency key as the caller sends it, characters. */
+  maxOperationIdLength: 256,
+  /** Nesting of decoded values from outside; deeper overflows naive walkers. */
+  maxDepth: 64,
+  /** Map keys plus array items in one decoded value from outside. */
+  maxItems: 100_000,
+  /** A caller that names no deadline gets this one. */
+  defaultDeadlineMs: 10_000,
+  /** No caller waits longer than this. */
+  maxDeadlineMs: 10 * 60_000,
+  /** How long repeats of an operation are recognised, in journal time. */
+  idempotencyWindowMs: 24 * 60 * 60_000,
+  /** Remembered user-chosen keys per shard; past it a new key is refused rather than an old one forgotten early. */
+  maxIdempotencyKeys: 20_000,
+  /** Remembered operations that Sheaf numbered itself, per shard; an older one is answered TOO_OLD. */
+  maxIssuedOperations: 4096,
+  /** Entities a node keeps decoded in memory per shard before the least recently used rest. */
+  maxHotEntities: 10_000,
+  /** Crashes of the process while a command ran, after which the command is parked. */
+  maxCrashes: 5,
+  /** Calls inside calls. */
+  maxCallDepth: 16,
+  /** Records between snapshots of a shard, at least. */
+  snapshotEveryRecords: 10_000,
+  /** How often changed cells are saved to the local store. */
+  saveEveryMs: 250,
+  /** An append that takes longer is treated as unknown and resolved by reading (F5). */
+  appendPatienceMs: 5_000,
+  /** A gateway connection's unsent replies; past it reading from that connection stops. */
+  maxUnsentBytes: 4 * 1024 * 1024,
+  /** Open connections per listener. */
+  maxConnections: 4096,
+  /** A client that takes longer to send its headers, or its whole request, is cut off. */
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+} as const;
+
+export type Limits = { readonly [name in keyof typeof defaultLimits]: number };
+
+/** Rejects USAGE, naming the limits that contradict each other. */
+export function checkLimits(given: Partial<Limits> = {}): Limits {
+  const limits: Limits = { ...defaultLimits, ...given };
+  const wrong: string[] = [];
+  const need = (holds: boolean, says: string): void => void (holds || wrong.push(says));
+  for (const [name, value] of Object.entries(limits)) need(Number.isFinite(value) && value > 0, `${name} must be above 0`);
+  need(limits.maxStateBytes <= limits.maxRequestBytes, "maxStateBytes <= maxRequestBytes");
+  need(limits.maxBatchBytes + limits.maxStateBytes <= limits.maxRecordBytes, "maxBatchBytes + maxStateBytes <= maxRecordBytes");
+  need(limits.defaultDeadlineMs <= limits.maxDeadlineMs, "defaultDeadlineMs <= maxDeadlineMs");
+  need(limits.headersTimeoutMs <= limits.requestTimeoutMs, "headersTimeoutMs <= requestTimeoutMs");
+  need(limits.maxMailbox <= limits.maxInFlight, "maxMailbox <= maxInFlight");
+  if (wrong.length > 0) throw new SheafError("USAGE", `limits do not fit each other: ${wrong.join("; ")}`);
+  return limits;
+}

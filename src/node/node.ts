@@ -1,0 +1,42 @@
+// One node: the application's entities and services on one engine. Composes the floors below; owns no decisions.
+
+import type { Operator } from "../admin/index.ts";
+import type { Limits, Shard } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import type { Cluster, Engine } from "../journal/index.ts";
+import type { AppShape } from "../model/index.ts";
+import type { Calls } from "../rpc/index.ts";
+import type { Store } from "../shards/index.ts";
+
+export type NodeOptions = {
+  readonly host: Host;
+  readonly engine: Engine;
+  readonly store: Store;
+  readonly app: AppShape;
+  /** Name of the cluster; an engine that holds a cluster of another name is refused with WRONG_CLUSTER. */
+  readonly cluster: string;
+  /** Only used when the cluster is created. */
+  readonly shards?: number | undefined;
+  /** Create the cluster when the engine holds none; else that is NO_CLUSTER. */
+  readonly create?: boolean | undefined;
+  /** 32 bytes. Records and snapshots are encrypted when given; another key than the cluster's is WRONG_KEY. */
+  readonly encryptionKey?: Uint8Array | undefined;
+  readonly limits?: Partial<Limits> | undefined;
+  /** Defaults to a fresh id. */
+  readonly id?: string | undefined;
+  /** Shards to claim at start; all when absent. */
+  readonly claim?: readonly Shard[] | undefined;
+};
+
+export interface Node extends Calls, Operator {
+  readonly id: string;
+  readonly cluster: Cluster;
+  readonly app: AppShape;
+  readonly limits: Limits;
+  /** Claims a shard (F2). Resolves when this node serves it; rejects when another node won it. */
+  acquire(shard: Shard): Promise<void>;
+  /** Refuses new calls (STOPPING), finishes or abandons those under way by the deadline, saves, closes engine and store. */
+  stop(deadlineMs?: number): Promise<void>;
+  /** Replaces the application's code; state is kept. Commands already running finish in the old code. */
+  reload(app: AppShape): void;
+}
