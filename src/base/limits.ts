@@ -32,18 +32,20 @@ export const defaultLimits = {
   idempotencyWindowMs: 24 * 60 * 60_000,
   /** Remembered user-chosen keys per shard; past it a new key is refused rather than an old one forgotten early. */
   maxIdempotencyKeys: 20_000,
-  /** Remembered operations that Sheaf numbered itself, per shard; an older one is answered TOO_OLD. */
+  /** Remembered operations that Sheaf numbered itself, per shard; a forgotten one is answered TOO_OLD. Clients say what
+   *  they are done with, so this many are only reached by clients that vanish. */
   maxIssuedOperations: 4096,
   /** Entities a node keeps decoded in memory per shard before the least recently used rest. */
-  maxHotEntities: 10_000,
+  maxHotEntities: 4096,
   /** Crashes of the process while a command ran, after which the command is parked. */
   maxCrashes: 5,
   /** Calls inside calls. */
   maxCallDepth: 16,
-  /** Records between snapshots of a shard, at least. */
-  snapshotEveryRecords: 10_000,
-  /** How often changed cells are saved to the local store. */
-  saveEveryMs: 250,
+  /** Journal bytes between snapshots of a shard, at least; at least four times the last snapshot too, so that writing
+   *  snapshots stays a small part of all writing. */
+  snapshotEveryBytes: 4 * 1024 * 1024,
+  /** How often changed cells are saved to the local store: what a restart replays. */
+  saveEveryMs: 1000,
   /** An append that takes longer is treated as unknown and resolved by reading (F5). */
   appendPatienceMs: 5_000,
   /** A gateway connection's unsent replies; past it reading from that connection stops. */

@@ -38,10 +38,12 @@ export type Commit = {
 export type Op = {
   /** Scope and key in one string: principal, target, command and the caller's key. */
   readonly id: string;
-  /** Of the input; a repeat with another fingerprint is refused. 16 bytes. */
+  /** Of the input; a repeat with another fingerprint is refused. 16 bytes; empty for ids that Sheaf issued. */
   readonly fingerprint: Uint8Array;
   /** When Sheaf issued the id, cluster time; undefined for a key that the user chose. */
   readonly issuedAt: Instant | undefined;
+  /** Issued ids only: the client has the answers of all its operations numbered below this, so they may be forgotten. */
+  readonly settled: number | undefined;
   /** The reply, msgpack; empty for none. */
   readonly reply: Uint8Array;
 };

@@ -14,6 +14,16 @@ export type Principal = { readonly id: string; readonly roles: readonly string[]
 
 export const anonymous: Principal = { id: "anonymous", roles: [] };
 
+/** `issuedAt` (cluster time) when Sheaf issued the id, undefined when the user chose it. An issued id is
+ *  `<client>.<n>` with the client's random name (no dot) and its own count from 1 in base 36; operations inside it add
+ *  `/<ordinal>`. `settled`: this client needs no more answers to its operations numbered below this (RIFL, Lee et al.,
+ *  SOSP 2015), so what is remembered is bounded by what is under way. */
+export type Operation = {
+  readonly id: string;
+  readonly issuedAt: number | undefined;
+  readonly settled?: number | undefined;
+};
+
 export type Call = {
   readonly target: Target;
   /** Plain data; undefined for none. Not validated yet. */
@@ -23,8 +33,8 @@ export type Call = {
   readonly deadline: Tick;
   /** Aborts when the caller gives up. */
   readonly signal?: AbortSignal | undefined;
-  /** Identity of the operation. `issuedAt` (cluster time) when Sheaf issued it; undefined when the user chose it. */
-  readonly op?: { readonly id: string; readonly issuedAt: number | undefined } | undefined;
+  /** Identity of the operation; commands without one are never repeated by Sheaf. */
+  readonly op?: Operation | undefined;
   readonly consistency?: Consistency | undefined;
   /** Session token as the caller sent it. */
   readonly session?: string | undefined;
