@@ -45,8 +45,8 @@ export type Changes = {
   readonly position: Position;
   readonly cells: readonly Cell[];
   readonly ops: readonly SavedOp[];
-  /** Operations whose record time is before this are forgotten. */
-  readonly forgetOpsBefore: Instant;
+  /** Ids of operations to forget: ones saved before, never also in `ops`. */
+  readonly forgetOps: readonly string[];
 };
 
 /** A consistent image of one shard at its stored position, streamed. */
