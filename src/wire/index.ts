@@ -1,1 +1,2 @@
 export * from "./pack.ts";
+export * from "./pack-read.ts";
