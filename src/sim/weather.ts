@@ -1,0 +1,76 @@
+// What is wrong with the simulated world at the moment. Fault schedules change it; engine connections and links obey it.
+
+/** Every fault that a world can be given, and what it does. */
+export const faultCatalogue = {
+  crash: "a node dies between two events, its memory gone; it starts again later, at times on an empty local store",
+  power: "all nodes die at once and unsynced notes and local saves are lost",
+  "slow-engine": "for a while the engine takes up to a hundred times as long",
+  "lost-ack": "an append is kept but its answer is lost: the node hears unknown, or that its own copy fenced it",
+  unknown: "an append's outcome is unknown: kept, not kept, or kept only later",
+  hang: "an append is never answered, a read answered late or not",
+  full: "for a while the engine refuses appends for lack of space",
+  "bit-rot": "one bit of a stored snapshot flips; one of the two kept is always whole",
+  contend: "another node claims a shard while its owner still runs; calls go to either",
+  clock: "a node's wall clock jumps by up to an hour either way",
+  cancel: "callers give up waiting",
+  "lost-reply": "the link between caller and node loses requests and replies; callers ask again under the same operation id",
+  duplicate: "the link delivers a request more than once, at times much later",
+  partition: "for a while a node cannot reach the engine, or callers cannot reach a node",
+} as const;
+
+export type FaultName = keyof typeof faultCatalogue;
+
+export const faultNames = Object.keys(faultCatalogue) as readonly FaultName[];
+
+/** How often each thing really happened: a run that injected nothing proves nothing. */
+export type Tally = {
+  injected: Record<FaultName, number>;
+  appends: number;
+  /** Appends whose outcome the node could not know from the answer. */
+  ambiguous: number;
+  claims: number;
+  takeovers: number;
+  calls: number;
+  answered: number;
+  unknown: number;
+};
+
+export const newTally = (): Tally => ({
+  injected: Object.fromEntries(faultNames.map((name) => [name, 0])) as Record<FaultName, number>,
+  appends: 0,
+  ambiguous: 0,
+  claims: 0,
+  takeovers: 0,
+  calls: 0,
+  answered: 0,
+  unknown: 0,
+});
+
+/** Adds the second tally to the first. */
+export function addTally(sum: Tally, more: Tally): void {
+  for (const name of faultNames) sum.injected[name] += more.injected[name];
+  for (const name of ["appends", "ambiguous", "claims", "takeovers", "calls", "answered", "unknown"] as const)
+    sum[name] += more[name];
+}
+
+export type Weather = {
+  /** Faults that may happen; emptied when the world heals. */
+  readonly enabled: Set<FaultName>;
+  /** Factor on every engine delay. */
+  slowness: number;
+  full: boolean;
+  /** Nodes (by name) that cannot reach the engine. */
+  readonly cutFromEngine: Set<string>;
+  /** Nodes that callers cannot reach. */
+  readonly cutFromCallers: Set<string>;
+  readonly tally: Tally;
+};
+
+export const newWeather = (faults: readonly FaultName[]): Weather => ({
+  enabled: new Set(faults),
+  slowness: 1,
+  full: false,
+  cutFromEngine: new Set(),
+  cutFromCallers: new Set(),
+  tally: newTally(),
+});
