@@ -1,1 +1,13 @@
+export * from "./app.ts";
+export * from "./client.ts";
+export * from "./compile.ts";
+export * from "./context.ts";
+export * from "./declared.ts";
+export * from "./entity.ts";
+export type * from "./inference.ts";
+export * from "./json-schema.ts";
+export * from "./plain.ts";
+export * from "./service.ts";
 export * from "./shape.ts";
+export * from "./state.ts";
+export * from "./validate.ts";

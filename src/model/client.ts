@@ -1,0 +1,121 @@
+// The faces that callers use: `bank.entity(Account, "acc-7").withdraw({ cents: 500 })`. connect(), a handler's `call` and tests all
+// hand out the same ones; they differ only in the function that carries a call out.
+
+import type { Millis, Version } from "../base/index.ts";
+import { SheafError } from "../base/index.ts";
+import type { ReceivedOutput, SentInput } from "./inference.ts";
+import type { AppContractShape, EntityShape, Level, ServiceShape } from "./shape.ts";
+
+/** What a caller may say about one call, besides its input. */
+export type CallOptions = {
+  /** Gives up after this long (DEADLINE). Default 10 s; at most 10 minutes, and never longer than the caller's own deadline. */
+  readonly deadlineMs?: Millis | undefined;
+  /** Gives up when it aborts (CANCELLED). */
+  readonly signal?: AbortSignal | undefined;
+};
+
+export type CommandOptions = CallOptions & {
+  /** Repeats with the same key run once and get the first answer; with another input they are IDEMPOTENCY_MISMATCH. 1 to 256 characters. */
+  readonly idempotencyKey?: string | undefined;
+  /** Runs only if the entity is at this version, else PRECONDITION_FAILED. */
+  readonly ifVersion?: Version | undefined;
+};
+
+export type QueryOptions = CallOptions & {
+  /** Instead of the level that the contract gives the query. */
+  readonly consistency?: Level | undefined;
+};
+
+/** One call as a face hands it on: rpc's Target, structurally. */
+export type Address =
+  | { readonly kind: "command" | "query"; readonly entity: string; readonly key: string; readonly name: string }
+  | { readonly kind: "procedure"; readonly service: string; readonly name: string };
+
+/** Carries out one call. Resolves with the output; rejects with SheafError only. */
+export type Invoke = (address: Address, input: unknown, options: (CommandOptions & QueryOptions) | undefined) => Promise<unknown>;
+
+/** `(input, options?)`; `(options?)` when the contract has no input; the input may be left out when its schema takes undefined. */
+type Face<Operation, Options> = Operation extends { readonly input: object }
+  ? undefined extends SentInput<Operation>
+    ? (input?: SentInput<Operation>, options?: Options) => Promise<ReceivedOutput<Operation>>
+    : (input: SentInput<Operation>, options?: Options) => Promise<ReceivedOutput<Operation>>
+  : (options?: Options) => Promise<ReceivedOutput<Operation>>;
+
+/** One entity as its callers see it: a function per command and query. They reject with SheafError. */
+export type EntityClient<C extends EntityShape> = {
+  readonly [N in keyof C["commands"]]: Face<C["commands"][N], CommandOptions>;
+} & {
+  readonly [N in keyof C["queries"]]: Face<C["queries"][N], QueryOptions>;
+};
+
+/** One service as its callers see it: a function per procedure. They reject with SheafError. */
+export type ServiceClient<C extends ServiceShape> = {
+  readonly [N in keyof C["procedures"]]: Face<C["procedures"][N], CallOptions>;
+};
+
+/** The way to every entity and service of an application; of any application when `A` is not given. */
+export interface Client<A extends AppContractShape = AppContractShape> {
+  /** The entity with this key, 1 to 512 bytes of UTF-8. Nothing is sent before one of its functions is called; it need not exist. */
+  entity<C extends A["entities"][number]>(contract: C, key: string): EntityClient<C>;
+  service<C extends A["services"][number]>(contract: C): ServiceClient<C>;
+}
+
+/** A client whose calls `invoke` carries out. */
+export const bindClient = <A extends AppContractShape = AppContractShape>(invoke: Invoke): Client<A> => ({
+  entity: (contract, key) => bindEntity(contract, key, invoke),
+  service: (contract) => bindService(contract, invoke),
+});
+
+/** The face of one entity. Throws USAGE when the key is not a non-empty string. */
+export function bindEntity<C extends EntityShape>(contract: C, key: string, invoke: Invoke): EntityClient<C> {
+  if (typeof key !== "string" || key === "") throw new SheafError("USAGE", `an entity's key is a non-empty string; ${contract.name} got ${JSON.stringify(key)}`);
+  return bound(contract, key, invoke) as EntityClient<C>;
+}
+
+/** The face of a service. */
+export const bindService = <C extends ServiceShape>(contract: C, invoke: Invoke): ServiceClient<C> =>
+  bound(contract, "", invoke) as ServiceClient<C>;
+
+const keyOf = Symbol("key");
+const invokeOf = Symbol("invoke");
+type Bound = { readonly [keyOf]: string; readonly [invokeOf]: Invoke };
+
+/** One prototype per contract, so that binding an entity allocates one small object however many operations it has. */
+const prototypes = new WeakMap<EntityShape | ServiceShape, object>();
+
+function bound(contract: EntityShape | ServiceShape, key: string, invoke: Invoke): object {
+  let prototype = prototypes.get(contract);
+  if (prototype === undefined) prototypes.set(contract, (prototype = prototypeOf(contract)));
+  return Object.create(prototype, { [keyOf]: { value: key }, [invokeOf]: { value: invoke } }) as object;
+}
+
+/** Getters, not methods: `const { withdraw } = bank.entity(Account, "acc-7")` works. No `then`, so a face can be awaited by mistake. */
+function prototypeOf(contract: EntityShape | ServiceShape): object {
+  const prototype = Object.create(null) as object;
+  const add = (name: string, takesInput: boolean, addressOf: (key: string) => Address): void => {
+    Object.defineProperty(prototype, name, {
+      enumerable: true,
+      get(this: Bound) {
+        const invoke = this[invokeOf];
+        const address = addressOf(this[keyOf]);
+        return takesInput
+          ? (input: unknown, options?: CommandOptions) => invoke(address, input, options)
+          : (options?: CommandOptions) => invoke(address, undefined, options);
+      },
+    });
+  };
+  if (contract.kind === "service") {
+    const service = contract.name;
+    for (const [name, shape] of Object.entries(contract.procedures)) {
+      add(name, shape.input !== undefined, () => ({ kind: "procedure", service, name }));
+    }
+    return Object.freeze(prototype);
+  }
+  const entity = contract.name;
+  for (const kind of ["command", "query"] as const) {
+    for (const [name, shape] of Object.entries(kind === "command" ? contract.commands : contract.queries)) {
+      add(name, shape.input !== undefined, (key) => ({ kind, entity, key, name }));
+    }
+  }
+  return Object.freeze(prototype);
+}

@@ -1,0 +1,149 @@
+// Contracts and implementations made ready to run: every check is built once, so that a call looks up one map and runs closures.
+
+import { SheafError } from "../base/index.ts";
+import { plain } from "./plain.ts";
+import type {
+  AppShape,
+  CommandShape,
+  EntityImplementation,
+  EntityShape,
+  Handler,
+  Level,
+  QueryShape,
+  Schema,
+  ServiceImplementation,
+  ServiceShape,
+} from "./shape.ts";
+import { upgrade } from "./state.ts";
+import { checker, type Check } from "./validate.ts";
+
+/** One command, query or procedure, ready to run. */
+export type Operation = {
+  readonly kind: "command" | "query" | "procedure";
+  readonly name: string;
+  /** `account.withdraw`: how messages, logs and metrics name it. */
+  readonly label: string;
+  /** For queries: the level when the caller names none. */
+  readonly consistency: Level;
+  readonly handler: Handler;
+  /** The input as the handler gets it. Throws BAD_INPUT. */
+  readonly input: Check;
+  /** The handler's result as the caller gets it: valid, plain data. Throws BAD_OUTPUT. */
+  readonly output: Check;
+  /** The error to throw for `fail(name, data)`: DECLARED, or BAD_OUTPUT when the contract does not declare it so. */
+  readonly declared: (name: string, data: unknown) => SheafError;
+};
+
+/** An entity, ready to run. */
+export type CompiledEntity = {
+  readonly contract: EntityShape;
+  /** Commands and queries by name. */
+  readonly operations: ReadonlyMap<string, Operation>;
+  /** The valid first state of a key. Throws BAD_STATE, or HANDLER_FAILED when `initial` throws. */
+  readonly initial: (key: string) => object;
+  /** A state as it may be kept: valid, plain data. Throws BAD_STATE. */
+  readonly state: (value: unknown) => object;
+  /** A stored state brought to the current version and validated. `value` is the caller's own copy. Throws STATE_TOO_NEW, BAD_STATE. */
+  readonly restore: (version: number, value: unknown) => object;
+  /** An event's value as it may be kept. Throws BAD_OUTPUT, also for a name that the contract does not have. */
+  readonly event: (name: string, value: unknown) => unknown;
+};
+
+/** A service, ready to run. */
+export type CompiledService = { readonly contract: ServiceShape; readonly operations: ReadonlyMap<string, Operation> };
+
+/** An application, ready to run: entities and services by name. */
+export type CompiledApp = {
+  readonly entities: ReadonlyMap<string, CompiledEntity>;
+  readonly services: ReadonlyMap<string, CompiledService>;
+};
+
+export function compileApp(app: AppShape): CompiledApp {
+  return {
+    entities: new Map(app.entities.map((entity) => [entity.contract.name, compileEntity(entity)])),
+    services: new Map(app.services.map((service) => [service.contract.name, compileService(service)])),
+  };
+}
+
+export function compileService({ contract, handlers }: ServiceImplementation): CompiledService {
+  return { contract, operations: new Map(operationsOf("procedure", contract.name, contract.procedures, handlers)) };
+}
+
+export function compileEntity({ contract, handlers, initial }: EntityImplementation): CompiledEntity {
+  const what = `the state of ${contract.name}`;
+  const valid = checker(contract.state.schema, what, "BAD_STATE");
+  const state = (value: unknown): object => {
+    const kept = plain(valid(value), what, "BAD_STATE");
+    if (typeof kept === "object" && kept !== null && !(kept instanceof Uint8Array)) return kept;
+    throw new SheafError("BAD_STATE", `${what} must be an object or an array`);
+  };
+  const events = keepers(contract.events, (name) => `the event ${name} of ${contract.name}`);
+  return {
+    contract,
+    operations: new Map([
+      ...operationsOf("command", contract.name, contract.commands, handlers),
+      ...operationsOf("query", contract.name, contract.queries, handlers),
+    ]),
+    initial: (key) => state(firstState(initial, key, what)),
+    state,
+    restore: (version, value) => state(upgrade(contract.state, version, value, what)),
+    event: (name, value) => {
+      const keep = events.get(name);
+      if (keep === undefined) throw new SheafError("BAD_OUTPUT", `${contract.name} declares no event "${name}"`);
+      return keep(value);
+    },
+  };
+}
+
+function firstState(initial: (key: string) => unknown, key: string, what: string): unknown {
+  try {
+    return initial(key);
+  } catch (cause) {
+    throw new SheafError("HANDLER_FAILED", `initial, which makes ${what}, threw: ${String(cause)}`, { cause });
+  }
+}
+
+function operationsOf(
+  kind: Operation["kind"],
+  owner: string,
+  shapes: Readonly<Record<string, CommandShape & QueryShape>>,
+  handlers: Readonly<Record<string, Handler>>,
+): [string, Operation][] {
+  return Object.entries(shapes).map(([name, shape]) => {
+    const handler = handlers[name];
+    if (handler === undefined) throw new SheafError("USAGE", `${owner} has no handler for ${kind} ${name}`);
+    return [name, operationOf(kind, `${owner}.${name}`, name, shape, handler)];
+  });
+}
+
+function operationOf(kind: Operation["kind"], label: string, name: string, shape: CommandShape & QueryShape, handler: Handler): Operation {
+  const errors = keepers(shape.errors ?? {}, (error) => `the error ${error} of ${label}`);
+  return {
+    kind,
+    name,
+    label,
+    consistency: shape.consistency ?? "strong",
+    handler,
+    input: checker(shape.input, `the input of ${label}`, "BAD_INPUT"),
+    output: keeper(shape.output, `the output of ${label}`),
+    declared: (error, data) => {
+      const keep = errors.get(error);
+      if (keep === undefined) return new SheafError("BAD_OUTPUT", `${label} failed with "${error}", which its contract does not declare`);
+      try {
+        return new SheafError("DECLARED", `${label} refused: ${error}`, { name: error, data: keep(data) });
+      } catch (unfit) {
+        if (unfit instanceof SheafError) return unfit;
+        throw unfit;
+      }
+    },
+  };
+}
+
+/** Validates, and makes plain, what leaves a handler. */
+function keeper(schema: Schema | undefined, what: string): Check {
+  const valid = checker(schema, what, "BAD_OUTPUT");
+  return (value) => plain(valid(value), what, "BAD_OUTPUT");
+}
+
+const keepers = (schemas: Readonly<Record<string, Schema>>, what: (name: string) => string): ReadonlyMap<string, Check> =>
+  new Map(Object.entries(schemas).map(([name, schema]) => [name, keeper(schema, what(name))]));

@@ -1,0 +1,83 @@
+// What handlers are given: one object, meant to be destructured. Its types follow from the contract alone.
+
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Instant } from "../base/index.ts";
+import type { Log } from "../host/index.ts";
+import type { Client } from "./client.ts";
+import type { ErrorsOf, Frozen, HandlerInput, HandlerOutput, Optional, Schemas, ValueOf } from "./inference.ts";
+import type { EntityShape, Schema } from "./shape.ts";
+
+/** Who calls, as authentication found it. */
+export type Principal = { readonly id: string; readonly roles: readonly string[] };
+
+/** What every handler has. */
+export interface Context<Operation> {
+  /** The validated input; undefined when the contract declares none. */
+  readonly input: HandlerInput<Operation>;
+  /** Cluster time when the handler started, milliseconds since the Unix epoch. It does not move while the handler runs. */
+  readonly now: Instant;
+  /** Uniform in [0, 1). Use this and `id`, not Math.random, so that a simulated run can be repeated. */
+  random(): number;
+  /**
+   * Refuses with an error that the contract declares, by throwing: nothing the handler did is kept, and the caller gets a SheafError
+   * with code DECLARED, `error` = name and `data`. Write `return fail(…)` where TypeScript should know that the code after it is not reached.
+   * Data that does not fit the declared schema is BAD_OUTPUT.
+   *
+   * @example if (state.cents < input.cents) fail("INSUFFICIENT", { short: input.cents - state.cents });
+   */
+  fail<N extends keyof ErrorsOf<Operation> & string>(name: N, ...data: Optional<ValueOf<ErrorsOf<Operation>[N]>>): never;
+  /**
+   * Calls other entities and services; the same faces as `connect()` gives. A call is not part of this handler's commit: it stands
+   * when the handler throws later. Calling back into a key that waits for this handler rejects with REENTRANT.
+   *
+   * @example await call.entity(Account, input.to).deposit({ cents: input.cents });
+   */
+  readonly call: Client;
+  readonly caller: Principal;
+  /** Aborts when the caller gives up, its deadline passes, or this node stops. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}
+
+/** What a command's handler has. Everything it does to `state` and emits is kept in one atomic commit, or not at all. */
+export interface CommandContext<State, Operation, Events extends Schemas> extends Context<Operation> {
+  readonly key: string;
+  /** A draft of the entity's state: change it in place. When the handler throws, nothing happened. */
+  readonly state: State;
+  /** A new UUIDv7 (RFC 9562). */
+  id(): string;
+  /** Adds an event to the commit, in order. A value that does not fit the contract is BAD_OUTPUT. */
+  emit<N extends keyof Events & string>(name: N, ...value: Optional<ValueOf<Events[N]>>): void;
+}
+
+/** What a query's handler has: the last committed state that the call's consistency level allows, not to be changed. */
+export interface QueryContext<State, Operation> extends Context<Operation> {
+  readonly key: string;
+  readonly state: Frozen<State>;
+}
+
+/** What a procedure's handler has. Services keep no state. */
+export interface ProcedureContext<Operation> extends Context<Operation> {
+  /** A new UUIDv7 (RFC 9562). */
+  id(): string;
+}
+
+type Returned<Operation> = HandlerOutput<Operation> | Promise<HandlerOutput<Operation>>;
+type StateOf<C extends EntityShape> = C["state"]["schema"] extends infer S extends Schema ? StandardSchemaV1.InferOutput<S> : never;
+
+/** The handlers that implement an entity contract, exactly one per command and query, and `initial`. */
+export type EntityHandlers<C extends EntityShape> = {
+  /** The state of an entity that no command has changed yet. Called again until one has, so it must be pure. */
+  readonly initial: (key: string) => StandardSchemaV1.InferInput<C["state"]["schema"]>;
+} & {
+  readonly [N in keyof C["commands"]]: (
+    context: CommandContext<StateOf<C>, C["commands"][N], C["events"]>,
+  ) => Returned<C["commands"][N]>;
+} & {
+  readonly [N in keyof C["queries"]]: (context: QueryContext<StateOf<C>, C["queries"][N]>) => Returned<C["queries"][N]>;
+};
+
+/** The handlers that implement a service contract, exactly one per procedure. */
+export type ServiceHandlers<P> = {
+  readonly [N in keyof P]: (context: ProcedureContext<P[N]>) => Returned<P[N]>;
+};

@@ -1,0 +1,129 @@
+// entity(): the contract of a kind of entity, and what implements it.
+
+import { SheafError } from "../base/index.ts";
+import type { EntityHandlers } from "./context.ts";
+import { checkOperations, frozenMembers, handlersOf } from "./definition.ts";
+import type { Commands, None, Only, Queries, Schemas } from "./inference.ts";
+import { checkFields, checkMember, checkName, checkSystemName } from "./names.ts";
+import type { CommandShape, EntityImplementation, EntityShape, QueryShape } from "./shape.ts";
+import { isSchema, stateShape, type SchemaOf, type StateSchema, type VersionedState } from "./state.ts";
+
+/** What `entity` is given. */
+export type EntityDefinition<S, C, Q, E> = {
+  /** A Standard Schema of an object or array of plain data, or `versioned(…)`. */
+  readonly state: S;
+  /** By name: `input`, `output`, `errors`, each optional. `{}` takes nothing and returns nothing. */
+  readonly commands: C & Only<C, CommandShape>;
+  /** As commands, and `consistency`: the level when the caller names none, "strong" unless given. */
+  readonly queries?: Q & Only<Q, QueryShape>;
+  /** Schemas of what commands may emit, by name. */
+  readonly events?: E;
+};
+
+/** The contract of a kind of entity: data that callers, handlers and tools share. Safe to import anywhere. */
+export interface EntityContract<
+  N extends string,
+  S extends StateSchema,
+  C extends Commands,
+  Q extends Queries,
+  E extends Schemas,
+> extends EntityShape {
+  readonly name: N;
+  readonly state: VersionedState<S>;
+  readonly commands: C;
+  readonly queries: Q;
+  readonly events: E;
+  /**
+   * Fills the contract in: `initial`, and one handler per command and query, each given one context object. Handlers may be async.
+   * Throws USAGE when one is missing or is not in the contract.
+   *
+   * @example
+   * export const counter = Counter.implement({
+   *   initial: () => ({ count: 0 }),
+   *   add: ({ state, input }) => ({ count: (state.count += input.by) }),
+   *   current: ({ state }) => state.count,
+   * });
+   */
+  implement(handlers: EntityHandlers<EntityContract<N, S, C, Q, E>>): ImplementedEntity<EntityContract<N, S, C, Q, E>>;
+}
+
+/** An implementation of the entity contract `C`. */
+export type ImplementedEntity<C extends EntityShape = EntityShape> = EntityImplementation & { readonly contract: C };
+
+/**
+ * Defines a kind of entity: keyed state with commands that change it, one at a time per key, and queries that read it.
+ * Entities are addressed by name and key, never created. Everything is plain data of at most 1 MiB; inputs, outputs, errors, events
+ * and state are validated. Schemas of any Standard Schema library; async ones are not supported.
+ *
+ * Throws USAGE when a name is not 1 to 64 letters, digits, `_` and `-` beginning with a letter, is used twice, or is one that objects
+ * already have (`then`, `constructor`, `initial` …).
+ *
+ * @example
+ * export const Counter = entity("counter", {
+ *   state: z.object({ count: z.number().int() }),
+ *   commands: { add: { input: z.object({ by: z.number().int() }), output: z.object({ count: z.number().int() }) }, reset: {} },
+ *   queries: { current: { output: z.number().int(), consistency: "causal" } },
+ *   events: { reached: z.object({ count: z.number().int() }) },
+ * });
+ */
+export function entity<
+  const N extends string,
+  S extends StateSchema | VersionedState<StateSchema>,
+  C extends Commands,
+  Q extends Queries = None,
+  E extends Schemas = None,
+>(name: N, definition: EntityDefinition<S, C, Q, E>): EntityContract<N, SchemaOf<S> & StateSchema, C, Q, E> {
+  checkName("entity", name);
+  return define(name, definition);
+}
+
+/** As `entity`, for Sheaf's own: the name begins with "sheaf.", which users' names cannot. */
+export function systemEntity<
+  const N extends `sheaf.${string}`,
+  S extends StateSchema | VersionedState<StateSchema>,
+  C extends Commands,
+  Q extends Queries = None,
+  E extends Schemas = None,
+>(name: N, definition: EntityDefinition<S, C, Q, E>): EntityContract<N, SchemaOf<S> & StateSchema, C, Q, E> {
+  checkSystemName("entity", name);
+  return define(name, definition);
+}
+
+function define<
+  N extends string,
+  S extends StateSchema | VersionedState<StateSchema>,
+  C extends Commands,
+  Q extends Queries,
+  E extends Schemas,
+>(name: N, definition: EntityDefinition<S, C, Q, E>): EntityContract<N, SchemaOf<S> & StateSchema, C, Q, E> {
+  const what = `entity ${name}`;
+  checkFields(what, definition, ["state", "commands", "queries", "events"]);
+  const { state, commands, queries = {} as Q, events = {} as E } = definition;
+  checkOperations(what, "command", commands, ["input", "output", "errors"]);
+  checkOperations(what, "query", queries, ["input", "output", "errors", "consistency"]);
+  checkEvents(what, events);
+  const twice = Object.keys(commands).find((command) => Object.hasOwn(queries, command));
+  if (twice !== undefined) throw new SheafError("USAGE", `${what}: "${twice}" is both a command and a query`);
+
+  const contract: EntityContract<N, SchemaOf<S> & StateSchema, C, Q, E> = {
+    kind: "entity",
+    name,
+    state: stateShape(what, state) as VersionedState<SchemaOf<S> & StateSchema>,
+    commands: frozenMembers<C>(commands),
+    queries: frozenMembers<Q>(queries),
+    events: Object.freeze({ ...events }),
+    implement: (given) => {
+      const handlers = handlersOf(what, given, ["initial", ...Object.keys(commands), ...Object.keys(queries)]);
+      return Object.freeze({ contract, initial: given.initial, handlers });
+    },
+  };
+  return Object.freeze(contract);
+}
+
+function checkEvents(what: string, events: Schemas): void {
+  checkFields(`${what}: events`, events, Object.keys(events));
+  for (const [name, schema] of Object.entries(events)) {
+    checkMember(`${what}: event`, name);
+    if (!isSchema(schema)) throw new SheafError("USAGE", `${what}: event ${name} needs a Standard Schema`);
+  }
+}
