@@ -48,7 +48,9 @@ export interface EntityContract<
 }
 
 /** An implementation of the entity contract `C`. */
-export type ImplementedEntity<C extends EntityShape = EntityShape> = EntityImplementation & { readonly contract: C };
+export interface ImplementedEntity<C extends EntityShape = EntityShape> extends EntityImplementation {
+  readonly contract: C;
+}
 
 /**
  * Defines a kind of entity: keyed state with commands that change it, one at a time per key, and queries that read it.

@@ -21,7 +21,9 @@ export interface ServiceContract<N extends string, P extends Procedures> extends
 }
 
 /** An implementation of the service contract `C`. */
-export type ImplementedService<C extends ServiceShape = ServiceShape> = ServiceImplementation & { readonly contract: C };
+export interface ImplementedService<C extends ServiceShape = ServiceShape> extends ServiceImplementation {
+  readonly contract: C;
+}
 
 /**
  * Defines a service: procedures without state. Any node may run any call; nothing is recorded, so a call that is repeated runs again.
