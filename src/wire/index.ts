@@ -1,2 +1,3 @@
 export * from "./pack.ts";
-export * from "./pack-read.ts";
+export * from "./frame.ts";
+export * from "./frame-writer.ts";

@@ -5,7 +5,7 @@
 // W2. Only plain values come out: no extension types, map keys are strings, none is "__proto__", text is valid UTF-8.
 
 import { defaultLimits, SheafError } from "../base/index.ts";
-import { maxPackDepth } from "./pack.ts";
+import { maxPackDepth } from "./pack-write.ts";
 
 export type PackLimits = {
   /** Nesting of maps and arrays; a scalar has depth 0. */

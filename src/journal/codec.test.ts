@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fromHex, SheafError, toHex } from "../base/index.ts";
+import { realCompress, realCrypto } from "../platform/crypto.ts";
+import { pack } from "../wire/index.ts";
+import { type CodecOptions, type Decoded, type JournalRecord, type Payload, recordCodec } from "./index.ts";
+import { sampleBatch, sampleCluster, sampleKey, samplePayloads, sampleRecord } from "./sample.ts";
+
+const plainOptions: CodecOptions = { crypto: realCrypto, compress: realCompress, cluster: sampleCluster };
+const plain = recordCodec(plainOptions);
+const sealed = recordCodec({ ...plainOptions, key: sampleKey });
+const place = { shard: 17, seq: 2 ** 33 + 5 };
+
+const refusal = (run: () => unknown): SheafError => {
+  try {
+    run();
+  } catch (error) {
+    assert.ok(error instanceof SheafError, String(error));
+    return error;
+  }
+  assert.fail("accepted");
+};
+/** Recomputes the trailing checksum, as an attacker or a newer writer would. */
+const rehash = (bytes: Uint8Array): Uint8Array => {
+  bytes.set(realCrypto.sha256(bytes.subarray(0, -32)), bytes.length - 32);
+  return bytes;
+};
+const withoutHash = ({ header, payload }: Decoded): JournalRecord => ({ header, payload });
+
+test("codec: every kind of record comes back whole, plain, sealed and compressed", () => {
+  const large: Payload = { kind: "park", id: "x", reason: "again and again ".repeat(500), parked: false };
+  for (const codec of [plain, sealed])
+    for (const payload of [...samplePayloads, sampleBatch(50), large, { kind: "batch", commits: [] } as const]) {
+      const record = sampleRecord(payload);
+      const { bytes, hash } = codec.encode(record);
+      const decoded = codec.decode(bytes, place);
+      assert.deepStrictEqual(withoutHash(decoded), record);
+      assert.deepEqual(decoded.hash, hash);
+      assert.deepEqual(bytes.slice(-32), hash);
+    }
+});
+
+test("codec: compression is used only where it makes a record smaller", () => {
+  const repetitive = sampleRecord({ kind: "park", id: "x", reason: "a".repeat(10_000), parked: true });
+  assert.ok(plain.encode(repetitive).bytes.length < 300);
+  const noise = Uint8Array.from({ length: 4000 }, (_, i) => realCrypto.sha256(Uint8Array.of(i, i >> 8))[0]!);
+  const { bytes } = plain.encode(sampleRecord({ kind: "batch", commits: [{ ...(sampleBatch(1) as Batch).commits[0]!, state: noise }] }));
+  assert.equal(bytes[1], 0);
+});
+type Batch = Extract<Payload, { kind: "batch" }>;
+
+test("codec: records written by format 1 stay readable, and are written the same to the byte", () => {
+  const lines = readFileSync(new URL("./golden/records-1.hex", import.meta.url), "utf8").trim().split("\n");
+  assert.equal(lines.length, samplePayloads.length);
+  for (const [i, line] of lines.entries()) {
+    const record = sampleRecord(samplePayloads[i]!);
+    assert.deepStrictEqual(withoutHash(plain.decode(fromHex(line), place)), record);
+    assert.equal(toHex(plain.encode(record).bytes), line);
+  }
+});
+
+test("codec: records compressed or sealed by format 1 stay readable", () => {
+  const [compressed, encrypted] = readFileSync(new URL("./golden/records-1-sealed.hex", import.meta.url), "utf8").trim().split("\n");
+  assert.deepStrictEqual(withoutHash(plain.decode(fromHex(compressed!), place)), sampleRecord(sampleBatch(20)));
+  assert.equal(fromHex(compressed!)[1], 1);
+  assert.deepStrictEqual(withoutHash(sealed.decode(fromHex(encrypted!), place)), sampleRecord(sampleBatch(20)));
+  assert.equal(fromHex(encrypted!)[1], 3);
+});
+
+test("codec: every flipped bit of a record is noticed", () => {
+  for (const codec of [plain, sealed]) {
+    const { bytes } = codec.encode(sampleRecord(samplePayloads[2]!));
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const bent = bytes.slice();
+      bent[bit >> 3]! ^= 1 << (bit & 7);
+      assert.equal(refusal(() => codec.decode(bent, place)).code, "CORRUPT", `bit ${bit}`);
+    }
+  }
+});
+
+test("codec: a record cut at any length, or lengthened, is noticed", () => {
+  const { bytes } = plain.encode(sampleRecord(samplePayloads[0]!));
+  for (let length = 0; length < bytes.length; length++)
+    assert.equal(refusal(() => plain.decode(bytes.subarray(0, length), place)).code, "CORRUPT");
+  assert.equal(refusal(() => plain.decode(new Uint8Array([...bytes, 0]), place)).code, "CORRUPT");
+});
+
+test("codec: a whole record at another place, or of another cluster, is refused", () => {
+  const { bytes } = plain.encode(sampleRecord(samplePayloads[1]!));
+  assert.equal(refusal(() => plain.decode(bytes, { ...place, seq: place.seq + 1 })).code, "CORRUPT");
+  assert.equal(refusal(() => plain.decode(bytes, { ...place, shard: 18 })).code, "CORRUPT");
+  const other = recordCodec({ ...plainOptions, cluster: "f".repeat(32) });
+  assert.equal(refusal(() => other.decode(bytes, place)).code, "CORRUPT");
+  assert.equal(refusal(() => other.encode(sampleRecord(samplePayloads[1]!))).code, "WRONG_CLUSTER");
+  assert.equal(refusal(() => recordCodec({ ...plainOptions, cluster: "not-hex" })).code, "USAGE");
+});
+
+test("codec: a newer format stops with its version named, and is never skipped", () => {
+  const { bytes } = plain.encode(sampleRecord(samplePayloads[0]!));
+  bytes[0] = 2;
+  const error = refusal(() => plain.decode(rehash(bytes), place));
+  assert.equal(error.code, "CORRUPT");
+  assert.match(error.message, /format version 2/);
+  assert.match(error.hint ?? "", /newer Sheaf/);
+});
+
+test("codec: with a checksum made to fit, unknown flags, kinds and shapes are still refused", () => {
+  const { bytes } = plain.encode(sampleRecord(samplePayloads[0]!));
+  const flags = bytes.slice();
+  flags[1] = 4;
+  assert.equal(refusal(() => plain.decode(rehash(flags), place)).code, "CORRUPT");
+  const withBody = (body: Uint8Array): Uint8Array => rehash(new Uint8Array([...bytes.subarray(0, 86), ...body, ...new Uint8Array(32)]));
+  for (const body of [[], 1, "x", null, {}, [9], [1], [1, 2], [3, 4], [3, [[]]], [3, [1]], [4, "a"]])
+    assert.equal(refusal(() => plain.decode(withBody(pack(body)), place)).code, "CORRUPT", JSON.stringify(body));
+  assert.equal(refusal(() => plain.decode(withBody(Uint8Array.of(0xc1)), place)).code, "CORRUPT");
+});
+
+test("codec: a sealed record opens with its key only, and only where it was written", () => {
+  const { bytes } = sealed.encode(sampleRecord(samplePayloads[2]!));
+  assert.equal(refusal(() => plain.decode(bytes, place)).code, "WRONG_KEY");
+  const otherKey = recordCodec({ ...plainOptions, key: new Uint8Array(32).fill(1) });
+  assert.equal(refusal(() => otherKey.decode(bytes, place)).code, "WRONG_KEY");
+  assert.equal(Buffer.from(bytes).includes("withdraw"), false);
+  // Each field that says where the record belongs, changed with the checksum made to fit: cluster, shard, generation,
+  // epoch, sequence, previous hash, time.
+  for (const [at, moved] of [
+    [21, { ...place, shard: 18 }],
+    [25, place],
+    [33, place],
+    [41, { ...place, seq: place.seq + 1 }],
+    [42, place],
+    [81, place],
+  ] as const) {
+    const bent = bytes.slice();
+    bent[at] = at === 21 ? 18 : at === 41 ? 6 : bent[at]! ^ 1;
+    const error = refusal(() => sealed.decode(rehash(bent), moved));
+    assert.equal(error.code, "CORRUPT");
+    assert.match(error.message, /altered/);
+  }
+});
+
+test("codec: a plain record does not pass in an encrypted cluster", () => {
+  const { bytes } = plain.encode(sampleRecord(samplePayloads[2]!));
+  assert.equal(refusal(() => sealed.decode(bytes, place)).code, "CORRUPT");
+});
+
+test("codec: decompression stops at the record limit, and a larger payload is refused when written", () => {
+  const bomb = sampleRecord({ kind: "park", id: "x", reason: "a".repeat(200_000), parked: true });
+  const { bytes } = plain.encode(bomb);
+  const small = recordCodec({ ...plainOptions, maxRecordBytes: 100_000 });
+  assert.equal(refusal(() => small.decode(bytes, place)).code, "CORRUPT");
+  assert.equal(refusal(() => small.encode(bomb)).code, "TOO_LARGE");
+});

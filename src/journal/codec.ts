@@ -1,0 +1,134 @@
+// A journal record as bytes. Format 1, numbers big-endian:
+//
+//    0  u8   format version
+//    1  u8   flags: 1 compressed (zstd), 2 encrypted (AES-256-GCM; everything before the body is associated data)
+//    2  16   cluster id           18  u32  shard          22  u32  generation
+//   26  u64  epoch                34  u64  sequence       42  32   hash of the previous record
+//   74  f64  journal time         82  u32  key id         86       body: the payload, msgpack
+//  −32  32   SHA-256 of everything before: the checksum, and the name the next record calls this one by
+//
+// Every later format keeps the first byte and the last 32, so that an older build can tell "newer" from "broken".
+
+import { bytesEqual, defaultLimits, fromHex, type Instant, type Shard, type Seq, SheafError, toHex } from "../base/index.ts";
+import { pack, unpack } from "../wire/index.ts";
+import { payloadFromValue, payloadToValue } from "./payload.ts";
+import type { Decoded, JournalRecord, RecordCodec, Sealed } from "./record.ts";
+import { corrupt, HASH_BYTES, keyId, seal, sha256, squeeze, type Sealing, unseal } from "./sealing.ts";
+
+export const RECORD_FORMAT = 1;
+
+const ENVELOPE_BYTES = 86;
+const LEAST_BYTES = ENVELOPE_BYTES + HASH_BYTES;
+
+export type CodecOptions = Sealing & {
+  /** Cluster id, 32 hexadecimal digits. */
+  readonly cluster: string;
+  /** A larger record is refused with TOO_LARGE when encoded, and never decompressed to. */
+  readonly maxRecordBytes?: number | undefined;
+};
+
+/** Encodes and decodes records of one cluster. Besides what `RecordCodec` says: `decode` throws WRONG_KEY for a record
+ *  encrypted with another key or read without one; binary fields of a decoded record may look into `bytes`. */
+export function recordCodec(options: CodecOptions): RecordCodec {
+  const cluster = fromHex(options.cluster);
+  if (cluster.length !== 16 || toHex(cluster) !== options.cluster) throw new SheafError("USAGE", "a cluster id has 32 hexadecimal digits");
+  const codec: Codec = { ...options, clusterId: cluster, maxBytes: options.maxRecordBytes ?? defaultLimits.maxRecordBytes };
+  return {
+    encode: (record) => encode(codec, record),
+    decode: (bytes, place) => decode(codec, bytes, place),
+  };
+}
+
+type Codec = CodecOptions & { readonly clusterId: Uint8Array; readonly maxBytes: number };
+
+function encode(codec: Codec, record: JournalRecord): Sealed {
+  const plain = pack(payloadToValue(record.payload));
+  if (plain.length > codec.maxBytes) throw new SheafError("TOO_LARGE", `a record's payload is over ${codec.maxBytes} bytes`);
+  const { body, flags } = squeeze(codec, plain);
+  const envelope = writeEnvelope(codec, record, flags);
+  const sealed = seal(codec, body, envelope);
+  const bytes = new Uint8Array(LEAST_BYTES + sealed.length);
+  if (bytes.length > codec.maxBytes) throw new SheafError("TOO_LARGE", `a record is over ${codec.maxBytes} bytes`);
+  bytes.set(envelope);
+  bytes.set(sealed, ENVELOPE_BYTES);
+  const end = bytes.length - HASH_BYTES;
+  const hash = sha256(codec.crypto, bytes.subarray(0, end));
+  bytes.set(hash, end);
+  return { bytes, hash };
+}
+
+function writeEnvelope(codec: Codec, { header }: JournalRecord, flags: number): Uint8Array {
+  if (header.cluster !== codec.cluster) throw new SheafError("WRONG_CLUSTER", "a record of another cluster");
+  const envelope = new Uint8Array(ENVELOPE_BYTES);
+  const view = new DataView(envelope.buffer);
+  view.setUint8(0, RECORD_FORMAT);
+  view.setUint8(1, flags);
+  envelope.set(codec.clusterId, 2);
+  view.setUint32(18, header.shard);
+  view.setUint32(22, header.generation);
+  setUint64(view, 26, header.epoch);
+  setUint64(view, 34, header.seq);
+  envelope.set(header.prev, 42);
+  view.setFloat64(74, header.at);
+  view.setUint32(82, keyId(codec));
+  return envelope;
+}
+
+function decode(codec: Codec, bytes: Uint8Array, place: { shard: Shard; seq: Seq }): Decoded {
+  const where = `record ${place.seq} of shard ${place.shard}`;
+  const end = bytes.length - HASH_BYTES;
+  if (bytes.length < LEAST_BYTES) throw corrupt(`${where} is cut short`);
+  const hash = sha256(codec.crypto, bytes.subarray(0, end));
+  if (!bytesEqual(hash, bytes.subarray(end))) throw corrupt(`${where} fails its checksum`);
+  const format = bytes[0]!;
+  if (format !== RECORD_FORMAT) throw unknownFormat(where, format);
+  if (!bytesEqual(bytes.subarray(2, 18), codec.clusterId)) throw corrupt(`${where} is of another cluster`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const shard = view.getUint32(18);
+  const seq = getUint64(view, 34);
+  if (shard !== place.shard || seq !== place.seq) throw corrupt(`${where} says it is record ${seq} of shard ${shard}`);
+  const plain = unseal(codec, {
+    body: bytes.subarray(ENVELOPE_BYTES, end),
+    flags: bytes[1]!,
+    keyId: view.getUint32(82),
+    aad: bytes.subarray(0, ENVELOPE_BYTES),
+    maxBytes: codec.maxBytes,
+    what: where,
+  });
+  return {
+    header: {
+      cluster: codec.cluster,
+      shard,
+      generation: view.getUint32(22),
+      epoch: getUint64(view, 26),
+      seq,
+      prev: bytes.slice(42, 42 + HASH_BYTES),
+      at: view.getFloat64(74) as Instant,
+    },
+    payload: payloadFromValue(readPlain(plain, where)),
+    hash,
+  };
+}
+
+const unknownFormat = (where: string, format: number): SheafError =>
+  corrupt(
+    `${where} has format version ${format}`,
+    format > RECORD_FORMAT
+      ? `A newer Sheaf wrote it: this build reads formats up to ${RECORD_FORMAT}. Run the newer version.`
+      : "No Sheaf ever wrote this format.",
+  );
+
+function readPlain(plain: Uint8Array, where: string): unknown {
+  try {
+    return unpack(plain);
+  } catch (cause) {
+    throw new SheafError("CORRUPT", `${where} holds a payload that cannot be read`, { cause });
+  }
+}
+
+function setUint64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, Math.floor(value / 0x1_0000_0000));
+  view.setUint32(at + 4, value);
+}
+
+const getUint64 = (view: DataView, at: number): number => view.getUint32(at) * 0x1_0000_0000 + view.getUint32(at + 4);

@@ -1,0 +1,84 @@
+// One record of each kind with fixed contents, for this folder's tests and benches: never changed, because golden files
+// hold their bytes.
+
+import { utf8 } from "../base/index.ts";
+import { pack } from "../wire/index.ts";
+import type { Commit, JournalRecord, Payload } from "./record.ts";
+
+export const sampleCluster = "00112233445566778899aabbccddeeff";
+export const sampleKey = Uint8Array.from({ length: 32 }, (_, i) => i * 7);
+
+const commits: readonly Commit[] = [
+  {
+    type: "account",
+    key: "acc-7",
+    version: 3,
+    state: pack({ cents: 1200, name: "Zoë" }),
+    schema: 2,
+    command: "withdraw",
+    principal: "user:ann",
+    events: [{ name: "withdrawn", value: pack({ cents: 500 }) }],
+    op: {
+      id: "user:ann|account/acc-7/withdraw|k1",
+      fingerprint: new Uint8Array(16).fill(9),
+      issuedAt: 1_700_000_000_123,
+      settled: 41,
+      reply: pack({ cents: 1200 }),
+    },
+  },
+  { type: "account", key: "acc-8", version: 2 ** 40, state: undefined, schema: 1, command: "close", principal: "", events: [], op: undefined },
+  {
+    type: "note",
+    key: "ключ",
+    version: 1,
+    state: utf8(""),
+    schema: 1,
+    command: "write",
+    principal: "key:ops",
+    events: [],
+    op: { id: "x", fingerprint: new Uint8Array(0), issuedAt: undefined, settled: undefined, reply: new Uint8Array(0) },
+  },
+];
+
+export const samplePayloads: readonly Payload[] = [
+  { kind: "claim", node: "node-a" },
+  { kind: "noop" },
+  { kind: "batch", commits },
+  { kind: "park", id: "account/acc-7/explode", reason: "crashed the process 5 times", parked: true },
+];
+
+/** A record at (shard 17, sequence 2^33 + 5) with every field away from zero. */
+export const sampleRecord = (payload: Payload): JournalRecord => ({
+  header: {
+    cluster: sampleCluster,
+    shard: 17,
+    generation: 2,
+    epoch: 2 ** 32 + 9,
+    seq: 2 ** 33 + 5,
+    prev: Uint8Array.from({ length: 32 }, (_, i) => 255 - i),
+    at: 1_700_000_000_456,
+  },
+  payload,
+});
+
+/** A batch of small commits, as a busy shard writes them. */
+export const sampleBatch = (size: number): Payload => ({
+  kind: "batch",
+  commits: Array.from({ length: size }, (_, i) => ({
+    type: "account",
+    key: `acc-${1000 + i}`,
+    version: 17 + i,
+    state: pack({ cents: 12_300 + i, owner: "ann" }),
+    schema: 1,
+    command: "deposit",
+    principal: "user:ann",
+    events: [],
+    op: {
+      id: `01890a5d-ac96-774b-bcce-b302099a8${100 + i}`,
+      fingerprint: new Uint8Array(0),
+      issuedAt: 1_700_000_000_000 + i,
+      settled: 12 + i,
+      reply: pack({ cents: 12_300 + i }),
+    },
+  })),
+});
