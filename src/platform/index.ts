@@ -1,0 +1,4 @@
+export * from "./disk.ts";
+export * from "./host.ts";
+export * from "./log.ts";
+export * from "./meter.ts";
