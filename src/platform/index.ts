@@ -2,3 +2,4 @@ export * from "./disk.ts";
 export * from "./host.ts";
 export * from "./log.ts";
 export * from "./meter.ts";
+export * from "./lock.ts";

@@ -50,17 +50,13 @@ function unhurried(fd: number): Omit<LineSink, "terminal"> {
   };
 }
 
+/** A socket cannot be opened a second time; Node's own use of standard error makes it non-blocking in the same way.
+ *  Writing through the stream instead would keep the process alive until the line is read. */
 function socketSink(fd: number): Omit<LineSink, "terminal"> {
   const socket = new Socket({ fd, readable: false, writable: true });
-  socket.on("error", () => {});
-  socket.unref();
-  return {
-    write(line) {
-      if (socket.destroyed || !socket.writable || socket.writableLength > maxWaitingBytes) return false;
-      socket.write(`${line}\n`);
-      return true;
-    },
-  };
+  socket.on("error", () => {}).unref();
+  const { write } = unhurried(fd);
+  return { write: (line) => !socket.destroyed && write(line) };
 }
 
 function fileSink(fd: number): Omit<LineSink, "terminal"> {
