@@ -1,0 +1,103 @@
+// Between HTTP and calls: what a request's headers and body ask for, and what a reply looks like on its way back.
+
+import { SheafError, utf8, type Limits } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import {
+  consistency,
+  deadlineMs,
+  etagOf,
+  idempotencyKey,
+  ifMatch,
+  parseJson,
+  queryParameter,
+  readJson,
+  traceparent,
+  type Answer,
+  type Ask,
+} from "../http/index.ts";
+import type { Call, Calls, Reply, Target } from "../rpc/index.ts";
+import type { Principal } from "../security/index.ts";
+import { within } from "./within.ts";
+
+export type Outlet = { readonly host: Host; readonly calls: Calls; readonly limits: Limits };
+
+const maxSessionLength = 8192;
+
+/** The input of a GET: the JSON of `?input=`; undefined when absent. */
+function inputOfUrl(url: string, limits: Limits): unknown {
+  const text = queryParameter(url, "input");
+  return text === undefined || text === "" ? undefined : parseJson(utf8(text), limits);
+}
+
+function sessionOf(header: string | null): string | undefined {
+  if (header === null || header === "") return undefined;
+  if (header.length > maxSessionLength) throw new SheafError("BAD_SESSION", "Sheaf-Session is longer than any session token");
+  return header;
+}
+
+/** The call that a request asks for. Reads the body, within the limits. */
+async function callOf(ask: Ask, target: Target, principal: Principal, { host, limits }: Outlet): Promise<Call & { readonly ms: number }> {
+  const { request } = ask;
+  const { headers } = request;
+  const ms = deadlineMs(headers.get("sheaf-deadline-ms"), limits);
+  const deadline = host.clock.tick() + ms;
+  const level = consistency(headers.get("sheaf-consistency"));
+  const key = idempotencyKey(headers.get("idempotency-key"), limits);
+  const ifVersion = ifMatch(headers.get("if-match"));
+  if (target.kind !== "command" && ifVersion !== undefined) throw new SheafError("MALFORMED", "If-Match applies to commands only");
+  if (target.kind !== "query" && level !== undefined) throw new SheafError("MALFORMED", "Sheaf-Consistency applies to queries only");
+  const session = sessionOf(headers.get("sheaf-session"));
+  const input = request.method === "POST" ? await readJson(request, limits) : inputOfUrl(request.url, limits);
+  return {
+    target,
+    input,
+    principal,
+    deadline,
+    ms,
+    signal: request.signal,
+    op: key === undefined || target.kind === "query" ? undefined : { id: key, issuedAt: undefined },
+    consistency: level,
+    session,
+    ifVersion,
+    trace: traceparent(headers.get("traceparent")),
+  };
+}
+
+/** JSON text of plain data. Bytes, which JSON has no word for, are base64 text. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value, hasBytes(value) ? bytesAsText : undefined);
+}
+
+function hasBytes(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (value instanceof Uint8Array) return true;
+  for (const key in value) if (hasBytes((value as Record<string, unknown>)[key])) return true;
+  return false;
+}
+
+const bytesAsText = (_: string, value: unknown): unknown => (value instanceof Uint8Array ? base64(value) : value);
+
+function base64(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
+}
+
+/** The answer that a reply is: 200 with the output, 204 when there is none. */
+export function answerOf(reply: Reply): Answer {
+  const headers: Record<string, string> = {};
+  if (reply.version !== undefined) headers["etag"] = etagOf(reply.version);
+  if (reply.session !== undefined) headers["sheaf-session"] = reply.session;
+  if (reply.staleMs !== undefined) headers["sheaf-stale-ms"] = String(Math.ceil(reply.staleMs));
+  if (reply.replayed === true) headers["idempotent-replayed"] = "true";
+  if (reply.output === undefined) return { status: 204, headers };
+  headers["content-type"] = "application/json";
+  return { status: 200, headers, body: textOf(reply.output) };
+}
+
+/** Carries one request out as a call. */
+export async function exchange(ask: Ask, target: Target, principal: Principal, outlet: Outlet): Promise<Answer> {
+  const { ms, ...call } = await callOf(ask, target, principal, outlet);
+  if (call.signal?.aborted === true) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
+  return answerOf(await within(outlet.calls.call(call), ms, outlet.host.clock));
+}

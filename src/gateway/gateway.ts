@@ -1,0 +1,74 @@
+// The gateway: HTTP in, calls out, at exactly the addresses that are documented. It knows contracts and ports, not sockets or shards.
+
+import type { Limits } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import { decodeKey, decodeSegment, edge, probes, wrongMethod, type Ask, type Edge, type OriginRules, type Plan, type Readiness } from "../http/index.ts";
+import type { AppContractShape } from "../model/index.ts";
+import type { Calls, Target } from "../rpc/index.ts";
+import type { Authenticator, Policy } from "../security/index.ts";
+import { directoryOf, checkProcedure, entityNamed, memberKind, type Directory } from "./directory.ts";
+import { docs } from "./docs.ts";
+import { exchange } from "./exchange.ts";
+import { openApiOf } from "./openapi.ts";
+
+export type GatewayOptions = OriginRules & {
+  readonly host: Host;
+  readonly calls: Calls;
+  /** Asked at each request, so that reloaded code is described at once. */
+  readonly contract: () => AppContractShape;
+  readonly limits: Limits;
+  readonly authenticator: Authenticator;
+  readonly policy: Policy;
+  readonly ready: () => Readiness;
+  /** Show server-side error messages to callers: only where the caller is the developer. */
+  readonly reveal?: boolean | undefined;
+};
+
+/** The last value made of something, kept while that something stays the same object. */
+function remembered<K extends object, V>(make: (from: K) => V): (from: K) => V {
+  let last: { readonly from: K; readonly value: V } | undefined;
+  return (from) => (last = last?.from === from ? last : { from, value: make(from) }).value;
+}
+
+export function gateway(options: GatewayOptions): Edge {
+  const http = edge({ ...options, name: "gateway" });
+  const directory = remembered(directoryOf);
+  const document = remembered((contract: AppContractShape) => JSON.stringify(openApiOf(contract)));
+  const now = (): Directory => directory(options.contract());
+
+  const planOf = (ask: Ask, target: Target): Plan => ({
+    action: target.kind,
+    resource: target.kind === "procedure" ? { ...target, kind: "service" } : { ...target, kind: "entity" },
+    run: (principal) => exchange(ask, target, principal, options),
+  });
+
+  const onEntity = (ask: Ask): Plan => {
+    const [, type = "", segment = "", member = ""] = ask.segments;
+    const entity = entityNamed(now(), decodeSegment(type));
+    const name = decodeSegment(member);
+    const kind = memberKind(entity, name);
+    if (kind === "command" && ask.request.method !== "POST") throw wrongMethod(["POST", "OPTIONS"]);
+    return planOf(ask, { kind, entity: entity.name, key: decodeKey(segment, options.limits), name });
+  };
+
+  const onService = (ask: Ask): Plan => {
+    const [, segment = "", member = ""] = ask.segments;
+    const service = decodeSegment(segment);
+    const name = decodeSegment(member);
+    checkProcedure(now(), service, name);
+    return planOf(ask, { kind: "procedure", service, name });
+  };
+
+  http.guarded("POST", "/entities/:entity/:key/:member", onEntity);
+  http.guarded("GET", "/entities/:entity/:key/:member", onEntity);
+  http.guarded("POST", "/services/:service/:procedure", onService);
+  http.guarded("GET", "/openapi.json", () => ({
+    action: "describe",
+    resource: { kind: "contract" },
+    run: () => ({ status: 200, headers: { "content-type": "application/json" }, body: document(options.contract()) }),
+  }));
+  probes(http, options.ready);
+  docs(http);
+  http.open("GET", "/", () => ({ status: 302, headers: { location: "/docs" } }));
+  return http;
+}

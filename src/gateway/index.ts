@@ -1,0 +1,1 @@
+export { gateway, type GatewayOptions } from "./gateway.ts";

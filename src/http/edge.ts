@@ -1,0 +1,173 @@
+// One listener's HTTP surface, from a web-standard Request to a Response: routes, who may use them, and what every answer carries.
+// It opens no socket, so it runs in simulation as it is.
+//
+// E1. A route is either declared open or returns a plan; a plan runs only after its caller was identified and the policy
+//     allowed its action. There is no third kind, so a new route cannot forget.
+// E2. Every failure is answered as a problem; nothing that is not a SheafError shows its message.
+// E3. A page of a foreign origin reaches guarded routes only when its origin is on the allow-list.
+// E4. Guarded requests under way are bounded; past the bound the answer is OVERLOADED at once.
+
+import { Hono } from "hono";
+import { asSheafError, catalogue, SheafError, type Limits } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import type { Action, Authenticator, Policy, Principal, Resource } from "../security/index.ts";
+import { bearer, rawPath } from "./fields.ts";
+import { checkOrigin, corsHeaders, preflightHeaders, type OriginRules } from "./origin.ts";
+import { problemOf, problemType, retryAfterSeconds } from "./problem.ts";
+import { allowed, notServed, type Method, type Route } from "./routes.ts";
+
+/** What a handler is asked. */
+export type Ask = {
+  readonly request: Request;
+  /** Segments of the path as sent: percent-encoding kept. `/a/b` is `["a", "b"]`. */
+  readonly segments: readonly string[];
+  /** Names this request in logs, problems and the `X-Request-Id` header. */
+  readonly id: string;
+};
+
+export type Answer = {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly body?: string | undefined;
+};
+
+/** What a guarded route would do: run only when the policy allows `action` on `resource` (E1). */
+export type Plan = {
+  readonly action: Action;
+  readonly resource: Resource;
+  run(principal: Principal): Answer | Promise<Answer>;
+};
+
+export type EdgeOptions = OriginRules & {
+  readonly host: Host;
+  /** Label in metrics and logs: `gateway` or `admin`. */
+  readonly name: string;
+  readonly limits: Pick<Limits, "maxInFlight">;
+  readonly authenticator: Authenticator;
+  readonly policy: Policy;
+  /** Show server-side error messages to callers. */
+  readonly reveal?: boolean | undefined;
+};
+
+export interface Edge {
+  readonly routes: readonly Route[];
+  /** Guarded requests under way. */
+  readonly inFlight: number;
+  open(method: Method, pattern: string, answer: (ask: Ask) => Answer | Promise<Answer>): void;
+  guarded(method: Method, pattern: string, plan: (ask: Ask) => Plan): void;
+  fetch(request: Request): Response | Promise<Response>;
+}
+
+const apiHeaders = {
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "referrer-policy": "no-referrer",
+} as const;
+
+export const json = (value: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Answer => ({
+  status,
+  headers: { "content-type": "application/json", ...headers },
+  body: JSON.stringify(value),
+});
+
+type Serve = (ask: Ask) => Answer | Promise<Answer>;
+
+/** Turns what was thrown into the answer that says so (E2). */
+function refuse(ask: Ask, thrown: unknown, options: EdgeOptions): Answer {
+  const error = asSheafError(thrown);
+  if (error.code === "INTERNAL") options.host.log.error("a request failed inside", { listener: options.name, request: ask.id, cause: thrown });
+  const problem = problemOf(error, { instance: `urn:sheaf:request:${encodeURIComponent(ask.id)}`, reveal: options.reveal });
+  const headers: Record<string, string> = { "content-type": problemType };
+  const after = retryAfterSeconds(error);
+  if (after !== undefined) headers["retry-after"] = String(after);
+  if (error.code === "UNAUTHENTICATED") headers["www-authenticate"] = 'Bearer realm="sheaf"';
+  if (error.code === "WRONG_METHOD" && Array.isArray(error.data)) headers["allow"] = error.data.join(", ");
+  return { status: catalogue[error.code].http, headers, body: JSON.stringify(problem) };
+}
+
+async function identify(request: Request, options: EdgeOptions): Promise<Principal> {
+  const found = await options.authenticator.authenticate({ bearer: bearer(request.headers.get("authorization")) });
+  if (found.ok) return found.principal;
+  options.host.log.debug("credentials refused", { listener: options.name, reason: found.reason });
+  throw new SheafError("UNAUTHENTICATED", undefined, { hint: "Send Authorization: Bearer with a key that is in force." });
+}
+
+/** Identifies, plans, decides, runs: in that order (E1). */
+async function runGuarded(ask: Ask, plan: (ask: Ask) => Plan, options: EdgeOptions): Promise<Answer> {
+  const principal = await identify(ask.request, options);
+  const { action, resource, run } = plan(ask);
+  const decision = options.policy.decide(principal, action, resource);
+  if (!decision.allow) throw new SheafError("FORBIDDEN", `not allowed: ${decision.why}`);
+  return await run(principal);
+}
+
+/** Counts and times answers, by listener and class of status. */
+function meters({ host, name }: EdgeOptions): (status: number, seconds: number) => void {
+  const seconds = host.meter.histogram("sheaf_http_request_seconds", "Time from request to answer", { listener: name });
+  const answers = [1, 2, 3, 4, 5].map((of) =>
+    host.meter.counter("sheaf_http_requests_total", "HTTP requests answered", { listener: name, status: `${of}xx` }));
+  return (status, took) => {
+    seconds.record(took);
+    answers[Math.floor(status / 100) - 1]?.add();
+  };
+}
+
+export function edge(options: EdgeOptions): Edge {
+  const { clock, dice } = options.host;
+  const app = new Hono({ getPath: (request) => rawPath(request.url) });
+  const routes: Route[] = [];
+  const measure = meters(options);
+  let inFlight = 0;
+
+  const requestId = (request: Request): string => {
+    const given = request.headers.get("x-request-id");
+    return given !== null && /^[\x21-\x7e]{1,128}$/.test(given) ? given : dice.id();
+  };
+
+  const carry = async (request: Request, serve: Serve): Promise<Response> => {
+    const started = clock.tick();
+    const ask: Ask = { request, segments: rawPath(request.url).slice(1).split("/"), id: requestId(request) };
+    let answer: Answer;
+    try {
+      answer = await serve(ask);
+    } catch (error) {
+      answer = refuse(ask, error, options);
+    }
+    measure(answer.status, (clock.tick() - started) / 1000);
+    const headers = { ...apiHeaders, ...corsHeaders(request, options), ...answer.headers, "x-request-id": ask.id };
+    return new Response(answer.body ?? null, { status: answer.status, headers });
+  };
+
+  const guard = async (ask: Ask, plan: (ask: Ask) => Plan): Promise<Answer> => {
+    checkOrigin(ask.request, options);
+    if (inFlight >= options.limits.maxInFlight) throw new SheafError("OVERLOADED", "too many requests are under way", { retryAfterMs: 1000 });
+    inFlight++;
+    try {
+      return await runGuarded(ask, plan, options);
+    } finally {
+      inFlight--;
+    }
+  };
+
+  const add = (route: Route, serve: Serve): void => {
+    routes.push(route);
+    app.on(route.method, route.pattern, (c) => carry(c.req.raw, serve));
+  };
+
+  app.notFound((c) => carry(c.req.raw, (ask) => {
+    const methods = allowed(routes, ask.segments);
+    if (ask.request.method !== "OPTIONS" || methods.length === 0) throw notServed(routes, ask.segments);
+    return { status: 204, headers: preflightHeaders(methods.join(", ")) };
+  }));
+
+  return {
+    routes,
+    get inFlight() {
+      return inFlight;
+    },
+    open: (method, pattern, answer) => add({ method, pattern, access: "open" }, answer),
+    guarded: (method, pattern, plan) => add({ method, pattern, access: "guarded" }, (ask) => guard(ask, plan)),
+    fetch: (request) => app.fetch(request),
+  };
+}

@@ -1,0 +1,10 @@
+export * from "./body.ts";
+export * from "./edge.ts";
+export * from "./fields.ts";
+export * from "./json.ts";
+export * from "./near.ts";
+export * from "./openapi.ts";
+export { loopbackHosts, type OriginRules } from "./origin.ts";
+export * from "./probes.ts";
+export * from "./problem.ts";
+export { wrongMethod, type Method, type Route } from "./routes.ts";

@@ -1,0 +1,3 @@
+export * from "./api-key.ts";
+export * from "./policy.ts";
+export * from "./principal.ts";

@@ -1,0 +1,49 @@
+// What a principal may do. Deny by default; a decision always says why, so that a refusal can be explained.
+
+import type { Principal } from "./principal.ts";
+
+export type Action = "command" | "query" | "procedure" | "describe" | "operate";
+
+export type Resource =
+  | { readonly kind: "entity"; readonly entity: string; readonly key: string; readonly name: string }
+  | { readonly kind: "service"; readonly service: string; readonly name: string }
+  /** What the application offers: its names and schemas. */
+  | { readonly kind: "contract" }
+  /** The running system, as the admin API shows it. */
+  | { readonly kind: "system"; readonly name: string };
+
+export type Decision = { readonly allow: boolean; readonly why: string };
+
+export interface Policy {
+  decide(principal: Principal, action: Action, resource: Resource): Decision;
+}
+
+/** What each role may do. */
+export type Grants = Readonly<Record<string, readonly Action[]>>;
+
+export const defaultGrants: Grants = {
+  app: ["command", "query", "procedure", "describe"],
+  admin: ["command", "query", "procedure", "describe", "operate"],
+};
+
+/** Roles that API keys may carry. */
+export const roles: readonly string[] = Object.keys(defaultGrants);
+
+/** Names that begin so belong to Sheaf itself. No caller reaches them as entities or services, whatever the role. */
+export const systemPrefix = "sheaf.";
+
+/** Grants by role. Forbidding overrides permitting: system entities are refused before any role is looked at. */
+export function rolePolicy(grants: Grants = defaultGrants): Policy {
+  const allowed = new Map(Object.entries(grants).map(([role, actions]) => [role, new Set(actions)]));
+  return {
+    decide(principal, action, resource) {
+      const name = resource.kind === "entity" ? resource.entity : resource.kind === "service" ? resource.service : "";
+      if (name.startsWith(systemPrefix)) return { allow: false, why: `${name} belongs to Sheaf` };
+      for (const role of principal.roles) {
+        if (allowed.get(role)?.has(action) === true) return { allow: true, why: `role ${role} grants ${action}` };
+      }
+      const has = principal.roles.length === 0 ? "no role" : `only ${principal.roles.join(", ")}`;
+      return { allow: false, why: `${action} needs a role that grants it; the caller has ${has}` };
+    },
+  };
+}
