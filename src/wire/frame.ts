@@ -1,0 +1,236 @@
+// What a caller and a responder say to each other: frames, many to a message. A message is one msgpack array of frames, a
+// frame one array that begins with its kind. Fields are found by place; absent ones at the end are cut off, others nil.
+//
+//   HELLO   1  version, oldest version spoken, app, token?, issuer, session?      caller, first
+//   WELCOME 2  version, cluster, time, maxInFlight, maxMessageBytes               responder, answers HELLO
+//   CALL    3  id, target kind, type, key?, name, [input], deadlineMs, op?, issuedAt?, consistency?, ifVersion?, trace?, session?
+//   REPLY   4  id, [output], version?, staleMs?, replayed?
+//   FAIL    5  id, code, message, retry, outcome, retryAfterMs?, hint?, issues?, error?, [data]?
+//   CANCEL  6  id · PING 7  number · PONG 8  number · SESSION 10  token · GOAWAY 9  code, message, retryAfterMs?
+
+import { catalogue, type ErrorCode, type Issue, type Millis, type Outcome, type Retry, SheafError } from "../base/index.ts";
+import { pack, unpackUntrusted } from "./pack.ts";
+
+/** Both ends speak this version and the one before it. A field may be added at the end of a frame without a new version:
+ *  readers take what they know. A new kind, or a changed field, needs one. */
+export const frameVersion = 1;
+export const oldestFrameVersion = 1;
+
+export const frameKind = {
+  hello: 1,
+  welcome: 2,
+  call: 3,
+  reply: 4,
+  fail: 5,
+  cancel: 6,
+  ping: 7,
+  pong: 8,
+  goaway: 9,
+  session: 10,
+} as const;
+
+/** A message of several frames stops here, so that the other side starts work early and decodes in short steps. A
+ *  message also holds at most this many items (one byte each, at least), which keeps it within the limit for one value. */
+export const messageBytes = 64 * 1024;
+
+export const targetKinds = ["command", "query", "procedure"] as const;
+export const consistencies = ["strong", "causal", "eventual"] as const;
+
+export type HelloFrame = {
+  readonly version: number;
+  readonly oldest: number;
+  readonly app: string;
+  readonly token: string | undefined;
+  /** Prefix of the operation ids that this caller issues: the id is `issuer.number`. */
+  readonly issuer: string;
+  readonly session: string | undefined;
+};
+
+export type WelcomeFrame = {
+  readonly version: number;
+  readonly cluster: string;
+  /** Cluster time, from which the caller reckons when its operations were issued. */
+  readonly time: number;
+  readonly maxInFlight: number;
+  /** A message over this closes the connection. */
+  readonly maxMessageBytes: number;
+};
+
+export type CallFrame = {
+  readonly id: number;
+  readonly kind: (typeof targetKinds)[number];
+  readonly type: string;
+  readonly key: string;
+  readonly name: string;
+  readonly input: unknown;
+  /** What is left of it, so that the two clocks need not agree. */
+  readonly deadlineMs: Millis;
+  /** A number was issued by the caller (see HELLO's issuer), a text chosen by the user. */
+  readonly op: number | string | undefined;
+  readonly issuedAt: number | undefined;
+  readonly consistency: (typeof consistencies)[number] | undefined;
+  readonly ifVersion: number | undefined;
+  readonly trace: string | undefined;
+  readonly session: string | undefined;
+};
+
+export type GoawayFrame = { readonly code: ErrorCode; readonly message: string; readonly retryAfterMs: number | undefined };
+
+const broken = (says: string): SheafError => new SheafError("MALFORMED", `frame: ${says}`);
+
+/** The frames of a message from outside. Throws MALFORMED or TOO_LARGE, nothing else. The frames themselves are read by
+ *  the functions below, each of which checks every field it returns. */
+export function readMessage(bytes: Uint8Array, limits: { maxBytes: number; maxItems?: number; maxDepth: number }): unknown[][] {
+  const { maxBytes, maxItems } = limits;
+  // Three levels are ours: the message, the frame, the brackets around a value.
+  const message = unpackUntrusted(bytes, { maxBytes, maxDepth: limits.maxDepth + 3, ...(maxItems === undefined ? {} : { maxItems }) });
+  if (!Array.isArray(message)) throw broken("a message is an array");
+  for (const frame of message) if (!Array.isArray(frame) || typeof frame[0] !== "number") throw broken("a frame is an array that begins with its kind");
+  return message;
+}
+
+export function packHello(hello: HelloFrame): Uint8Array {
+  return pack([frameKind.hello, hello.version, hello.oldest, hello.app, hello.token, hello.issuer, hello.session]);
+}
+
+export function packWelcome(w: WelcomeFrame): Uint8Array {
+  return pack([frameKind.welcome, w.version, w.cluster, w.time, w.maxInFlight, w.maxMessageBytes]);
+}
+
+export const packNumber = (kind: 6 | 7 | 8, value: number): Uint8Array => pack([kind, value]);
+export const packSession = (token: string): Uint8Array => pack([frameKind.session, token]);
+
+export function packGoaway(goaway: GoawayFrame): Uint8Array {
+  return pack(trimmed([frameKind.goaway, goaway.code, goaway.message, goaway.retryAfterMs]));
+}
+
+/** An error as it crosses the wire: never a stack, never a cause. */
+export function packFail(id: number, error: SheafError): Uint8Array {
+  const { code, message, retry, outcome, retryAfterMs, hint, issues } = error;
+  const data = code === "DECLARED" ? (error.data === undefined ? [] : [error.data]) : undefined;
+  return pack(trimmed([frameKind.fail, id, code, message, retry, outcome, retryAfterMs, hint, issues, error.error, data]));
+}
+
+function trimmed(frame: unknown[]): unknown[] {
+  while (frame[frame.length - 1] === undefined) frame.pop();
+  return frame;
+}
+
+/** One id, ping number or the like: the whole content of small frames, and the first field of REPLY and FAIL. */
+export function readId(frame: readonly unknown[]): number {
+  const id = frame[1];
+  if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0) throw broken("an id is a whole number");
+  return id;
+}
+
+export function readText(frame: readonly unknown[], at: number): string {
+  const value = frame[at];
+  if (typeof value !== "string") throw broken(`field ${at} of kind ${String(frame[0])} is a text`);
+  return value;
+}
+
+export function optionalText(frame: readonly unknown[], at: number): string | undefined {
+  return frame[at] === undefined || frame[at] === null ? undefined : readText(frame, at);
+}
+
+function readCount(frame: readonly unknown[], at: number): number {
+  const value = frame[at];
+  if (typeof value !== "number" || !Number.isFinite(value) || value < 0) throw broken(`field ${at} of kind ${String(frame[0])} is a number`);
+  return value;
+}
+
+export function optionalCount(frame: readonly unknown[], at: number): number | undefined {
+  return frame[at] === undefined || frame[at] === null ? undefined : readCount(frame, at);
+}
+
+/** A value that may be absent travels in brackets: `[]` is none, `[null]` is null. */
+export function readBoxed(frame: readonly unknown[], at: number): unknown {
+  const box = frame[at];
+  if (!Array.isArray(box) || box.length > 1) throw broken(`field ${at} of kind ${String(frame[0])} is a value in brackets`);
+  return box[0];
+}
+
+export function readHello(frame: readonly unknown[]): HelloFrame {
+  if (frame[0] !== frameKind.hello) throw broken("a caller begins with HELLO");
+  return {
+    version: readCount(frame, 1),
+    oldest: readCount(frame, 2),
+    app: readText(frame, 3),
+    token: optionalText(frame, 4),
+    issuer: readText(frame, 5),
+    session: optionalText(frame, 6),
+  };
+}
+
+export function readWelcome(frame: readonly unknown[]): WelcomeFrame {
+  if (frame[0] !== frameKind.welcome) throw broken("a responder begins with WELCOME");
+  return {
+    version: readCount(frame, 1),
+    cluster: readText(frame, 2),
+    time: readCount(frame, 3),
+    maxInFlight: readCount(frame, 4),
+    maxMessageBytes: readCount(frame, 5),
+  };
+}
+
+export function readCall(frame: readonly unknown[]): CallFrame {
+  const kind = targetKinds[readCount(frame, 2)];
+  if (kind === undefined) throw broken("no such kind of target");
+  const op = frame[8];
+  if (op !== undefined && op !== null && typeof op !== "string" && !(typeof op === "number" && Number.isSafeInteger(op) && op >= 0)) {
+    throw broken("an operation is a number or a text");
+  }
+  const level = optionalCount(frame, 10);
+  const consistency = level === undefined ? undefined : consistencies[level];
+  if (level !== undefined && consistency === undefined) throw broken("no such consistency");
+  return {
+    id: readId(frame),
+    kind,
+    type: readText(frame, 3),
+    key: kind === "procedure" ? "" : readText(frame, 4),
+    name: readText(frame, 5),
+    input: readBoxed(frame, 6),
+    deadlineMs: readCount(frame, 7),
+    op: op ?? undefined,
+    issuedAt: optionalCount(frame, 9),
+    consistency,
+    ifVersion: optionalCount(frame, 11),
+    trace: optionalText(frame, 12),
+    session: optionalText(frame, 13),
+  };
+}
+
+export function readGoaway(frame: readonly unknown[]): GoawayFrame {
+  return { code: readCode(frame, 1), message: readText(frame, 2), retryAfterMs: optionalCount(frame, 3) };
+}
+
+/** The error as its receiver throws it. */
+export function readFail(frame: readonly unknown[]): SheafError {
+  const retry = readText(frame, 4);
+  const outcome = readText(frame, 5);
+  return new SheafError(readCode(frame, 2), readText(frame, 3), {
+    retry: retry === "now" || retry === "later" ? retry : ("never" satisfies Retry),
+    outcome: outcome === "applied" || outcome === "not-applied" ? outcome : ("unknown" satisfies Outcome),
+    retryAfterMs: optionalCount(frame, 6),
+    hint: optionalText(frame, 7),
+    issues: readIssues(frame[8]),
+    name: optionalText(frame, 9),
+    data: frame[10] === undefined || frame[10] === null ? undefined : readBoxed(frame, 10),
+  });
+}
+
+/** A code that only a newer version knows is INTERNAL here; its retry and outcome are still as sent. */
+function readCode(frame: readonly unknown[], at: number): ErrorCode {
+  const code = readText(frame, at);
+  return Object.hasOwn(catalogue, code) ? (code as ErrorCode) : "INTERNAL";
+}
+
+function readIssues(value: unknown): readonly Issue[] | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!Array.isArray(value)) throw broken("issues are a list");
+  return value.map((issue: unknown) => {
+    const { path, message } = (issue ?? {}) as { path?: unknown; message?: unknown };
+    if (!Array.isArray(path) || typeof message !== "string") throw broken("an issue is a path and a message");
+    return { path: path.map((step: unknown) => (typeof step === "number" ? step : String(step))), message };
+  });
+}
