@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The `sheaf` command. Runs on any Node from 20 up: when this one is too old, it continues on the Node 24 that the project,
-// or else this package, has in its node_modules. The command itself is src/cli/main.ts, dist/cli/main.js once built.
+// or else this package, has in its node_modules. The command itself is src/cli/main.ts, in the package src/cli/main.js.
 
 import { existsSync } from "node:fs";
 import module from "node:module";
@@ -11,7 +11,7 @@ import { findNode, holdLifeline, isModern, runInstead } from "./modern-node.mjs"
 if (isModern(process.version)) {
   holdLifeline();
   module.enableCompileCache();
-  const built = new URL("../cli/main.js", import.meta.url);
+  const built = new URL("../src/cli/main.js", import.meta.url);
   const { main } = await import(existsSync(built) ? built.href : new URL("../src/cli/main.ts", import.meta.url).href);
   process.exitCode = await main(process.argv.slice(2));
 } else {

@@ -1,5 +1,6 @@
-// Builds the package that users install: JavaScript and declarations, its own package.json, the command, the templates.
-// `npm run build` writes dist/; `node scripts/build.mjs FOLDER` writes there instead. Nothing in it runs at install time.
+// Builds the package that users install, laid out like the repository, with JavaScript and declarations where the sources
+// are: src/, bin/, examples/ (the templates of `sheaf create`), docs/reference/ (what `sheaf help` reads). `npm run build`
+// writes dist/; `node scripts/build.mjs FOLDER` writes there instead. Nothing in it runs at install time.
 
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,7 +18,7 @@ function fail(message) {
 
 function compile() {
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-  const args = ["-p", "tsconfig.build.json", "--outDir", out];
+  const args = ["-p", "tsconfig.build.json", "--outDir", join(out, "src")];
   const done = spawnSync(modernNode(), [tsc, ...args], { cwd: root, stdio: "inherit" });
   if (done.status !== 0) fail("The sources do not compile.");
 }
@@ -32,9 +33,9 @@ function renameAddresses(path) {
   if (renamed !== text) writeFileSync(path, renamed);
 }
 
-/** `./src/x.ts` in the repository is `./x.js` with `./x.d.ts` in the package. */
+/** `./src/x.ts` in the repository is `./src/x.js` with `./src/x.d.ts` in the package. */
 function publishedDoor(source) {
-  const stem = source.replace(/^\.\/src\//, "./").replace(/\.ts$/, "");
+  const stem = source.replace(/\.ts$/, "");
   for (const end of [".js", ".d.ts"]) if (!existsSync(join(out, stem + end))) fail(`${source} was not built.`);
   return { types: `${stem}.d.ts`, default: `${stem}.js` };
 }
@@ -53,9 +54,10 @@ function writeManifest() {
 
 rmSync(out, { recursive: true, force: true });
 compile();
-for (const path of globSync("**/*.js", { cwd: out })) renameAddresses(join(out, path));
-for (const name of ["README.md", "LICENSE", "CHANGELOG.md", "bin"]) cpSync(join(root, name), join(out, name), { recursive: true });
-const templates = "cli/templates";
-if (existsSync(join(root, "src", templates))) cpSync(join(root, "src", templates), join(out, templates), { recursive: true });
+for (const path of globSync("src/**/*.js", { cwd: out })) renameAddresses(join(out, path));
+for (const name of ["README.md", "LICENSE", "CHANGELOG.md", "bin", "docs/reference", "examples"]) {
+  if (!existsSync(join(root, name))) fail(`${name} is missing.`);
+  cpSync(join(root, name), join(out, name), { recursive: true });
+}
 writeManifest();
-process.stdout.write(`built ${globSync("**/*.js", { cwd: out }).length} modules\n`);
+process.stdout.write(`built ${globSync("src/**/*.js", { cwd: out }).length} modules\n`);

@@ -34,7 +34,7 @@ if (group === undefined) {
 }
 
 const files = group.folders
-  .flatMap((folder) => globSync(`${folder}/**/*.test.ts`, { cwd: root, exclude: (path) => path.includes("templates") }))
+  .flatMap((folder) => globSync(`${folder}/**/*.test.ts`, { cwd: root }))
   .map((path) => path.replaceAll("\\", "/"))
   .filter((path) => group.has(path))
   .toSorted();
