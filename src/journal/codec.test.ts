@@ -44,7 +44,7 @@ test("codec: every kind of record comes back whole, plain, sealed and compressed
 test("codec: compression is used only where it makes a record smaller", () => {
   const repetitive = sampleRecord({ kind: "park", id: "x", reason: "a".repeat(10_000), parked: true });
   assert.ok(plain.encode(repetitive).bytes.length < 300);
-  const noise = Uint8Array.from({ length: 4000 }, (_, i) => realCrypto.sha256(Uint8Array.of(i, i >> 8))[0]!);
+  const noise = Uint8Array.from({ length: 8000 }, (_, i) => realCrypto.sha256(Uint8Array.of(i, i >> 8))[0]!);
   const { bytes } = plain.encode(sampleRecord({ kind: "batch", commits: [{ ...(sampleBatch(1) as Batch).commits[0]!, state: noise }] }));
   assert.equal(bytes[1], 0);
 });

@@ -1,0 +1,181 @@
+// What a memory engine's handles share: the "machine" that keeps the journals. It outlives every node, and can lose
+// power, be set back to an older copy, or rot, as real ones do.
+//
+// D1. A write is durable before anyone can see it or hear of it, as with a database that syncs its log on commit. Only a
+//     disk made with `acknowledgeUnsynced` breaks this, on purpose.
+// D2. Entries of a shard are contiguous from `first` to the head.
+
+import { defaultLimits, invariant, type Seq, type Shard, SheafError } from "../base/index.ts";
+import type { Append, AppendResult, Cluster, Entry, Head, Page, SnapshotName } from "./engine.ts";
+
+export type MemoryDiskOptions = {
+  readonly maxRecordBytes?: number | undefined;
+  /** A dishonest disk: answers durable, and is so only at the next `sync`. For tests that must notice. */
+  readonly acknowledgeUnsynced?: boolean | undefined;
+};
+
+export type MemoryDisk = {
+  readonly maxRecordBytes: number;
+  /** Power is lost: requests that have not arrived never will, their senders hear nothing, and with `loseUnsynced` all
+   *  writes not yet durable are gone but for the oldest `keep` of them (a log loses its end). Returns how many. */
+  crash(loss: { readonly loseUnsynced: boolean; readonly keep?: number }): number;
+  /** Makes all writes so far durable. An honest disk did that itself. */
+  sync(): void;
+  /** A copy of everything, to `restore` later: an engine rolled back behind its nodes' backs (F8). */
+  copy(): MemoryCopy;
+  restore(copy: MemoryCopy): void;
+  /** Flips one bit of a stored record. */
+  rot(shard: Shard, seq: Seq, bit: number): void;
+  /** Total of records kept, for bounds in tests. */
+  entryCount(): number;
+  /** For engine handles of this folder only. */
+  readonly inside: Inside;
+};
+
+export type MemoryCopy = { readonly cluster: Cluster | undefined; readonly journals: ReadonlyMap<Shard, Journal>; readonly snapshots: Blobs };
+
+/** One shard's journal. */
+type Journal = { head: Head; readonly entries: Stored[] };
+type Stored = Entry & { readonly write: number };
+type Blobs = ReadonlyMap<string, { readonly name: SnapshotName; readonly chunks: readonly Uint8Array[] }>;
+
+/** The disk as handles use it. Every call is atomic and immediate; waiting and lying are the engine's part. */
+export type Inside = {
+  /** Counts power losses: a request that began before one must not act after it. */
+  life(): number;
+  identify(): Cluster | undefined;
+  create(cluster: Cluster): void;
+  /** `byExpectedOnly` forgets the epoch, as engines do that fence by sequence alone. */
+  append(one: Append, byExpectedOnly?: boolean): AppendResult;
+  head(shard: Shard): Head;
+  /** `behind` shows the journal as it was that many entries ago. */
+  read(shard: Shard, from: Seq, limit: number, behind: number): Page;
+  trim(shard: Shard, through: Seq): void;
+  putSnapshot(name: SnapshotName, chunks: readonly Uint8Array[]): void;
+  getSnapshot(name: SnapshotName): readonly Uint8Array[];
+  listSnapshots(shard: Shard): readonly SnapshotName[];
+  deleteSnapshot(name: SnapshotName): void;
+};
+
+const PAGE_BYTES = 8 * 1024 * 1024;
+
+const emptyJournal = (shard: Shard): Journal => ({ head: { shard, generation: 1, epoch: 0, seq: 0 }, entries: [] });
+const nameOf = (n: SnapshotName): string => `${n.shard} ${n.generation} ${n.epoch} ${n.seq} ${n.hash}`;
+const newestFirst = (a: SnapshotName, b: SnapshotName): number => b.generation - a.generation || b.seq - a.seq || b.epoch - a.epoch;
+
+export function memoryDisk(options: MemoryDiskOptions = {}): MemoryDisk {
+  const maxRecordBytes = options.maxRecordBytes ?? defaultLimits.maxRecordBytes;
+  let cluster: Cluster | undefined;
+  let journals = new Map<Shard, Journal>();
+  let snapshots: Map<string, { name: SnapshotName; chunks: readonly Uint8Array[] }> = new Map();
+  let life = 0;
+  let writes = 0;
+  let synced = 0;
+
+  const journal = (shard: Shard): Journal => {
+    let found = journals.get(shard);
+    if (found === undefined) journals.set(shard, (found = emptyJournal(shard)));
+    return found;
+  };
+
+  const sync = (): void => {
+    synced = writes;
+  };
+
+  const inside: Inside = {
+    life: () => life,
+    identify: () => cluster,
+    create(given) {
+      if (cluster !== undefined) throw new SheafError("WRONG_CLUSTER", `this engine holds the cluster ${cluster.name} (${cluster.id})`);
+      cluster = structuredClone(given);
+    },
+    append(one, byExpectedOnly = false) {
+      if (one.record.length > maxRecordBytes)
+        return { kind: "refused", error: new SheafError("TOO_LARGE", `a record of ${one.record.length} bytes is over ${maxRecordBytes}`) };
+      const kept = journal(one.shard);
+      const { head } = kept;
+      const epochFits = byExpectedOnly || one.epoch >= head.epoch;
+      if (head.generation !== one.generation || head.seq !== one.expected || !epochFits) return { kind: "fenced" };
+      const seq = one.expected + 1;
+      kept.entries.push({ shard: one.shard, seq, epoch: one.epoch, record: new Uint8Array(one.record), write: ++writes });
+      kept.head = { ...head, epoch: one.epoch, seq };
+      if (options.acknowledgeUnsynced !== true) sync();
+      return { kind: "durable" };
+    },
+    head: (shard) => journal(shard).head,
+    read: (shard, from, limit, behind) => page(journal(shard), from, limit, behind),
+    trim(shard, through) {
+      const { head, entries } = journal(shard);
+      const end = Math.min(through, head.seq - 1);
+      entries.splice(0, Math.max(0, end + 1 - (entries[0]?.seq ?? end + 1)));
+      sync();
+    },
+    putSnapshot: (name, chunks) => void snapshots.set(nameOf(name), { name: { ...name }, chunks }),
+    getSnapshot(name) {
+      const found = snapshots.get(nameOf(name));
+      if (found === undefined) throw new SheafError("NOT_FOUND", `there is no snapshot ${nameOf(name)}`);
+      return found.chunks;
+    },
+    listSnapshots: (shard) => [...snapshots.values()].map((kept) => kept.name).filter((name) => name.shard === shard).toSorted(newestFirst),
+    deleteSnapshot: (name) => void snapshots.delete(nameOf(name)),
+  };
+
+  return {
+    maxRecordBytes,
+    inside,
+    crash({ loseUnsynced, keep = 0 }) {
+      life++;
+      const last = loseUnsynced ? Math.min(writes, synced + keep) : writes;
+      const lost = writes - last;
+      if (lost > 0) for (const kept of journals.values()) cutAfterWrite(kept, last);
+      writes = last;
+      synced = last;
+      return lost;
+    },
+    sync,
+    copy: () => ({ cluster, journals: copyOf(journals), snapshots: new Map(snapshots) }),
+    restore(copy) {
+      life++;
+      cluster = copy.cluster;
+      journals = copyOf(copy.journals);
+      snapshots = new Map(copy.snapshots);
+    },
+    rot(shard, seq, bit) {
+      const { entries } = journal(shard);
+      const index = entries.findIndex((entry) => entry.seq === seq);
+      const entry = entries[index];
+      if (entry === undefined) throw new SheafError("NOT_FOUND", `shard ${shard} keeps no record ${seq}`);
+      const record = entry.record.slice();
+      record[bit >> 3]! ^= 1 << (bit & 7);
+      entries[index] = { ...entry, record };
+    },
+    entryCount: () => [...journals.values()].reduce((sum, kept) => sum + kept.entries.length, 0),
+  };
+}
+
+function page({ head, entries }: Journal, from: Seq, limit: number, behind: number): Page {
+  const first = entries[0]?.seq ?? head.seq + 1;
+  const last = behind === 0 ? head.seq : Math.max(first, head.seq - behind);
+  const found: Entry[] = [];
+  let bytes = 0;
+  for (let i = Math.max(0, from - first); i < entries.length && found.length < limit; i++) {
+    const { shard, seq, epoch, record } = entries[i]!;
+    if (seq > last || (found.length > 0 && bytes + record.length > PAGE_BYTES)) break;
+    bytes += record.length;
+    found.push({ shard, seq, epoch, record: record.slice() });
+  }
+  return { entries: found, first, head: { ...head, seq: Math.min(head.seq, last), epoch: entries[last - first]?.epoch ?? head.epoch } };
+}
+
+/** Takes the entries of later writes away. Trimming syncs, so what was trimmed was never among them. */
+function cutAfterWrite(journal: Journal, last: number): void {
+  const { head, entries } = journal;
+  while (entries.length > 0 && entries.at(-1)!.write > last) {
+    const { seq } = entries.pop()!;
+    invariant(entries.length > 0 || seq === 1, "an entry that was trimmed behind was durable");
+  }
+  journal.head = { ...head, epoch: entries.at(-1)?.epoch ?? 0, seq: entries.at(-1)?.seq ?? 0 };
+}
+
+const copyOf = (journals: ReadonlyMap<Shard, Journal>): Map<Shard, Journal> =>
+  new Map([...journals].map(([shard, { head, entries }]) => [shard, { head, entries: [...entries] }]));
