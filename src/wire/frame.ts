@@ -1,12 +1,12 @@
 // What a caller and a responder say to each other: frames, many to a message. A message is one msgpack array of frames, a
 // frame one array that begins with its kind. Fields are found by place; absent ones at the end are cut off, others nil.
-//
 //   HELLO   1  version, oldest version spoken, app, token?, issuer, session?      caller, first
 //   WELCOME 2  version, cluster, time, maxInFlight, maxMessageBytes               responder, answers HELLO
 //   CALL    3  id, target kind, type, key?, name, [input], deadlineMs, op?, issuedAt?, consistency?, ifVersion?, trace?, session?
 //   REPLY   4  id, [output], version?, staleMs?, replayed?
 //   FAIL    5  id, code, message, retry, outcome, retryAfterMs?, hint?, issues?, error?, [data]?
-//   CANCEL  6  id · PING 7  number · PONG 8  number · SESSION 10  token · GOAWAY 9  code, message, retryAfterMs?
+//   CANCEL  6  id · PING 7  number · PONG 8  number · GOAWAY 9  code, message, retryAfterMs?
+//   SESSION 10 token, covers all replies before · SETTLED 11 number, answers to operations below it need not be kept
 
 import { catalogue, type ErrorCode, type Issue, type Millis, type Outcome, type Retry, SheafError } from "../base/index.ts";
 import { pack, unpackUntrusted } from "./pack.ts";
@@ -27,6 +27,7 @@ export const frameKind = {
   pong: 8,
   goaway: 9,
   session: 10,
+  settled: 11,
 } as const;
 
 /** A message of several frames stops here, so that the other side starts work early and decodes in short steps. A
@@ -41,7 +42,7 @@ export type HelloFrame = {
   readonly oldest: number;
   readonly app: string;
   readonly token: string | undefined;
-  /** Prefix of the operation ids that this caller issues: the id is `issuer.number`. */
+  /** Random name of the caller, letters, digits, - and _. An operation that it numbered is `issuer.number`, base 36. */
   readonly issuer: string;
   readonly session: string | undefined;
 };
@@ -97,7 +98,7 @@ export function packWelcome(w: WelcomeFrame): Uint8Array {
   return pack([frameKind.welcome, w.version, w.cluster, w.time, w.maxInFlight, w.maxMessageBytes]);
 }
 
-export const packNumber = (kind: 6 | 7 | 8, value: number): Uint8Array => pack([kind, value]);
+export const packNumber = (kind: 6 | 7 | 8 | 11, value: number): Uint8Array => pack([kind, value]);
 export const packSession = (token: string): Uint8Array => pack([frameKind.session, token]);
 
 export function packGoaway(goaway: GoawayFrame): Uint8Array {
@@ -157,9 +158,15 @@ export function readHello(frame: readonly unknown[]): HelloFrame {
     oldest: readCount(frame, 2),
     app: readText(frame, 3),
     token: optionalText(frame, 4),
-    issuer: readText(frame, 5),
+    issuer: readIssuer(frame),
     session: optionalText(frame, 6),
   };
+}
+
+function readIssuer(frame: readonly unknown[]): string {
+  const issuer = readText(frame, 5);
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(issuer)) throw broken("an issuer is 1 to 64 letters, digits, - and _");
+  return issuer;
 }
 
 export function readWelcome(frame: readonly unknown[]): WelcomeFrame {
