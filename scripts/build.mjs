@@ -43,7 +43,9 @@ function publishedDoor(source) {
 function writeManifest() {
   const kept = ["name", "version", "description", "keywords", "license", "type", "engines", "bin", "dependencies"];
   const optional = ["peerDependencies", "peerDependenciesMeta", "optionalDependencies"];
-  const published = Object.fromEntries([...kept, ...optional].filter((key) => key in manifest).map((key) => [key, manifest[key]]));
+  const published = Object.fromEntries(
+    [...kept, ...optional].filter((key) => key in manifest).map((key) => [key, manifest[key]]),
+  );
   published.sideEffects = false;
   published.exports = Object.fromEntries(
     Object.entries(manifest.exports).map(([door, source]) => [door, publishedDoor(source)]),

@@ -21,7 +21,11 @@ const gates = {
   format: { command: ["oxfmt", "--check"], saw: /on (\d+) files? using/, unit: "files" },
   tidy: tests("tidy"),
   unit: tests("unit"),
-  dead: { command: ["knip", "--reporter", "symbols", "--reporter", "./scripts/knip-seen.mjs"], saw: /^knip saw (\d+) files$/m, unit: "files" },
+  dead: {
+    command: ["knip", "--reporter", "symbols", "--reporter", "./scripts/knip-seen.mjs"],
+    saw: /^knip saw (\d+) files$/m,
+    unit: "files",
+  },
   package: { command: [node, "scripts/package.mjs"], saw: /^package has (\d+) doors$/m, unit: "doors" },
   sim: { command: [node, "src/sim/gate.ts"], saw: /^(\d+) passed, \d+ failed$/m, unit: "seeds" },
   node: tests("node"),
@@ -40,7 +44,7 @@ function end(child, signal) {
 /** Runs one gate in a process group of its own, so that nothing it started outlives it. */
 function run(name) {
   const { command, saw } = gates[name];
-  const started = process.hrtime.bigint();
+  const started = performance.now();
   const path = [bin, dirname(node), process.env.PATH].join(delimiter);
   const { FORCE_COLOR: _, NODE_OPTIONS: __, ...env } = process.env;
   const child = spawn(command[0], command.slice(1), {
@@ -69,7 +73,7 @@ function run(name) {
     if (seen === 0) output += `\n${name} saw nothing, which is red.\n`;
     const failed = count(/^ℹ fail (\d+)$/m) + count(/^\d+ passed, (\d+) failed$/m);
     const left = count(/^ℹ skipped (\d+)$/m) + count(/^ℹ todo (\d+)$/m);
-    const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+    const seconds = (performance.now() - started) / 1000;
     return { name, isGreen: code === 0 && seen > 0 && failed === 0, seen, failed, left, seconds, output };
   });
 }
@@ -123,6 +127,8 @@ for (const { name, isGreen, seen, failed: failures, left } of results) {
   if (counts) passed += Math.max(0, gates[name].unit === "seeds" ? seen : seen - failures - left);
   else if (isGreen) passed += 1;
 }
-process.stdout.write(`\n${red.length === 0 ? "All gates are green." : `Red: ${red.map((gate) => gate.name).join(", ")}`}\n`);
+process.stdout.write(
+  `\n${red.length === 0 ? "All gates are green." : `Red: ${red.map((gate) => gate.name).join(", ")}`}\n`,
+);
 process.stdout.write(`${passed} passed, ${failed} failed\n`);
 process.exit(red.length === 0 ? 0 : 1);

@@ -16,7 +16,8 @@ function platformOf(name) {
   const cpu = words.find((word) => processors.includes(word));
   const os = cpu === "wasm32" ? undefined : words.find((word) => systems.includes(word));
   const isMusl = words.some((word) => word.startsWith("musl"));
-  const libc = os !== "linux" ? undefined : isMusl ? "musl" : words.some((word) => word.startsWith("gnu")) ? "glibc" : undefined;
+  const libc =
+    os !== "linux" ? undefined : isMusl ? "musl" : words.some((word) => word.startsWith("gnu")) ? "glibc" : undefined;
   return { cpu, os, libc };
 }
 

@@ -33,7 +33,8 @@ test("headers: a short header, numbered invariants, an index and a test are no f
 });
 
 test("headers: a limit without a reason is reported", () => {
-  const page = (rows: string): string[] => planted(limitFindings, ["a.ts", `export const defaultLimits = {\n${rows}\n} as const;\n`]);
+  const page = (rows: string): string[] =>
+    planted(limitFindings, ["a.ts", `export const defaultLimits = {\n${rows}\n} as const;\n`]);
   assert.deepEqual(page("/** Why. */\nmaxA: 1,\nmaxB: 2,\n// Why.\nmaxC: 3,"), []);
   assert.deepEqual(page("maxA: 1,"), ["a.ts:2 a limit without a reason"]);
   assert.deepEqual(page("// Why.\nmaxA: 1,\nmaxB: 1,\nmaxC: 1,"), ["a.ts:5 a limit without a reason"]);

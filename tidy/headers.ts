@@ -1,19 +1,22 @@
 // Every file opens with what it is for, in one to ten lines; numbered invariants come on top of those. An index that only
 // re-exports and a test, whose titles say it, need none. And every limit on the page of limits stands under its reason.
 
-import { type Finding, headerOf, isTest, lineAt, nodesOf, parse, type Source, type Syntax } from "./source.ts";
+import { type Finding, headerOf, isTest, lineAt, nameOf, nodesOf, parse, type Source, type Syntax } from "./source.ts";
 
 const headerLines = 10;
 
 const onlyReexports = (source: Source): boolean =>
   (parse(source).program["body"] as Syntax[]).every(
-    ({ type, ...rest }) => type === "ExportAllDeclaration" || (type === "ExportNamedDeclaration" && Boolean(rest["source"])),
+    ({ type, ...rest }) =>
+      type === "ExportAllDeclaration" || (type === "ExportNamedDeclaration" && Boolean(rest["source"])),
   );
 
 /** The lines of the opening comment up to its first empty line or numbered invariant. */
 function openingLines(text: string): number {
   const lines = text.split("\n");
-  const end = lines.findIndex((line) => !line.startsWith("//") || /^\/\/\s*$/.test(line) || /^\/\/ +[A-Z]\d+\b/.test(line));
+  const end = lines.findIndex(
+    (line) => !line.startsWith("//") || /^\/\/\s*$/.test(line) || /^\/\/ +[A-Z]\d+\b/.test(line),
+  );
   return end < 0 ? lines.length : end;
 }
 
@@ -23,7 +26,8 @@ export function headerFindings(sources: readonly Source[]): Finding[] {
     if (isTest(source.path) || onlyReexports(source)) continue;
     if (headerOf(source) === "") findings.push({ path: source.path, line: 1, says: "does not say what it is for" });
     const lines = openingLines(source.text);
-    if (lines > headerLines) findings.push({ path: source.path, line: 1, says: `says what it is for in ${lines} lines` });
+    if (lines > headerLines)
+      findings.push({ path: source.path, line: 1, says: `says what it is for in ${lines} lines` });
   }
   return findings;
 }
@@ -34,7 +38,7 @@ export function limitFindings(sources: readonly Source[]): Finding[] {
   for (const source of sources) {
     const { program, comments } = parse(source);
     const limits = [...nodesOf(program)].find(
-      (node) => node.type === "VariableDeclarator" && /Limits$/.test(String((node["id"] as Syntax)["name"])),
+      (node) => node.type === "VariableDeclarator" && nameOf(node["id"])?.endsWith("Limits") === true,
     );
     const properties = [...nodesOf(limits ?? program)].filter((node) => node.type === "Property");
     if (properties.length === 0) findings.push({ path: source.path, line: 1, says: "has no limits" });

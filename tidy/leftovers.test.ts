@@ -3,7 +3,12 @@ import test from "node:test";
 import { leftoverFindings, lockFindings } from "./leftovers.ts";
 import { demand, planted, readFiles } from "./source.ts";
 
-const everything = ["*.{md,json,jsonc}", ".ci/*", ".oxlintrc.json", "{src,tidy,test,bench,examples,scripts,bin,docs}/**/*.{ts,mjs,md,json,txt}"];
+const everything = [
+  "*.{md,json,jsonc}",
+  ".ci/*",
+  ".oxlintrc.json",
+  "{src,tidy,test,bench,examples,scripts,bin,docs}/**/*.{ts,mjs,md,json,txt}",
+];
 
 test("leftovers: nothing of one machine and nothing unfinished is in the repository", () => {
   demand(leftoverFindings, readFiles(everything));
@@ -32,7 +37,8 @@ test("leftovers: each thing that must not be committed is reported", () => {
 });
 
 test("leftovers: ordinary words are no finding", () => {
-  const text = "what works/most of the time, a registry of nodes, todo lists, tests that skip, ../work/index.ts, src/work/a.ts, framework/x";
+  const text =
+    "what works/most of the time, a registry of nodes, todo lists, tests that skip, ../work/index.ts, src/work/a.ts, framework/x";
   assert.deepEqual(planted(leftoverFindings, ["docs/a.md", text]), []);
 });
 

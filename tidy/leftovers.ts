@@ -21,12 +21,18 @@ export function leftoverFindings(sources: readonly Source[]): Finding[] {
     .filter(({ path }) => !own.test(path))
     .flatMap(({ path, text }) =>
       texts.flatMap(([pattern, says]) =>
-        [...text.matchAll(pattern)].map((match) => ({ path, line: lineAt(text, match.index), says: `${says}: ${match[0]}` })),
+        [...text.matchAll(pattern)].map((match) => ({
+          path,
+          line: lineAt(text, match.index),
+          says: `${says}: ${match[0]}`,
+        })),
       ),
     );
 }
 
-type Lock = { readonly packages: Readonly<Record<string, { readonly optionalDependencies?: Readonly<Record<string, string>> }>> };
+type Lock = {
+  readonly packages: Readonly<Record<string, { readonly optionalDependencies?: Readonly<Record<string, string>> }>>;
+};
 
 /** Optional packages that the lock file names but does not describe: `npm ci` refuses it then. */
 export function lockFindings(sources: readonly Source[]): Finding[] {

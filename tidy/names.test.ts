@@ -36,31 +36,64 @@ test("names: what is allowed is no finding", () => {
 });
 
 test("names: words that say nothing are reported wherever a name is declared", () => {
-  for (const name of ["ShardManager", "ManagerOfShards", "NodeHelper", "StringUtils", "EngineImpl", "BaseEngine", "UserData", "NodeInfo", "IEngine"]) {
+  for (const name of [
+    "ShardManager",
+    "ManagerOfShards",
+    "NodeHelper",
+    "StringUtils",
+    "EngineImpl",
+    "BaseEngine",
+    "UserData",
+    "NodeInfo",
+    "IEngine",
+  ]) {
     assert.notEqual(whyNot(name), undefined, name);
-    for (const text of [`type ${name} = 1;`, `interface ${name} {}`, `export class ${name} {}`, `function ${name}() {}`, `export const ${name} = 1;`]) {
+    for (const text of [
+      `type ${name} = 1;`,
+      `interface ${name} {}`,
+      `export class ${name} {}`,
+      `function ${name}() {}`,
+      `export const ${name} = 1;`,
+    ]) {
       assert.equal(planted(nameFindings, ["src/base/a.ts", text]).length, 1, text);
     }
   }
 });
 
 test("names: files are in kebab-case, at most two folders deep, and say something", () => {
-  for (const path of ["src/base/someFile.ts", "src/base/Some.ts", "src/base/some_file.ts", "src/base/string-utils.ts", "src/utils/a.ts", "src/a/b/c/d.ts", "src/base/shard-manager.ts"]) {
+  for (const path of [
+    "src/base/someFile.ts",
+    "src/base/Some.ts",
+    "src/base/some_file.ts",
+    "src/base/string-utils.ts",
+    "src/utils/a.ts",
+    "src/a/b/c/d.ts",
+    "src/base/shard-manager.ts",
+  ]) {
     assert.equal(planted(nameFindings, [path, ""]).length, 1, path);
   }
   assert.deepEqual(planted(nameFindings, ["src/base/some-file.test.ts", ""], ["src/engines/sqlite/writer.ts", ""]), []);
 });
 
 test("names: a test says what always holds, of what", () => {
-  const found = (title: string): number => planted(nameFindings, ["src/base/a.test.ts", `test("${title}", () => {});`]).length;
+  const found = (title: string): number =>
+    planted(nameFindings, ["src/base/a.test.ts", `test("${title}", () => {});`]).length;
   assert.equal(found("codec: should round-trip"), 1);
   assert.equal(found("round-trips"), 1);
   assert.equal(found("codec: what is packed unpacks to itself"), 0);
 });
 
 test("names: every node of a tree is looked at", () => {
-  const node = { type: "A", start: 0, end: 1, parts: [{ type: "B", start: 0, end: 1, part: { type: "C", start: 0, end: 1 } }] };
-  assert.deepEqual([...nodesOf(node)].map(({ type }) => type), ["A", "B", "C"]);
+  const node = {
+    type: "A",
+    start: 0,
+    end: 1,
+    parts: [{ type: "B", start: 0, end: 1, part: { type: "C", start: 0, end: 1 } }],
+  };
+  assert.deepEqual(
+    [...nodesOf(node)].map(({ type }) => type),
+    ["A", "B", "C"],
+  );
 });
 
 test("names: seeing no files is an error", () => {

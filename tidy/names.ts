@@ -6,8 +6,18 @@ import { type Finding, isSyntax, lineAt, nameOf, parse, type Source, type Syntax
 
 /** Words that say nothing wherever they stand in a name, and words for which the house has another. */
 const nowhere = new Set([
-  "Manager", "Helper", "Helpers", "Util", "Utils", "Impl",
-  "Silo", "Actor", "Grain", "Lsn", "Backend", "Leader",
+  "Manager",
+  "Helper",
+  "Helpers",
+  "Util",
+  "Utils",
+  "Impl",
+  "Silo",
+  "Actor",
+  "Grain",
+  "Lsn",
+  "Backend",
+  "Leader",
 ]);
 const notLast = new Set(["Data", "Info"]);
 const noFolder = new Set(["common", "misc", "utils", "util", "helpers", "shared", "lib"]);
@@ -15,7 +25,11 @@ const noFolder = new Set(["common", "misc", "utils", "util", "helpers", "shared"
 const kebabFile = /^[a-z0-9]+(-[a-z0-9]+)*(\.(test|bench|test-d|fixture|driver|d))?\.ts$/;
 
 const declaring = [
-  "ClassDeclaration", "FunctionDeclaration", "TSInterfaceDeclaration", "TSTypeAliasDeclaration", "TSEnumDeclaration",
+  "ClassDeclaration",
+  "FunctionDeclaration",
+  "TSInterfaceDeclaration",
+  "TSTypeAliasDeclaration",
+  "TSEnumDeclaration",
 ];
 
 const wordsOf = (name: string): string[] => name.match(/[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+/g) ?? [];
@@ -34,7 +48,7 @@ export function whyNot(name: string): string | undefined {
 function pathFindings({ path }: Source): string[] {
   const file = posix.basename(path);
   const folders = path.split("/").slice(0, -1);
-  const found = [...folders.filter((folder) => noFolder.has(folder)).map((folder) => `is in a folder called ${folder}`)];
+  const found = folders.filter((folder) => noFolder.has(folder)).map((folder) => `is in a folder called ${folder}`);
   if (!kebabFile.test(file)) found.push(`is not named in kebab-case`);
   const stem = file.replace(/\..*$/, "").split("-").map(capitalised).join("");
   const why = whyNot(stem);
@@ -76,7 +90,9 @@ function whatIsWrong(node: Syntax, parent: Syntax, path: string): string | undef
       return isApp(path) ? undefined : "a default export";
     case "ClassDeclaration":
     case "ClassExpression":
-      return node["superClass"] && nameOf(node["superClass"]) !== "Error" ? "a class that inherits" : whyNotDeclared(node, parent);
+      return node["superClass"] && nameOf(node["superClass"]) !== "Error"
+        ? "a class that inherits"
+        : whyNotDeclared(node, parent);
     default:
       return whyNotDeclared(node, parent);
   }

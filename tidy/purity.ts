@@ -3,15 +3,45 @@
 // header that it runs in the browser is the exception: it is sent there as text, and called by nothing here.
 
 import { folderOf, importsOf, pureFolders } from "./floors.ts";
-import { type Finding, headerOf, isFunction, isSyntax, isTest, lineAt, nameOf, parse, partsOf, type Source, type Syntax } from "./source.ts";
+import {
+  type Finding,
+  headerOf,
+  isFunction,
+  isSyntax,
+  isTest,
+  lineAt,
+  nameOf,
+  parse,
+  partsOf,
+  type Source,
+  type Syntax,
+} from "./source.ts";
 
 /** Packages that do nothing but compute. */
 const purePackages = new Set(["@standard-schema/spec", "hono", "lru-cache", "msgpackr"]);
 
 const impureGlobals = new Set([
-  "performance", "setTimeout", "setInterval", "setImmediate", "clearTimeout", "clearInterval", "clearImmediate",
-  "process", "crypto", "Buffer", "fetch", "WebSocket", "EventSource", "Worker", "MessageChannel", "BroadcastChannel",
-  "require", "console", "navigator", "localStorage", "sessionStorage",
+  "performance",
+  "setTimeout",
+  "setInterval",
+  "setImmediate",
+  "clearTimeout",
+  "clearInterval",
+  "clearImmediate",
+  "process",
+  "crypto",
+  "Buffer",
+  "fetch",
+  "WebSocket",
+  "EventSource",
+  "Worker",
+  "MessageChannel",
+  "BroadcastChannel",
+  "require",
+  "console",
+  "navigator",
+  "localStorage",
+  "sessionStorage",
 ]);
 
 /** Members of otherwise pure globals. */
@@ -53,11 +83,21 @@ function declaredIn(scope: Syntax): Set<string> {
 
 /** Whether an identifier stands for a value here: not a member's, key's or type's name. */
 function isReference(node: Syntax, parent: Syntax): boolean {
-  if (parent.type.startsWith("TS") && !["TSAsExpression", "TSNonNullExpression", "TSSatisfiesExpression", "TSTypeQuery"].includes(parent.type)) return false;
+  if (
+    parent.type.startsWith("TS") &&
+    !["TSAsExpression", "TSNonNullExpression", "TSSatisfiesExpression", "TSTypeQuery"].includes(parent.type)
+  )
+    return false;
   if (parent["computed"] === true) return true;
   if (parent.type === "MemberExpression") return parent["object"] === node;
-  return !(["Property", "PropertyDefinition", "MethodDefinition", "LabeledStatement"].includes(parent.type) && parent["key"] === node);
+  return !(
+    ["Property", "PropertyDefinition", "MethodDefinition", "LabeledStatement"].includes(parent.type) &&
+    parent["key"] === node
+  );
 }
+
+/** The text of a string literal; empty for anything else. */
+const literalOf = (node: Syntax): string => (typeof node["value"] === "string" ? node["value"] : "");
 
 /** The impure thing that a node reaches for, as it is written; undefined when it is pure. */
 function reaches(node: Syntax, parent: Syntax, isLocal: (name: string) => boolean): string | undefined {
@@ -73,10 +113,11 @@ function reaches(node: Syntax, parent: Syntax, isLocal: (name: string) => boolea
   if (node.type !== "MemberExpression") return undefined;
   const object = nameOf(node["object"]) ?? "";
   const property = node["property"] as Syntax;
-  const member = node["computed"] === true ? String(property["value"] ?? "") : (nameOf(property) ?? "");
+  const member = node["computed"] === true ? literalOf(property) : (nameOf(property) ?? "");
   if (isLocal(object)) return undefined;
   if (impureMembers.get(object)?.has(member) === true) return `${object}.${member}`;
-  const isHidden = impureGlobals.has(member) || impureMembers.has(member) || (node["computed"] === true && member === "");
+  const isHidden =
+    impureGlobals.has(member) || impureMembers.has(member) || (node["computed"] === true && member === "");
   return globalObjects.has(object) && isHidden ? `${object}.${member}` : undefined;
 }
 
@@ -97,11 +138,17 @@ function impureUses(source: Source): Finding[] {
 
 export function purityFindings(sources: readonly Source[]): Finding[] {
   const held = sources.filter(
-    (source) => pureFolders.has(folderOf(source.path) ?? "") && !isTest(source.path) && !/\bruns? in the browser\b/.test(headerOf(source)),
+    (source) =>
+      pureFolders.has(folderOf(source.path) ?? "") &&
+      !isTest(source.path) &&
+      !/\bruns? in the browser\b/.test(headerOf(source)),
   );
   const imports = held.flatMap((source) =>
     importsOf(source)
-      .filter(({ from }) => !from.startsWith(".") && !purePackages.has(from.split("/", from.startsWith("@") ? 2 : 1).join("/")))
+      .filter(
+        ({ from }) =>
+          !from.startsWith(".") && !purePackages.has(from.split("/", from.startsWith("@") ? 2 : 1).join("/")),
+      )
       .map(({ from, line }) => ({ path: source.path, line, says: `imports ${from}, which is not known to be pure` })),
   );
   return [...imports, ...held.flatMap(impureUses)];

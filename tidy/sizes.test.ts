@@ -14,8 +14,13 @@ const lines = (count: number): string => "a();\n".repeat(count);
 
 test("sizes: a long file is reported unless its header says why", () => {
   assert.deepEqual(planted(sizeFindings, ["src/a.ts", lines(501)]), ["src/a.ts:1 is 501 lines long, over 500"]);
-  assert.deepEqual(planted(sizeFindings, ["src/a.test.ts", lines(501)]), ["src/a.test.ts:1 is 501 lines long, over 500"]);
-  assert.deepEqual(planted(sizeFindings, ["src/a.ts", `// One table.\n// Long because: it is data.\n${lines(501)}`]), []);
+  assert.deepEqual(planted(sizeFindings, ["src/a.test.ts", lines(501)]), [
+    "src/a.test.ts:1 is 501 lines long, over 500",
+  ]);
+  assert.deepEqual(
+    planted(sizeFindings, ["src/a.ts", `// One table.\n// Long because: it is data.\n${lines(501)}`]),
+    [],
+  );
   assert.deepEqual(planted(sizeFindings, ["src/a.ts", lines(500)]), []);
 });
 

@@ -1,14 +1,26 @@
 // Sizes: no file over 500 lines without `Long because:` in its header, no function over 70. A function's lines are its own:
 // those of the functions inside it count for them. In tests only the files are measured.
 
-import { type Finding, headerOf, isFunction, isTest, lineAt, nodesOf, parse, partsOf, type Source, type Syntax } from "./source.ts";
+import {
+  type Finding,
+  headerOf,
+  isFunction,
+  isTest,
+  lineAt,
+  nodesOf,
+  parse,
+  partsOf,
+  type Source,
+  type Syntax,
+} from "./source.ts";
 
 const fileLines = 500;
 const functionLines = 70;
 
 const linesOf = (text: string): number => text.split("\n").length - (text.endsWith("\n") ? 1 : 0);
 
-const spanOf = (source: Source, node: Syntax): number => lineAt(source.text, node.end) - lineAt(source.text, node.start) + 1;
+const spanOf = (source: Source, node: Syntax): number =>
+  lineAt(source.text, node.end) - lineAt(source.text, node.start) + 1;
 
 /** The outermost functions inside a node. */
 function* functionsIn(node: Syntax): Generator<Syntax> {
@@ -36,15 +48,26 @@ export function sizeFindings(sources: readonly Source[]): Finding[] {
     for (const node of nodesOf(parse(source).program)) {
       const own = isFunction(node) ? ownLines(source, node) : 0;
       if (own <= functionLines) continue;
-      findings.push({ path, line: lineAt(text, node.start), says: `a function of ${own} lines, over ${functionLines}` });
+      findings.push({
+        path,
+        line: lineAt(text, node.start),
+        says: `a function of ${own} lines, over ${functionLines}`,
+      });
     }
   }
   return findings;
 }
 
 /** The median and the 90th percentile of the lines in a file, tests aside. */
-export function spread(sources: readonly Source[]): { readonly files: number; readonly median: number; readonly p90: number } {
-  const lines = sources.filter(({ path }) => !isTest(path)).map(({ text }) => linesOf(text)).toSorted((a, b) => a - b);
+export function spread(sources: readonly Source[]): {
+  readonly files: number;
+  readonly median: number;
+  readonly p90: number;
+} {
+  const lines = sources
+    .filter(({ path }) => !isTest(path))
+    .map(({ text }) => linesOf(text))
+    .toSorted((a, b) => a - b);
   const at = (share: number): number => lines[Math.min(lines.length - 1, Math.floor(lines.length * share))] ?? 0;
   return { files: lines.length, median: at(0.5), p90: at(0.9) };
 }

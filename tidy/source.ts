@@ -16,7 +16,12 @@ export type Finding = { readonly path: string; readonly line: number; readonly s
 export type Rule = (sources: readonly Source[]) => Finding[];
 
 /** A node of the ESTree syntax tree, looked at without knowing its kind. */
-export type Syntax = { readonly type: string; readonly start: number; readonly end: number; readonly [part: string]: unknown };
+export type Syntax = {
+  readonly type: string;
+  readonly start: number;
+  readonly end: number;
+  readonly [part: string]: unknown;
+};
 
 type Parsed = { readonly program: Syntax; readonly comments: readonly Comment[] };
 
@@ -75,7 +80,10 @@ export function readSources(folders: readonly string[] = places): Source[] {
 }
 
 export function readFiles(patterns: readonly string[]): Source[] {
-  return globSync([...patterns], { cwd: root, exclude: (path) => /(^|\/)(node_modules|dist|\.git|\.sheaf)(\/|$)/.test(path) })
+  return globSync([...patterns], {
+    cwd: root,
+    exclude: (path) => /(^|\/)(node_modules|dist|\.git|\.sheaf)(\/|$)/.test(path),
+  })
     .map((path) => path.replaceAll("\\", "/"))
     .toSorted()
     .map((path) => ({ path, text: readFileSync(`${root}${path}`, "utf8") }));
@@ -84,7 +92,10 @@ export function readFiles(patterns: readonly string[]): Source[] {
 /** The comment that a file opens with, without its marks, on one line; empty when it opens with anything else. */
 export function headerOf({ text }: Source): string {
   const opening = /^(?:#!.*\n)?\s*((?:\/\/.*\n|\/\*[^]*?\*\/\s*)+)/.exec(text)?.[1] ?? "";
-  return opening.replaceAll(/^[ \t]*(?:\/\/+|\/\*+|\*+\/?)[ \t]?/gm, "").replaceAll(/\s+/g, " ").trim();
+  return opening
+    .replaceAll(/^[ \t]*(?:\/\/+|\/\*+|\*+\/?)[ \t]?/gm, "")
+    .replaceAll(/\s+/g, " ")
+    .trim();
 }
 
 /** Throws a list of what the rule finds, and when it was given nothing to look at. */
