@@ -6,3 +6,4 @@ export * from "./key-check.ts";
 export * from "./memory.ts";
 export { type MemoryCopy, type MemoryDisk, memoryDisk, type MemoryDiskOptions } from "./memory-disk.ts";
 export { type EngineBed, engineContract, type KitTools } from "./contract.ts";
+export * from "./snapshot.ts";
