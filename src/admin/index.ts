@@ -1,1 +1,2 @@
+export { adminApi, type AdminOptions } from "./admin.ts";
 export * from "./operator.ts";

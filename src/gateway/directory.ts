@@ -38,7 +38,12 @@ export function entityNamed(directory: Directory, name: string): EntityShape {
 export function memberKind(entity: EntityShape, name: string): "command" | "query" {
   if (Object.hasOwn(entity.commands, name)) return "command";
   if (Object.hasOwn(entity.queries, name)) return "query";
-  throw missing("command or query", name, [...Object.keys(entity.commands), ...Object.keys(entity.queries)], entity.name);
+  throw missing(
+    "command or query",
+    name,
+    [...Object.keys(entity.commands), ...Object.keys(entity.queries)],
+    entity.name,
+  );
 }
 
 /** Throws UNKNOWN_TARGET with names that exist unless the service has the procedure. */

@@ -6,8 +6,9 @@ import type { Edge } from "../http/index.ts";
 import { script } from "./docs-script.ts";
 import { style } from "./docs-style.ts";
 
-const mark = '<svg class="mark" viewBox="0 0 20 20" aria-hidden="true"><g fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round">'
-  + '<path d="M10 18V9M10 12C6 11 4.500 8 4.500 3c3 1.500 5 4 5.500 9M10 12c4-1 5.500-4 5.500-9-3 1.500-5 4-5.500 9"/><path d="M7 15.500h6"/></g></svg>';
+const mark =
+  '<svg class="mark" viewBox="0 0 20 20" aria-hidden="true"><g fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round">' +
+  '<path d="M10 18V9M10 12C6 11 4.500 8 4.500 3c3 1.500 5 4 5.500 9M10 12c4-1 5.500-4 5.500-9-3 1.500-5 4-5.500 9"/><path d="M7 15.500h6"/></g></svg>';
 
 const page = `<!doctype html>
 <html lang="en">

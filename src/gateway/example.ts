@@ -3,7 +3,8 @@
 
 import type { JsonSchema } from "../model/index.ts";
 
-const isSchema = (node: unknown): node is JsonSchema => typeof node === "object" && node !== null && !Array.isArray(node);
+const isSchema = (node: unknown): node is JsonSchema =>
+  typeof node === "object" && node !== null && !Array.isArray(node);
 
 const formats: Readonly<Record<string, string>> = {
   "date-time": "2026-01-01T00:00:00Z",
@@ -18,7 +19,8 @@ const formats: Readonly<Record<string, string>> = {
 function numberFor(schema: JsonSchema): number {
   const { minimum, exclusiveMinimum, maximum, type } = schema;
   const step = type === "integer" ? 1 : 0.5;
-  const low = typeof exclusiveMinimum === "number" ? exclusiveMinimum + step : typeof minimum === "number" ? minimum : 0;
+  const low =
+    typeof exclusiveMinimum === "number" ? exclusiveMinimum + step : typeof minimum === "number" ? minimum : 0;
   // Libraries write the safe integer range as bounds; those say nothing about what is plausible.
   const from = low <= -1e15 ? 1 : Math.max(low, low > 0 ? low : 1);
   return typeof maximum === "number" && from > maximum ? maximum : from;
@@ -37,11 +39,12 @@ export function exampleOf(schema: unknown, depth = 0): unknown {
   if (Array.isArray(schema["examples"]) && schema["examples"].length > 0) return schema["examples"][0];
   for (const given of ["example", "default", "const"]) if (given in schema) return schema[given];
   if (Array.isArray(schema["enum"])) return schema["enum"][0];
-  for (const choice of ["anyOf", "oneOf"]) if (Array.isArray(schema[choice])) return exampleOf(schema[choice][0], depth + 1);
+  for (const choice of ["anyOf", "oneOf"])
+    if (Array.isArray(schema[choice])) return exampleOf(schema[choice][0], depth + 1);
   if (Array.isArray(schema["allOf"])) {
     return Object.assign({}, ...schema["allOf"].map((part: unknown) => exampleOf(part, depth + 1)));
   }
-  const type = Array.isArray(schema["type"]) ? schema["type"][0] : schema["type"];
+  const type: unknown = Array.isArray(schema["type"]) ? schema["type"][0] : schema["type"];
   switch (type) {
     case "string":
       return textFor(schema);
@@ -53,7 +56,9 @@ export function exampleOf(schema: unknown, depth = 0): unknown {
     case "array":
       return Array.isArray(schema["prefixItems"])
         ? schema["prefixItems"].map((item: unknown) => exampleOf(item, depth + 1))
-        : isSchema(schema["items"]) ? [exampleOf(schema["items"], depth + 1)] : [];
+        : isSchema(schema["items"])
+          ? [exampleOf(schema["items"], depth + 1)]
+          : [];
     case "object":
       return objectFor(schema, depth);
     default:

@@ -8,6 +8,7 @@ import {
   etagOf,
   idempotencyKey,
   ifMatch,
+  jsonText,
   parseJson,
   queryParameter,
   readJson,
@@ -31,12 +32,18 @@ function inputOfUrl(url: string, limits: Limits): unknown {
 
 function sessionOf(header: string | null): string | undefined {
   if (header === null || header === "") return undefined;
-  if (header.length > maxSessionLength) throw new SheafError("BAD_SESSION", "Sheaf-Session is longer than any session token");
+  if (header.length > maxSessionLength)
+    throw new SheafError("BAD_SESSION", "Sheaf-Session is longer than any session token");
   return header;
 }
 
 /** The call that a request asks for. Reads the body, within the limits. */
-async function callOf(ask: Ask, target: Target, principal: Principal, { host, limits }: Outlet): Promise<Call & { readonly ms: number }> {
+async function callOf(
+  ask: Ask,
+  target: Target,
+  principal: Principal,
+  { host, limits }: Outlet,
+): Promise<Call & { readonly ms: number }> {
   const { request } = ask;
   const { headers } = request;
   const ms = deadlineMs(headers.get("sheaf-deadline-ms"), limits);
@@ -44,8 +51,10 @@ async function callOf(ask: Ask, target: Target, principal: Principal, { host, li
   const level = consistency(headers.get("sheaf-consistency"));
   const key = idempotencyKey(headers.get("idempotency-key"), limits);
   const ifVersion = ifMatch(headers.get("if-match"));
-  if (target.kind !== "command" && ifVersion !== undefined) throw new SheafError("MALFORMED", "If-Match applies to commands only");
-  if (target.kind !== "query" && level !== undefined) throw new SheafError("MALFORMED", "Sheaf-Consistency applies to queries only");
+  if (target.kind !== "command" && ifVersion !== undefined)
+    throw new SheafError("MALFORMED", "If-Match applies to commands only");
+  if (target.kind !== "query" && level !== undefined)
+    throw new SheafError("MALFORMED", "Sheaf-Consistency applies to queries only");
   const session = sessionOf(headers.get("sheaf-session"));
   const input = request.method === "POST" ? await readJson(request, limits) : inputOfUrl(request.url, limits);
   return {
@@ -63,26 +72,6 @@ async function callOf(ask: Ask, target: Target, principal: Principal, { host, li
   };
 }
 
-/** JSON text of plain data. Bytes, which JSON has no word for, are base64 text. */
-function textOf(value: unknown): string {
-  return JSON.stringify(value, hasBytes(value) ? bytesAsText : undefined);
-}
-
-function hasBytes(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  if (value instanceof Uint8Array) return true;
-  for (const key in value) if (hasBytes((value as Record<string, unknown>)[key])) return true;
-  return false;
-}
-
-const bytesAsText = (_: string, value: unknown): unknown => (value instanceof Uint8Array ? base64(value) : value);
-
-function base64(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return btoa(text);
-}
-
 /** The answer that a reply is: 200 with the output, 204 when there is none. */
 export function answerOf(reply: Reply): Answer {
   const headers: Record<string, string> = {};
@@ -92,7 +81,7 @@ export function answerOf(reply: Reply): Answer {
   if (reply.replayed === true) headers["idempotent-replayed"] = "true";
   if (reply.output === undefined) return { status: 204, headers };
   headers["content-type"] = "application/json";
-  return { status: 200, headers, body: textOf(reply.output) };
+  return { status: 200, headers, body: jsonText(reply.output) };
 }
 
 /** Carries one request out as a call. */

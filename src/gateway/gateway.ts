@@ -2,7 +2,18 @@
 
 import type { Limits } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import { decodeKey, decodeSegment, edge, probes, wrongMethod, type Ask, type Edge, type OriginRules, type Plan, type Readiness } from "../http/index.ts";
+import {
+  decodeKey,
+  decodeSegment,
+  edge,
+  probes,
+  wrongMethod,
+  type Ask,
+  type Edge,
+  type OriginRules,
+  type Plan,
+  type Readiness,
+} from "../http/index.ts";
 import type { AppContractShape } from "../model/index.ts";
 import type { Calls, Target } from "../rpc/index.ts";
 import type { Authenticator, Policy } from "../security/index.ts";

@@ -2,17 +2,50 @@
 // can be read by a person and turned into types by a generator.
 
 import type { ErrorCode } from "../base/index.ts";
-import { bearerScheme, openApiVersion, problemRefs, problemResponses, problemSchema, problemType, retryAfterHeader, type Node } from "../http/index.ts";
+import {
+  bearerScheme,
+  openApiVersion,
+  problemRefs,
+  problemResponses,
+  problemSchema,
+  problemType,
+  retryAfterHeader,
+  type Node,
+} from "../http/index.ts";
 import { jsonSchema, type AppContractShape, type CommandShape, type QueryShape, type Schema } from "../model/index.ts";
 import { directoryOf } from "./directory.ts";
 import { exampleOf } from "./example.ts";
 
 const every: readonly ErrorCode[] = [
-  "BAD_INPUT", "MALFORMED", "BAD_SESSION", "UNAUTHENTICATED", "FORBIDDEN", "UNKNOWN_TARGET", "REENTRANT", "TOO_LARGE", "UNSUPPORTED_MEDIA",
-  "OVERLOADED", "CANCELLED", "HANDLER_FAILED", "BAD_OUTPUT", "INTERNAL", "NOT_READY", "STOPPING", "ENGINE_UNAVAILABLE", "DEADLINE", "OUTCOME_UNKNOWN",
+  "BAD_INPUT",
+  "MALFORMED",
+  "BAD_SESSION",
+  "UNAUTHENTICATED",
+  "FORBIDDEN",
+  "UNKNOWN_TARGET",
+  "REENTRANT",
+  "TOO_LARGE",
+  "UNSUPPORTED_MEDIA",
+  "OVERLOADED",
+  "CANCELLED",
+  "HANDLER_FAILED",
+  "BAD_OUTPUT",
+  "INTERNAL",
+  "NOT_READY",
+  "STOPPING",
+  "ENGINE_UNAVAILABLE",
+  "DEADLINE",
+  "OUTCOME_UNKNOWN",
 ];
 const ofCommands: readonly ErrorCode[] = [
-  ...every, "PRECONDITION_FAILED", "IDEMPOTENCY_MISMATCH", "TOO_OLD", "POISONED", "IDEMPOTENCY_FULL", "BAD_STATE", "ENGINE_FULL",
+  ...every,
+  "PRECONDITION_FAILED",
+  "IDEMPOTENCY_MISMATCH",
+  "TOO_OLD",
+  "POISONED",
+  "IDEMPOTENCY_FULL",
+  "BAD_STATE",
+  "ENGINE_FULL",
 ];
 const ofQueries: readonly ErrorCode[] = [...every, "DATA_ROLLED_BACK"];
 
@@ -20,12 +53,45 @@ const parameter = (name: string): Node => ({ $ref: `#/components/parameters/${na
 const header = (name: string): Node => ({ $ref: `#/components/headers/${name}` });
 
 const parameters: Node = {
-  Key: { name: "key", in: "path", required: true, description: "The entity's key, percent-encoded once: 1 to 512 bytes of UTF-8 without control characters.", schema: { type: "string", minLength: 1, maxLength: 512 }, example: "acc-7" },
-  IdempotencyKey: { name: "Idempotency-Key", in: "header", description: "Repeats of a command under the same key take effect once and get the first answer.", schema: { type: "string", minLength: 1, maxLength: 256 } },
-  IfMatch: { name: "If-Match", in: "header", description: "Run only if the entity is at this version, else 412.", schema: { type: "string", pattern: '^"v[0-9]+"$' }, example: '"v42"' },
-  Consistency: { name: "Sheaf-Consistency", in: "header", description: "Overrides the query's own level.", schema: { type: "string", enum: ["strong", "causal", "eventual"] } },
-  DeadlineMs: { name: "Sheaf-Deadline-Ms", in: "header", description: "How long the caller waits, milliseconds; then 504.", schema: { type: "integer", minimum: 1 } },
-  Session: { name: "Sheaf-Session", in: "header", description: "The session token of an earlier answer: causal reads see at least what it saw.", schema: { type: "string" } },
+  Key: {
+    name: "key",
+    in: "path",
+    required: true,
+    description: "The entity's key, percent-encoded once: 1 to 512 bytes of UTF-8 without control characters.",
+    schema: { type: "string", minLength: 1, maxLength: 512 },
+    example: "acc-7",
+  },
+  IdempotencyKey: {
+    name: "Idempotency-Key",
+    in: "header",
+    description: "Repeats of a command under the same key take effect once and get the first answer.",
+    schema: { type: "string", minLength: 1, maxLength: 256 },
+  },
+  IfMatch: {
+    name: "If-Match",
+    in: "header",
+    description: "Run only if the entity is at this version, else 412.",
+    schema: { type: "string", pattern: '^"v[0-9]+"$' },
+    example: '"v42"',
+  },
+  Consistency: {
+    name: "Sheaf-Consistency",
+    in: "header",
+    description: "Overrides the query's own level.",
+    schema: { type: "string", enum: ["strong", "causal", "eventual"] },
+  },
+  DeadlineMs: {
+    name: "Sheaf-Deadline-Ms",
+    in: "header",
+    description: "How long the caller waits, milliseconds; then 504.",
+    schema: { type: "integer", minimum: 1 },
+  },
+  Session: {
+    name: "Sheaf-Session",
+    in: "header",
+    description: "The session token of an earlier answer: causal reads see at least what it saw.",
+    schema: { type: "string" },
+  },
   Traceparent: { name: "traceparent", in: "header", description: "W3C trace context.", schema: { type: "string" } },
 };
 
@@ -33,7 +99,10 @@ const headers: Node = {
   ETag: { description: "The entity's version.", schema: { type: "string" }, example: '"v42"' },
   Session: { description: "Session token to send with the next call.", schema: { type: "string" } },
   StaleMs: { description: "How old the answering copy may be, milliseconds.", schema: { type: "integer", minimum: 0 } },
-  Replayed: { description: "`true` when this is the answer of an earlier call under the same Idempotency-Key.", schema: { type: "string", const: "true" } },
+  Replayed: {
+    description: "`true` when this is the answer of an earlier call under the same Idempotency-Key.",
+    schema: { type: "string", const: "true" },
+  },
   RequestId: { description: "Names this request in logs.", schema: { type: "string" } },
   RetryAfter: retryAfterHeader,
 };
@@ -59,15 +128,26 @@ function declared(shelf: Shelf, name: string, errors: Readonly<Record<string, Sc
   });
   return {
     description: `The handler refused: ${Object.keys(errors).join(", ")}.`,
-    content: { [problemType]: { schema: { allOf: [{ $ref: "#/components/schemas/Problem" }, { anyOf: [...shapes, mismatch] }] } } },
+    content: {
+      [problemType]: {
+        schema: { allOf: [{ $ref: "#/components/schemas/Problem" }, { anyOf: [...shapes, mismatch] }] },
+      },
+    },
   };
 }
 
 function responses(shelf: Shelf, name: string, shape: CommandShape, codes: readonly ErrorCode[], sent: Node): Node {
   const all = { ...sent, "Sheaf-Session": header("Session"), "X-Request-Id": header("RequestId") };
-  const good = shape.output === undefined
-    ? { "204": { description: "Done; there is no output.", headers: all } }
-    : { "200": { description: "The output.", headers: all, content: { "application/json": media(shelf, `${name}.output`, shape.output, "output") } } };
+  const good =
+    shape.output === undefined
+      ? { "204": { description: "Done; there is no output.", headers: all } }
+      : {
+          "200": {
+            description: "The output.",
+            headers: all,
+            content: { "application/json": media(shelf, `${name}.output`, shape.output, "output") },
+          },
+        };
   const hasErrors = shape.errors !== undefined && Object.keys(shape.errors).length > 0;
   return { ...good, ...problemRefs(codes), ...(hasErrors && { "422": declared(shelf, name, shape.errors) }) };
 }
@@ -79,34 +159,52 @@ function fitsNothing(schema: Schema): boolean {
 }
 
 const body = (shelf: Shelf, name: string, input: Schema | undefined): Node =>
-  input === undefined ? {} : { requestBody: { required: !fitsNothing(input), content: { "application/json": media(shelf, `${name}.input`, input, "input") } } };
+  input === undefined
+    ? {}
+    : {
+        requestBody: {
+          required: !fitsNothing(input),
+          content: { "application/json": media(shelf, `${name}.input`, input, "input") },
+        },
+      };
 
 function commandOperation(shelf: Shelf, tag: string, name: string, shape: CommandShape): Node {
   const operationId = `${tag}.${name}`;
   return {
     operationId,
-    summary: `${name}`,
+    summary: name,
     tags: [tag],
     "x-sheaf-kind": "command",
     parameters: ["IdempotencyKey", "IfMatch", "DeadlineMs", "Session", "Traceparent"].map(parameter),
     ...body(shelf, operationId, shape.input),
-    responses: responses(shelf, operationId, shape, ofCommands, { ETag: header("ETag"), "Idempotent-Replayed": header("Replayed") }),
+    responses: responses(shelf, operationId, shape, ofCommands, {
+      ETag: header("ETag"),
+      "Idempotent-Replayed": header("Replayed"),
+    }),
   };
 }
 
 function queryOperations(shelf: Shelf, tag: string, name: string, shape: QueryShape): Node {
   const id = `${tag}.${name}`;
   const shared = {
-    summary: `${name}`,
+    summary: name,
     tags: [tag],
     "x-sheaf-kind": "query",
     "x-sheaf-consistency": shape.consistency ?? "strong",
     responses: responses(shelf, id, shape, ofQueries, { ETag: header("ETag"), "Sheaf-Stale-Ms": header("StaleMs") }),
   };
   const asked = ["Consistency", "DeadlineMs", "Session", "Traceparent"].map(parameter);
-  const input = shape.input === undefined ? [] : [
-    { name: "input", in: "query", description: "The input, as JSON.", content: { "application/json": media(shelf, `${id}.input`, shape.input, "input") } },
-  ];
+  const input =
+    shape.input === undefined
+      ? []
+      : [
+          {
+            name: "input",
+            in: "query",
+            description: "The input, as JSON.",
+            content: { "application/json": media(shelf, `${id}.input`, shape.input, "input") },
+          },
+        ];
   return {
     get: { operationId: id, ...shared, parameters: [...input, ...asked] },
     post: { operationId: `${id}.post`, ...shared, parameters: asked, ...body(shelf, id, shape.input) },
@@ -117,7 +215,7 @@ function procedureOperation(shelf: Shelf, tag: string, name: string, shape: Comm
   const operationId = `${tag}.${name}`;
   return {
     operationId,
-    summary: `${name}`,
+    summary: name,
     tags: [tag],
     "x-sheaf-kind": "procedure",
     parameters: ["IdempotencyKey", "DeadlineMs", "Session", "Traceparent"].map(parameter),

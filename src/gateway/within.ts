@@ -10,15 +10,6 @@ export const graceMs: Millis = 50;
 export function within<T>(work: Promise<T>, ms: Millis, clock: Clock): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = clock.after(ms + graceMs, () => reject(new SheafError("DEADLINE")));
-    work.then(
-      (value) => {
-        timer.cancel();
-        resolve(value);
-      },
-      (error: unknown) => {
-        timer.cancel();
-        reject(error instanceof Error ? error : new Error(String(error)));
-      },
-    );
+    work.finally(() => timer.cancel()).then(resolve, reject);
   });
 }

@@ -9,7 +9,9 @@ const tooLarge = (max: number): SheafError => new SheafError("TOO_LARGE", `the b
 
 /** `application/json`, with or without `charset=utf-8`. */
 const isJson = (type: string): boolean =>
-  type === "application/json" || /^application\/json\s*;\s*charset="?utf-8"?\s*$/i.test(type) || type.trim().toLowerCase() === "application/json";
+  type === "application/json" ||
+  /^application\/json\s*;\s*charset="?utf-8"?\s*$/i.test(type) ||
+  type.trim().toLowerCase() === "application/json";
 
 async function drain(stream: ReadableStream<Uint8Array>, max: number): Promise<Uint8Array> {
   const reader = stream.getReader();
@@ -48,7 +50,9 @@ async function readBytes(request: Request, max: number): Promise<Uint8Array> {
 export async function readJson(request: Request, limits: BodyLimits): Promise<unknown> {
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding.toLowerCase() !== "identity") {
-    throw new SheafError("UNSUPPORTED_MEDIA", "compressed bodies are not read", { hint: "Send the body without Content-Encoding." });
+    throw new SheafError("UNSUPPORTED_MEDIA", "compressed bodies are not read", {
+      hint: "Send the body without Content-Encoding.",
+    });
   }
   const type = request.headers.get("content-type");
   const wrongType = type !== null && !isJson(type);
@@ -60,4 +64,6 @@ export async function readJson(request: Request, limits: BodyLimits): Promise<un
 }
 
 const notJson = (type: string): SheafError =>
-  new SheafError("UNSUPPORTED_MEDIA", `the body's content type is ${type.slice(0, 80)}`, { hint: "Send Content-Type: application/json." });
+  new SheafError("UNSUPPORTED_MEDIA", `the body's content type is ${type.slice(0, 80)}`, {
+    hint: "Send Content-Type: application/json.",
+  });

@@ -12,6 +12,7 @@ import { asSheafError, catalogue, SheafError, type Limits } from "../base/index.
 import type { Host } from "../host/index.ts";
 import type { Action, Authenticator, Policy, Principal, Resource } from "../security/index.ts";
 import { bearer, rawPath } from "./fields.ts";
+import { jsonText } from "./json.ts";
 import { checkOrigin, corsHeaders, preflightHeaders, type OriginRules } from "./origin.ts";
 import { problemOf, problemType, retryAfterSeconds } from "./problem.ts";
 import { allowed, notServed, type Method, type Route } from "./routes.ts";
@@ -35,7 +36,7 @@ export type Answer = {
 export type Plan = {
   readonly action: Action;
   readonly resource: Resource;
-  run(principal: Principal): Answer | Promise<Answer>;
+  readonly run: (principal: Principal) => Answer | Promise<Answer>;
 };
 
 export type EdgeOptions = OriginRules & {
@@ -68,7 +69,7 @@ const apiHeaders = {
 export const json = (value: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Answer => ({
   status,
   headers: { "content-type": "application/json", ...headers },
-  body: JSON.stringify(value),
+  body: jsonText(value),
 });
 
 type Serve = (ask: Ask) => Answer | Promise<Answer>;
@@ -76,8 +77,12 @@ type Serve = (ask: Ask) => Answer | Promise<Answer>;
 /** Turns what was thrown into the answer that says so (E2). */
 function refuse(ask: Ask, thrown: unknown, options: EdgeOptions): Answer {
   const error = asSheafError(thrown);
-  if (error.code === "INTERNAL") options.host.log.error("a request failed inside", { listener: options.name, request: ask.id, cause: thrown });
-  const problem = problemOf(error, { instance: `urn:sheaf:request:${encodeURIComponent(ask.id)}`, reveal: options.reveal });
+  if (error.code === "INTERNAL")
+    options.host.log.error("a request failed inside", { listener: options.name, request: ask.id, cause: thrown });
+  const problem = problemOf(error, {
+    instance: `urn:sheaf:request:${encodeURIComponent(ask.id)}`,
+    reveal: options.reveal,
+  });
   const headers: Record<string, string> = { "content-type": problemType };
   const after = retryAfterSeconds(error);
   if (after !== undefined) headers["retry-after"] = String(after);
@@ -90,7 +95,9 @@ async function identify(request: Request, options: EdgeOptions): Promise<Princip
   const found = await options.authenticator.authenticate({ bearer: bearer(request.headers.get("authorization")) });
   if (found.ok) return found.principal;
   options.host.log.debug("credentials refused", { listener: options.name, reason: found.reason });
-  throw new SheafError("UNAUTHENTICATED", undefined, { hint: "Send Authorization: Bearer with a key that is in force." });
+  throw new SheafError("UNAUTHENTICATED", undefined, {
+    hint: "Send Authorization: Bearer with a key that is in force.",
+  });
 }
 
 /** Identifies, plans, decides, runs: in that order (E1). */
@@ -106,7 +113,8 @@ async function runGuarded(ask: Ask, plan: (ask: Ask) => Plan, options: EdgeOptio
 function meters({ host, name }: EdgeOptions): (status: number, seconds: number) => void {
   const seconds = host.meter.histogram("sheaf_http_request_seconds", "Time from request to answer", { listener: name });
   const answers = [1, 2, 3, 4, 5].map((of) =>
-    host.meter.counter("sheaf_http_requests_total", "HTTP requests answered", { listener: name, status: `${of}xx` }));
+    host.meter.counter("sheaf_http_requests_total", "HTTP requests answered", { listener: name, status: `${of}xx` }),
+  );
   return (status, took) => {
     seconds.record(took);
     answers[Math.floor(status / 100) - 1]?.add();
@@ -141,7 +149,8 @@ export function edge(options: EdgeOptions): Edge {
 
   const guard = async (ask: Ask, plan: (ask: Ask) => Plan): Promise<Answer> => {
     checkOrigin(ask.request, options);
-    if (inFlight >= options.limits.maxInFlight) throw new SheafError("OVERLOADED", "too many requests are under way", { retryAfterMs: 1000 });
+    if (inFlight >= options.limits.maxInFlight)
+      throw new SheafError("OVERLOADED", "too many requests are under way", { retryAfterMs: 1000 });
     inFlight++;
     try {
       return await runGuarded(ask, plan, options);
@@ -155,11 +164,13 @@ export function edge(options: EdgeOptions): Edge {
     app.on(route.method, route.pattern, (c) => carry(c.req.raw, serve));
   };
 
-  app.notFound((c) => carry(c.req.raw, (ask) => {
-    const methods = allowed(routes, ask.segments);
-    if (ask.request.method !== "OPTIONS" || methods.length === 0) throw notServed(routes, ask.segments);
-    return { status: 204, headers: preflightHeaders(methods.join(", ")) };
-  }));
+  app.notFound((c) =>
+    carry(c.req.raw, (ask) => {
+      const methods = allowed(routes, ask.segments);
+      if (ask.request.method !== "OPTIONS" || methods.length === 0) throw notServed(routes, ask.segments);
+      return { status: 204, headers: preflightHeaders(methods.join(", ")) };
+    }),
+  );
 
   return {
     routes,

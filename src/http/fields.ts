@@ -69,7 +69,8 @@ export function queryParameter(url: string, name: string): string | undefined {
 /** `Sheaf-Deadline-Ms`: whole milliseconds from 1; cut to the longest that anybody may wait. */
 export function deadlineMs(header: string | null, limits: Pick<Limits, "defaultDeadlineMs" | "maxDeadlineMs">): Millis {
   if (header === null) return limits.defaultDeadlineMs;
-  if (!/^[1-9]\d{0,14}$/.test(header)) throw malformed("Sheaf-Deadline-Ms is not a whole number of milliseconds above 0");
+  if (!/^[1-9]\d{0,14}$/.test(header))
+    throw malformed("Sheaf-Deadline-Ms is not a whole number of milliseconds above 0");
   return Math.min(Number(header), limits.maxDeadlineMs);
 }
 
@@ -88,7 +89,10 @@ export function consistency(header: string | null): "strong" | "causal" | "event
 }
 
 /** `Idempotency-Key`: visible ASCII, bare or in double quotes as the IETF draft writes it. */
-export function idempotencyKey(header: string | null, limits: Pick<Limits, "maxOperationIdLength">): string | undefined {
+export function idempotencyKey(
+  header: string | null,
+  limits: Pick<Limits, "maxOperationIdLength">,
+): string | undefined {
   if (header === null) return undefined;
   const key = /^".*"$/.test(header) ? header.slice(1, -1) : header;
   if (key === "" || key.length > limits.maxOperationIdLength || !/^[\x21-\x7e]+$/.test(key)) {
@@ -105,14 +109,16 @@ export function ifMatch(header: string | null): Version | undefined {
   if (header === null) return undefined;
   const ours = /^"v(0|[1-9]\d{0,14})"$/.exec(header);
   if (ours !== null) return Number(ours[1]);
-  if (/^(W\/)?"[^",]*"$/.test(header)) throw new SheafError("PRECONDITION_FAILED", "If-Match names no version of an entity");
+  if (/^(W\/)?"[^",]*"$/.test(header))
+    throw new SheafError("PRECONDITION_FAILED", "If-Match names no version of an entity");
   throw malformed("If-Match is not one entity tag", 'Send the ETag of an earlier answer, such as "v42".');
 }
 
 /** A valid W3C traceparent, else undefined: a broken one is ignored, as the recommendation says. */
 export function traceparent(header: string | null): string | undefined {
   if (header === null || !/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(header)) return undefined;
-  if (header.startsWith("ff") || header.startsWith("0".repeat(32), 3) || header.startsWith("0".repeat(16), 36)) return undefined;
+  if (header.startsWith("ff") || header.startsWith("0".repeat(32), 3) || header.startsWith("0".repeat(16), 36))
+    return undefined;
   return header;
 }
 

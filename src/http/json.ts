@@ -5,8 +5,14 @@ import { SheafError, type Limits } from "../base/index.ts";
 
 export type JsonLimits = Pick<Limits, "maxDepth" | "maxItems">;
 
-const QUOTE = 0x22, BACKSLASH = 0x5c, COMMA = 0x2c, COLON = 0x3a;
-const OPEN_ARRAY = 0x5b, OPEN_OBJECT = 0x7b, CLOSE_ARRAY = 0x5d, CLOSE_OBJECT = 0x7d;
+const QUOTE = 0x22,
+  BACKSLASH = 0x5c,
+  COMMA = 0x2c,
+  COLON = 0x3a;
+const OPEN_ARRAY = 0x5b,
+  OPEN_OBJECT = 0x7b,
+  CLOSE_ARRAY = 0x5d,
+  CLOSE_OBJECT = 0x7d;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const malformed = (says: string): SheafError => new SheafError("MALFORMED", says);
@@ -23,7 +29,8 @@ function scan(bytes: Uint8Array, limits: JsonLimits): number {
         break;
       case OPEN_ARRAY:
       case OPEN_OBJECT:
-        if (++depth > limits.maxDepth) throw new SheafError("TOO_LARGE", `JSON nests deeper than ${limits.maxDepth} levels`);
+        if (++depth > limits.maxDepth)
+          throw new SheafError("TOO_LARGE", `JSON nests deeper than ${limits.maxDepth} levels`);
         items++;
         break;
       case CLOSE_ARRAY:
@@ -35,6 +42,8 @@ function scan(bytes: Uint8Array, limits: JsonLimits): number {
         break;
       case COMMA:
         items++;
+        break;
+      default:
         break;
     }
     if (items > limits.maxItems) throw new SheafError("TOO_LARGE", `JSON holds more than ${limits.maxItems} items`);
@@ -74,4 +83,24 @@ export function parseJson(bytes: Uint8Array, limits: JsonLimits): unknown {
   }
   if (kept(value) !== members) throw malformed("JSON names a key twice in one object");
   return value;
+}
+
+/** JSON text of plain data. Bytes, which JSON has no word for, are base64 text. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value, hasBytes(value) ? bytesAsText : undefined);
+}
+
+function hasBytes(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (value instanceof Uint8Array) return true;
+  for (const key in value) if (hasBytes((value as Record<string, unknown>)[key])) return true;
+  return false;
+}
+
+const bytesAsText = (_: string, value: unknown): unknown => (value instanceof Uint8Array ? base64(value) : value);
+
+function base64(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
 }

@@ -15,7 +15,8 @@ export type OriginRules = {
 export const loopbackHosts: readonly string[] = ["localhost", "127.0.0.1", "[::1]"];
 
 const exposed = "ETag, Idempotent-Replayed, Retry-After, Sheaf-Session, Sheaf-Stale-Ms, X-Request-Id";
-const accepted = "Authorization, Content-Type, Idempotency-Key, If-Match, Sheaf-Consistency, Sheaf-Deadline-Ms, Sheaf-Session, Traceparent, X-Request-Id";
+const accepted =
+  "Authorization, Content-Type, Idempotency-Key, If-Match, Sheaf-Consistency, Sheaf-Deadline-Ms, Sheaf-Session, Traceparent, X-Request-Id";
 
 /** Throws FORBIDDEN for a host name that is not ours, or a page that may not call. */
 export function checkOrigin(request: Request, options: OriginRules): void {
@@ -31,7 +32,9 @@ export function checkOrigin(request: Request, options: OriginRules): void {
   const origin = request.headers.get("origin");
   if (origin === null || options.origins?.includes(origin) === true) return;
   if (origin !== `http://${address}` && origin !== `https://${address}`) {
-    throw new SheafError("FORBIDDEN", "pages of that origin may not call this listener", { hint: "Allow the origin in the configuration." });
+    throw new SheafError("FORBIDDEN", "pages of that origin may not call this listener", {
+      hint: "Allow the origin in the configuration.",
+    });
   }
 }
 

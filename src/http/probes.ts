@@ -13,7 +13,9 @@ export function probes(edge: Edge, ready: () => Readiness): void {
     body: ok ? "ok\n" : "not ready\n",
   });
   const verbose = (url: string): boolean => queryParameter(url, "verbose") !== undefined;
-  edge.open("GET", "/livez", ({ request }) => (verbose(request.url) ? json({ ok: true, checks: { loop: "ok" } }) : text(true)));
+  edge.open("GET", "/livez", ({ request }) =>
+    verbose(request.url) ? json({ ok: true, checks: { loop: "ok" } }) : text(true),
+  );
   edge.open("GET", "/readyz", ({ request }) => {
     const { ok, checks } = ready();
     return verbose(request.url) ? json({ ok, checks }, ok ? 200 : 503) : text(ok);

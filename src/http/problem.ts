@@ -45,9 +45,10 @@ export function problemOf(error: SheafError, options: ProblemOptions): Problem {
     outcome: error.outcome,
     ...(shown && error.hint !== undefined && { hint: error.hint }),
     ...(error.code === "DECLARED" && { error: error.error ?? "", data: error.data ?? null }),
-    ...(shown && error.issues !== undefined && {
-      errors: error.issues.map((issue) => ({ pointer: pointer(issue.path), detail: issue.message })),
-    }),
+    ...(shown &&
+      error.issues !== undefined && {
+        errors: error.issues.map((issue) => ({ pointer: pointer(issue.path), detail: issue.message })),
+      }),
     ...(error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }),
   };
 }

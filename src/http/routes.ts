@@ -7,7 +7,10 @@ export type Route = { readonly method: Method; readonly pattern: string; readonl
 
 const matches = (pattern: string, segments: readonly string[]): boolean => {
   const parts = pattern.slice(1).split("/");
-  return parts.length === segments.length && parts.every((part, i) => part.startsWith(":") ? segments[i] !== "" : part === segments[i]);
+  return (
+    parts.length === segments.length &&
+    parts.every((part, i) => (part.startsWith(":") ? segments[i] !== "" : part === segments[i]))
+  );
 };
 
 /** Methods that an address takes; empty when there is nothing. */
@@ -26,5 +29,5 @@ export const wrongMethod = (methods: readonly string[]): SheafError =>
 export function notServed(routes: readonly Route[], segments: readonly string[]): SheafError {
   const methods = allowed(routes, segments);
   if (methods.length > 0) return wrongMethod(methods);
-  return new SheafError("NOT_FOUND", "there is nothing at this address", { hint: "GET /openapi.json lists every address." });
+  return new SheafError("NOT_FOUND");
 }

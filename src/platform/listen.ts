@@ -53,13 +53,32 @@ function odd(request: IncomingMessage): string | undefined {
 }
 
 const problemText = (status: number, code: string, detail: string): string =>
-  JSON.stringify({ type: `urn:sheaf:error:${code}`, title: detail, status, detail, instance: "about:blank", code, retry: "never", outcome: "not-applied" });
+  JSON.stringify({
+    type: `urn:sheaf:error:${code}`,
+    title: detail,
+    status,
+    detail,
+    instance: "about:blank",
+    code,
+    retry: "never",
+    outcome: "not-applied",
+  });
 
 const refusals: Readonly<Record<string, readonly [number, string, string, string]>> = {
-  HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "TOO_LARGE", `the request's headers are over ${maxHeaderBytes} bytes`],
+  HPE_HEADER_OVERFLOW: [
+    431,
+    "Request Header Fields Too Large",
+    "TOO_LARGE",
+    `the request's headers are over ${maxHeaderBytes} bytes`,
+  ],
   ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "DEADLINE", "the request took too long to arrive"],
 };
-const malformed: readonly [number, string, string, string] = [400, "Bad Request", "MALFORMED", "the request is not valid HTTP"];
+const malformed: readonly [number, string, string, string] = [
+  400,
+  "Bad Request",
+  "MALFORMED",
+  "the request is not valid HTTP",
+];
 
 /** Writes a refusal on a connection that has no response object, and closes it. */
 function refuseRaw(socket: Duplex, [status, phrase, code, detail]: readonly [number, string, string, string]): void {
@@ -73,7 +92,11 @@ function refuseRaw(socket: Duplex, [status, phrase, code, detail]: readonly [num
 
 function refuse(response: ServerResponse, detail: string): void {
   const body = problemText(400, "MALFORMED", detail);
-  response.writeHead(400, { "Content-Type": "application/problem+json", "Content-Length": Buffer.byteLength(body), Connection: "close" });
+  response.writeHead(400, {
+    "Content-Type": "application/problem+json",
+    "Content-Length": Buffer.byteLength(body),
+    Connection: "close",
+  });
   response.end(body);
 }
 
@@ -99,12 +122,15 @@ function serverFor(options: ListenOptions): Server {
     response.writeHead(417, { "Content-Length": 0, Connection: "close" });
     response.end();
   });
-  server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseRaw(socket, refusals[error.code ?? ""] ?? malformed));
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) =>
+    refuseRaw(socket, refusals[error.code ?? ""] ?? malformed),
+  );
   server.on("upgrade", (request, socket, head) => {
     socket.on("error", () => socket.destroy());
     const why = odd(request);
     if (why !== undefined) return refuseRaw(socket, [400, "Bad Request", "MALFORMED", why]);
-    if (onUpgrade === undefined) return refuseRaw(socket, [400, "Bad Request", "MALFORMED", "this listener does not upgrade connections"]);
+    if (onUpgrade === undefined)
+      return refuseRaw(socket, [400, "Bad Request", "MALFORMED", "this listener does not upgrade connections"]);
     onUpgrade(request, socket, head);
   });
   return server;
@@ -129,7 +155,11 @@ async function bindNear(server: Server, options: ListenOptions, host: string): P
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       if (code === "EADDRINUSE" && port < last) continue;
-      if (code === "EADDRINUSE") throw new SheafError("IN_USE", `port ${port} on ${host} is taken`, { hint: "Choose another with --port.", cause: error });
+      if (code === "EADDRINUSE")
+        throw new SheafError("IN_USE", `port ${port} on ${host} is taken`, {
+          hint: "Choose another with --port.",
+          cause: error,
+        });
       throw new SheafError("USAGE", `cannot listen on ${host}:${port}: ${(error as Error).message}`, { cause: error });
     }
   }

@@ -70,6 +70,3 @@ export function judgeKey(record: KeyRecord, presented: string, now: Instant, cry
   if (record.expiresAt !== null && record.expiresAt <= now) return "expired";
   return "good";
 }
-
-/** Whether two secrets are the same text, in time that tells nothing about where they differ, nor their lengths. */
-export const sameSecret = (crypto: Crypto, a: string, b: string): boolean => crypto.equal(hashOf(crypto, a), hashOf(crypto, b));

@@ -1,4 +1,7 @@
-// Who calls, how that is found out, and who decides what they may do. Interfaces only; the gateway and the admin API ask them.
+// Who calls, how that is found out, and who decides what they may do. The gateway and the admin API ask through these.
+
+import type { Crypto } from "../host/index.ts";
+import { sameSecret } from "./secret.ts";
 
 /** Who calls, as authentication found it. `id` is what handlers see and what is journaled. */
 export type Principal = { readonly id: string; readonly roles: readonly string[] };
@@ -19,6 +22,22 @@ export type Authentication =
 export interface Authenticator {
   /** Rejects with SheafError when it cannot tell: nobody is let in because a look-up failed. */
   authenticate(credentials: Credentials): Authentication | Promise<Authentication>;
+}
+
+/** Knows one secret token as one principal, and leaves every other credential to `next`. */
+export function tokenAuthenticator(
+  token: string,
+  principal: Principal,
+  crypto: Crypto,
+  next: Authenticator,
+): Authenticator {
+  const answer: Authentication = { ok: true, principal };
+  return {
+    authenticate: (credentials) =>
+      credentials.bearer !== undefined && sameSecret(crypto, credentials.bearer, token)
+        ? answer
+        : next.authenticate(credentials),
+  };
 }
 
 /** Lets everybody in as one principal: for a laptop, where the listener is bound to loopback. */

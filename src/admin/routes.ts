@@ -1,0 +1,200 @@
+// The admin API as data: each address with what it needs, what it answers and how it is carried out. The OpenAPI document is made from
+// the same list, so neither can forget the other.
+
+import { SheafError, type Issue, type Limits } from "../base/index.ts";
+import type { Keys } from "../control/index.ts";
+import {
+  decodeKey,
+  decodeSegment,
+  json,
+  queryParameter,
+  readJson,
+  type Answer,
+  type Method,
+  type Node,
+} from "../http/index.ts";
+import type { Principal, Resource } from "../security/index.ts";
+import type { Operator } from "./operator.ts";
+import * as schemas from "./schemas.ts";
+
+/** A request to the admin API; `segments` begin after `/admin/v1`. */
+export type AdminAsk = { readonly request: Request; readonly segments: readonly string[] };
+
+export type AdminRoute = {
+  readonly method: Method;
+  /** Below `/admin/v1`; `:x` is a segment. */
+  readonly pattern: string;
+  /** The operation's name in the document and in decisions. */
+  readonly name: string;
+  readonly summary: string;
+  /** Query parameters, with their JSON Schemas. */
+  readonly query?: Readonly<Record<string, Node>>;
+  readonly body?: Node;
+  /** JSON Schema of the answer; 204 when absent. */
+  readonly answer?: Node;
+  /** What is acted on, where that is finer than the operation. */
+  readonly resource?: (ask: AdminAsk) => Resource;
+  readonly run: (ask: AdminAsk, by: Principal) => Promise<Answer>;
+};
+
+type Ports = { readonly operator: Operator; readonly keys: Keys; readonly limits: Limits };
+
+const maxPage = 1000;
+const pageSize: Node = { type: "integer", minimum: 1, maximum: maxPage, default: 50 };
+
+function limitOf(request: Request): number {
+  const given = queryParameter(request.url, "limit");
+  if (given === undefined) return 50;
+  if (!/^[1-9]\d{0,3}$/.test(given) || Number(given) > maxPage) {
+    throw new SheafError("BAD_INPUT", "limit is out of range", {
+      issues: [{ path: ["limit"], message: `a whole number from 1 to ${maxPage}` }],
+    });
+  }
+  return Number(given);
+}
+
+/** A new key's options as they came. Roles are judged by whoever makes the key. */
+function newKeyOf(body: unknown): { name: string; roles: string[]; expiresAt: number | null } {
+  const given = (typeof body === "object" && body !== null ? body : {}) as Readonly<Record<string, unknown>>;
+  const { name, roles, expiresAt = null, ...rest } = given;
+  const issues: Issue[] = Object.keys(rest).map((field) => ({ path: [field], message: "unknown field" }));
+  if (typeof name !== "string") issues.push({ path: ["name"], message: "a string" });
+  if (!Array.isArray(roles) || !roles.every((role) => typeof role === "string"))
+    issues.push({ path: ["roles"], message: "a list of strings" });
+  if (expiresAt !== null && !Number.isSafeInteger(expiresAt))
+    issues.push({ path: ["expiresAt"], message: "milliseconds since 1970, or null" });
+  if (issues.length > 0) throw new SheafError("BAD_INPUT", "the body does not describe a key", { issues });
+  return { name: name as string, roles: roles as string[], expiresAt: expiresAt as number | null };
+}
+
+function entityRoutes({ operator, limits }: Ports): AdminRoute[] {
+  const typeOf = ({ segments }: AdminAsk): string => decodeSegment(segments[1] ?? "");
+  const keyOf = ({ segments }: AdminAsk): string => decodeKey(segments[2] ?? "", limits);
+  const resource = (ask: AdminAsk): Resource => ({
+    kind: "entity",
+    entity: typeOf(ask),
+    key: ask.segments[2] === undefined ? "" : keyOf(ask),
+    name: "",
+  });
+  return [
+    {
+      method: "GET",
+      pattern: "/entities/:type",
+      name: "searchEntities",
+      summary: "Entities of a type, in key order",
+      resource,
+      query: {
+        prefix: { type: "string" },
+        after: { type: "string", description: "The last key of the page before." },
+        limit: pageSize,
+      },
+      answer: schemas.listOf(schemas.entityView),
+      run: async (ask) => {
+        const { url } = ask.request;
+        return json(
+          await operator.search(
+            typeOf(ask),
+            queryParameter(url, "prefix") ?? "",
+            queryParameter(url, "after"),
+            limitOf(ask.request),
+          ),
+        );
+      },
+    },
+    {
+      method: "GET",
+      pattern: "/entities/:type/:key",
+      name: "getEntity",
+      summary: "One entity's state",
+      resource,
+      answer: schemas.entityView,
+      run: async (ask) => json(await operator.entity(typeOf(ask), keyOf(ask))),
+    },
+    {
+      method: "GET",
+      pattern: "/entities/:type/:key/history",
+      name: "getHistory",
+      summary: "One entity's commits, newest first",
+      resource,
+      query: { limit: pageSize },
+      answer: schemas.history,
+      run: async (ask) => json(await operator.history(typeOf(ask), keyOf(ask), limitOf(ask.request))),
+    },
+  ];
+}
+
+function keyRoutes({ keys, limits }: Ports): AdminRoute[] {
+  return [
+    {
+      method: "GET",
+      pattern: "/keys",
+      name: "listKeys",
+      summary: "API keys, without their secrets",
+      query: { after: { type: "string", description: "The last id of the page before." }, limit: pageSize },
+      answer: schemas.listOf(schemas.keyView),
+      run: async ({ request }) => json(await keys.list(queryParameter(request.url, "after"), limitOf(request))),
+    },
+    {
+      method: "POST",
+      pattern: "/keys",
+      name: "createKey",
+      summary: "Make an API key; its text is shown only in this answer",
+      body: schemas.newKey,
+      answer: schemas.madeKey,
+      run: async ({ request }, by) => json(await keys.create(by, newKeyOf(await readJson(request, limits)))),
+    },
+    {
+      method: "DELETE",
+      pattern: "/keys/:id",
+      name: "revokeKey",
+      summary: "Revoke an API key; effective everywhere within 5 seconds",
+      run: async ({ segments }, by) => {
+        await keys.revoke(by, decodeKey(segments[1] ?? "", limits));
+        return { status: 204 };
+      },
+    },
+  ];
+}
+
+/** Every address of the admin API. */
+export function adminRoutes(ports: Ports): readonly AdminRoute[] {
+  const { operator, limits } = ports;
+  return [
+    {
+      method: "GET",
+      pattern: "/status",
+      name: "getStatus",
+      summary: "The cluster, its nodes and its shards",
+      answer: schemas.status,
+      run: async () => json(await operator.status()),
+    },
+    {
+      method: "GET",
+      pattern: "/limits",
+      name: "getLimits",
+      summary: "Every limit in force",
+      answer: schemas.limits,
+      run: async () => json(limits),
+    },
+    ...entityRoutes(ports),
+    {
+      method: "GET",
+      pattern: "/parked",
+      name: "listParked",
+      summary: "Commands parked after crashing the process too often",
+      answer: schemas.listOf(schemas.parked),
+      run: async () => json(await operator.parked()),
+    },
+    {
+      method: "POST",
+      pattern: "/parked/:id/release",
+      name: "releaseParked",
+      summary: "Let a parked command run again",
+      run: async ({ segments }) => {
+        await operator.release(decodeSegment(segments[1] ?? ""));
+        return { status: 204 };
+      },
+    },
+    ...keyRoutes(ports),
+  ];
+}

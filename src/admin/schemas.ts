@@ -1,0 +1,92 @@
+// JSON Schemas of what the admin API takes and answers; the types they describe are in operator.ts and in `control`.
+
+import { defaultLimits } from "../base/index.ts";
+import type { Node } from "../http/index.ts";
+import { roles } from "../security/index.ts";
+
+const text: Node = { type: "string" };
+const whole: Node = { type: "integer", minimum: 0 };
+const time: Node = { type: "number", description: "Milliseconds since 1970." };
+const flag: Node = { type: "boolean" };
+const anything: Node = {};
+const orNull = (schema: Node): Node => ({ anyOf: [schema, { type: "null" }] });
+const object = (properties: Readonly<Record<string, Node>>, optional: readonly string[] = []): Node => ({
+  type: "object",
+  required: Object.keys(properties).filter((name) => !optional.includes(name)),
+  properties,
+});
+
+export const listOf = (items: Node): Node => ({ type: "array", items });
+
+export const entityView = object({
+  type: text,
+  key: text,
+  version: whole,
+  state: anything,
+  schema: whole,
+  shard: whole,
+  bytes: whole,
+});
+
+const event = object({ name: text, value: anything });
+const historyItem = object({
+  version: whole,
+  at: time,
+  command: text,
+  principal: text,
+  op: orNull(text),
+  state: anything,
+  events: listOf(event),
+  seq: whole,
+  epoch: whole,
+});
+export const history = object({ items: listOf(historyItem), complete: flag });
+
+export const parked = object({ id: text, reason: text, shard: whole, at: time });
+
+const nodeStatus = object({
+  id: text,
+  pid: whole,
+  addresses: object({ gateway: orNull(text), admin: orNull(text) }),
+  role: text,
+  state: { type: "string", enum: ["starting", "ready", "draining", "stopping"] },
+  startedAt: time,
+  version: text,
+  rssBytes: whole,
+});
+const shardStatus = object({
+  shard: whole,
+  state: { type: "string", enum: ["opening", "serving", "read-only", "fenced", "quarantined", "closed"] },
+  owner: orNull(text),
+  followers: listOf(text),
+  epoch: whole,
+  head: whole,
+  applied: whole,
+  hot: whole,
+  reason: orNull(text),
+});
+export const status = object({
+  cluster: object({ id: text, name: text, shards: whole, encrypted: flag }),
+  app: text,
+  engine: { type: "object", additionalProperties: { type: ["string", "number", "boolean"] } },
+  nodes: listOf(nodeStatus),
+  shards: listOf(shardStatus),
+});
+
+export const limits = object(Object.fromEntries(Object.keys(defaultLimits).map((name) => [name, { type: "number" }])));
+
+const role: Node = { type: "string", enum: roles };
+export const keyView = object({
+  id: text,
+  name: text,
+  roles: listOf(role),
+  createdAt: time,
+  createdBy: text,
+  expiresAt: orNull(time),
+  revokedAt: orNull(time),
+  lastUsedAt: orNull(time),
+});
+export const newKey = object({ name: text, roles: { ...listOf(role), minItems: 1 }, expiresAt: orNull(time) }, [
+  "expiresAt",
+]);
+export const madeKey = object({ id: text, key: text });

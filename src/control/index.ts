@@ -1,0 +1,18 @@
+// What Sheaf keeps about itself on its own shards.
+
+import type { EntityImplementation } from "../model/index.ts";
+import { keyEntity } from "./key-entity.ts";
+
+export {
+  apiKeys,
+  cacheMs,
+  system,
+  type Keys,
+  type KeysOptions,
+  type KeyView,
+  type NewKeyOptions,
+  type Search,
+} from "./keys.ts";
+
+/** Sheaf's own entities: a node serves them beside the application's. */
+export const systemEntities: readonly EntityImplementation[] = [keyEntity];
