@@ -1,0 +1,1 @@
+export { embeddedEngine, type EmbeddedOptions } from "./engine.ts";
