@@ -8,6 +8,12 @@ import type { AppShape } from "../model/index.ts";
 import type { Calls } from "../rpc/index.ts";
 import type { Store } from "../shards/index.ts";
 
+export type ProcessFacts = {
+  readonly pid: number;
+  rssBytes(): number;
+  addresses(): { readonly gateway: string | null; readonly admin: string | null };
+};
+
 export type NodeOptions = {
   readonly host: Host;
   readonly engine: Engine;
@@ -24,6 +30,8 @@ export type NodeOptions = {
   readonly limits?: Partial<Limits> | undefined;
   /** Defaults to a fresh id. */
   readonly id?: string | undefined;
+  /** What only the process around a node knows; absent in simulation. */
+  readonly process?: ProcessFacts | undefined;
   /** Shards to claim at start; all when absent. */
   readonly claim?: readonly Shard[] | undefined;
 };

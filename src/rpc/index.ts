@@ -1,1 +1,7 @@
 export * from "./call.ts";
+export * from "./caller.ts";
+export * from "./pipe.ts";
+export * from "./responder.ts";
+export * from "./deadlines.ts";
+export * from "./handler-context.ts";
+export * from "./inner.ts";

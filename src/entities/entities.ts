@@ -1,0 +1,285 @@
+// Commands and queries on the entities of a node's shards.
+//
+// E1. One command at a time runs for a key; the next starts when its handler has returned, on top of its effects, while
+//     they are on their way to the engine.
+// E2. Every outcome, errors and no-ops included, is told only when what it was computed from is durable (F6).
+// E3. Unchanged state and no events: no record.
+
+import { bytesEqual, type Limits, SheafError, type Tick, utf8 } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import type { CompiledApp, CompiledEntity, Operation } from "../model/index.ts";
+import { type Call, type Calls, Deadlines, type Link, type Reply } from "../rpc/index.ts";
+import type { Hot, Shard, Shards } from "../shards/index.ts";
+import { pack } from "../wire/index.ts";
+import { type Answer, Attempt } from "./attempt.ts";
+import { emptyMailbox, type Mailbox } from "./mailbox.ts";
+import type { Poison } from "./poison.ts";
+import { Query } from "./query.ts";
+import { Runner } from "./runner.ts";
+
+export type EntitiesOptions = {
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly shards: Shards;
+  readonly poison: Poison;
+  /** Where calls made inside handlers go. */
+  readonly calls: Calls;
+};
+
+interface Open {
+  readonly deadline: Tick;
+  expire(): void;
+}
+
+/** Commands of one mailbox run in one slice before others get a turn. */
+const sliceCommands = 256;
+/** How long a suspect may keep others from starting. */
+const aloneMs = 1000;
+const noFingerprint = new Uint8Array(0);
+
+export class Entities {
+  readonly #options: EntitiesOptions;
+  /** Where code is looked up for new calls. */
+  #app: CompiledApp;
+  readonly #runner: Runner;
+  readonly #open = new Set<Open>();
+  readonly #deadlines: Deadlines;
+  /** Attempts by scoped operation id, for repeats that arrive while the original is under way. */
+  readonly #originals = new Map<string, Attempt>();
+  #runnable: Hot[] = [];
+  #scheduled = false;
+  #alone: Attempt | undefined;
+  #count = 0;
+
+  constructor(app: CompiledApp, options: EntitiesOptions) {
+    this.#app = app;
+    this.#options = options;
+    this.#runner = new Runner(options);
+    this.#deadlines = new Deadlines(options.host.clock, (now) => this.#expire(now));
+  }
+
+  /** Commands and queries under way. */
+  get inFlight(): number {
+    return this.#open.size;
+  }
+
+  /** Commands that start from now on run this code. */
+  reload(app: CompiledApp): void {
+    this.#app = app;
+  }
+
+  close(): void {
+    this.#deadlines.stop();
+  }
+
+  call(call: Call): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const { target } = call;
+      if (target.kind === "procedure") throw new SheafError("UNKNOWN_TARGET");
+      const entity = this.#app.entities.get(target.entity);
+      if (!entity) throw unknownEntity(target.entity, this.#app);
+      const operation = entity.operations.get(target.name);
+      if (operation?.kind !== target.kind) throw unknownOperation(entity, target.kind, target.name);
+      this.#checkKey(target.key);
+      const shard = this.#options.shards.of(target.entity, target.key);
+      shard.serving();
+      const input = operation.input(call.input);
+      if (call.deadline <= this.#options.host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
+      if (this.#open.size >= this.#options.limits.maxInFlight) throw overloaded("this node has as many calls under way as it may");
+      const answer = { resolve, reject };
+      if (operation.kind === "query") this.#query({ call, entity, operation, shard, key: target.key, input, answer });
+      else this.#command(call, entity, operation, shard, target.key, input, answer);
+    });
+  }
+
+  #checkKey(key: string): void {
+    const { maxKeyBytes } = this.#options.limits;
+    if (key.length === 0) throw new SheafError("BAD_INPUT", "an entity's key is not empty");
+    if (key.length * 3 > maxKeyBytes && utf8(key).length > maxKeyBytes) {
+      throw new SheafError("TOO_LARGE", `an entity's key is at most ${maxKeyBytes} bytes of UTF-8`);
+    }
+    if (!key.isWellFormed()) throw new SheafError("BAD_INPUT", "an entity's key is not well-formed Unicode");
+  }
+
+  #query(ask: Omit<ConstructorParameters<typeof Query>[0], "ended">): void {
+    const query = new Query({ ...ask, ended: (done) => void this.#open.delete(done) });
+    this.#admit(query);
+    this.#runner.query(query);
+  }
+
+  #command(call: Call, entity: CompiledEntity, operation: Operation, shard: Shard, key: string, input: unknown, answer: Answer): void {
+    const { op } = call;
+    let opId: string | undefined;
+    let fingerprint = noFingerprint;
+    if (op) {
+      if (op.id.length > this.#options.limits.maxOperationIdLength) throw new SheafError("BAD_INPUT", "the idempotency key is too long");
+      opId = op.id;
+      if (op.issuedAt === undefined) {
+        opId = `${call.principal.id}\n${entity.contract.name}/${key}/${operation.name}\n${op.id}`;
+        fingerprint = this.#options.host.crypto.sha256(pack(call.input)).slice(0, 16);
+      }
+      const original = this.#originals.get(opId);
+      if (original) {
+        if (!bytesEqual(original.task.fingerprint, fingerprint)) throw new SheafError("IDEMPOTENCY_MISMATCH");
+        (original.joined ??= []).push(answer);
+        return;
+      }
+    }
+    const number = ++this.#count;
+    const ended = (done: Attempt): void => this.#ended(done);
+    const attempt = new Attempt({ number, call, entity, operation, shard, key, input, opId, fingerprint, answer, ended });
+    if (attempt.phase === "done") return;
+    if (opId !== undefined) this.#originals.set(opId, attempt);
+    this.#admit(attempt);
+    const hot = shard.fold.peek(entity.contract.name, key);
+    if (hot) return this.#enqueue(attempt, hot);
+    const failed = (error: unknown): void => attempt.reject(error as SheafError);
+    this.#options.shards.load(shard, entity.contract.name, key).then((loaded) => this.#enqueue(attempt, loaded), failed);
+  }
+
+  #admit(open: Open): void {
+    this.#open.add(open);
+    this.#deadlines.add(open.deadline);
+  }
+
+  #expire(now: Tick): Tick {
+    let next = Infinity;
+    for (const open of this.#open) {
+      if (open.deadline <= now) open.expire();
+      else if (open.deadline < next) next = open.deadline;
+    }
+    return next;
+  }
+
+  /** Every end of an attempt comes here, once. */
+  #ended(attempt: Attempt): void {
+    this.#open.delete(attempt);
+    if (attempt.task.opId !== undefined) this.#originals.delete(attempt.task.opId);
+    const box = attempt.hot?.mailbox as Mailbox | undefined;
+    if (box?.running === attempt) this.#returned(attempt);
+  }
+
+  #enqueue(attempt: Attempt, hot: Hot): void {
+    if (attempt.phase === "done") return;
+    const box = (hot.mailbox ??= emptyMailbox()) as Mailbox;
+    if (box.queue.length >= this.#options.limits.maxMailbox) {
+      return attempt.reject(overloaded(`${attempt.task.entity.contract.name}/${attempt.task.key} has as many commands waiting as it may`));
+    }
+    if (attempt.task.call.chain && this.#wouldWaitForItself(attempt.task.call.chain, attempt.task.entity.contract.name, attempt.task.key)) {
+      return attempt.reject(new SheafError("REENTRANT", `${attempt.task.operation.label} of ${attempt.task.key} waits for the call that it is part of`));
+    }
+    attempt.hot = hot;
+    box.queue.push(attempt);
+    this.#schedule(hot, box);
+  }
+
+  /** Follows who waits for whom from a key: does it lead back to a command of this chain? */
+  #wouldWaitForItself(chain: readonly Link[], type: string, key: string, depth = 0): boolean {
+    if (chain.some((link) => link.type === type && link.key === key)) return true;
+    const box = this.#options.shards.of(type, key).fold.peek(type, key)?.mailbox as Mailbox | undefined;
+    if (!box?.running || depth >= this.#options.limits.maxCallDepth) return false;
+    return box.running.waits.some((next) => this.#wouldWaitForItself(chain, next.type, next.key, depth + 1));
+  }
+
+  #schedule(hot: Hot, box: Mailbox): void {
+    if (box.scheduled || box.running || box.queue.length === 0) return;
+    box.scheduled = true;
+    this.#runnable.push(hot);
+    this.#soon();
+  }
+
+  #soon(): void {
+    if (this.#scheduled || this.#alone || this.#runnable.length === 0) return;
+    this.#scheduled = true;
+    void Promise.resolve().then(() => this.#slice());
+  }
+
+  /** Starts what is runnable: noted first, then each mailbox in turn. After a crash, suspects start one by one. */
+  #slice(): void {
+    this.#scheduled = false;
+    if (this.#alone) return;
+    const { poison } = this.#options;
+    const boxes = this.#runnable;
+    this.#runnable = [];
+    const turns: Attempt[][] = [];
+    for (const hot of boxes) {
+      const box = hot.mailbox as Mailbox;
+      box.scheduled = false;
+      const suspects = poison.suspects(box.queue);
+      if (suspects && turns.length > 0) this.#schedule(hot, box);
+      else turns.push(box.queue.splice(0, suspects ? 1 : sliceCommands));
+      if (!suspects) continue;
+      for (const other of boxes.slice(boxes.indexOf(hot) + 1)) this.#again(other);
+      break;
+    }
+    const starting = turns.length === 1 ? (turns[0] ?? []) : turns.flat();
+    poison.starting(starting);
+    for (const attempts of turns) this.#run(attempts);
+    const [first] = starting;
+    if (first && poison.isolates(first)) this.#hold(first);
+  }
+
+  #again(hot: Hot): void {
+    const box = hot.mailbox as Mailbox;
+    box.scheduled = false;
+    this.#schedule(hot, box);
+  }
+
+  /** Others wait until a suspect is over, or long enough. */
+  #hold(attempt: Attempt): void {
+    this.#alone = attempt;
+    this.#options.host.clock.after(aloneMs, () => this.#release(attempt));
+  }
+
+  #release(attempt: Attempt): void {
+    if (this.#alone !== attempt) return;
+    this.#alone = undefined;
+    this.#soon();
+  }
+
+  /** Runs commands of one mailbox in order. When a handler returns a promise, the rest go back and wait for it. */
+  #run(attempts: readonly Attempt[]): void {
+    const hot = attempts[0]?.hot;
+    if (!hot) return;
+    const box = hot.mailbox as Mailbox;
+    for (let i = 0; i < attempts.length; i++) {
+      const attempt = attempts[i] as Attempt;
+      if (attempt.phase === "waiting" && this.#runner.command(attempt, hot, this.#returned) === "pending") {
+        box.running = attempt;
+        box.queue.unshift(...attempts.slice(i + 1));
+        return;
+      }
+      this.#options.poison.over(attempt);
+    }
+    this.#next(hot, box);
+  }
+
+  /** A handler that returned a promise is done with it, or was given up. */
+  readonly #returned = (attempt: Attempt): void => {
+    const { hot } = attempt;
+    const box = hot?.mailbox as Mailbox | undefined;
+    if (!hot || box?.running !== attempt) return;
+    box.running = undefined;
+    this.#options.poison.over(attempt);
+    this.#release(attempt);
+    this.#next(hot, box);
+  };
+
+  #next(hot: Hot, box: Mailbox): void {
+    if (box.queue.length > 0) this.#schedule(hot, box);
+    else hot.mailbox = undefined;
+  }
+}
+
+const overloaded = (says: string): SheafError => new SheafError("OVERLOADED", says, { retryAfterMs: 100 });
+
+function unknownEntity(name: string, app: CompiledApp): SheafError {
+  return new SheafError("UNKNOWN_TARGET", `there is no entity "${name}"`, { hint: `entities: ${[...app.entities.keys()].join(", ") || "none"}` });
+}
+
+function unknownOperation(entity: CompiledEntity, kind: "command" | "query", name: string): SheafError {
+  const names = [...entity.operations.values()].filter((operation) => operation.kind === kind).map((operation) => operation.name);
+  return new SheafError("UNKNOWN_TARGET", `${entity.contract.name} has no ${kind} "${name}"`, {
+    hint: names.length > 0 ? `it has: ${names.join(", ")}` : `it has no ${kind === "query" ? "queries" : "commands"}`,
+  });
+}

@@ -1,0 +1,104 @@
+// Commands that crash the process. Before handlers run, their labels are noted in a file that is not synced: it survives
+// the process, not the machine, and costs microseconds per slice of commands. After a crash all that were noted are
+// suspects and run one by one, so that the next crash names the one; it is parked when it has crashed the process often
+// enough. Only crashes of a command that ran alone are counted, so no bystander is ever parked.
+
+import { toHex } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import { pack, unpack } from "../wire/index.ts";
+import type { Attempt } from "./attempt.ts";
+
+type Note = { readonly active: readonly string[]; readonly alone: string | null };
+const noteFile = "running";
+const countFile = "crashes";
+
+/** Names type, key and command. */
+export const label = ({ task }: Attempt): string => `${task.entity.contract.name}/${task.key}/${task.operation.name}`;
+
+export class Poison {
+  readonly #host: Host;
+  readonly #active = new Map<Attempt, string>();
+  readonly #suspects = new Set<string>();
+  /** Crashes by precise name: label and input. */
+  readonly #crashes = new Map<string, number>();
+  #alone: { readonly attempt: Attempt; readonly name: string } | undefined;
+
+  constructor(host: Host) {
+    this.#host = host;
+    const counted = host.disk.read(countFile);
+    if (counted) for (const [name, count] of unpack(counted) as [string, number][]) this.#suspect(name, count);
+    const noted = host.disk.read(noteFile);
+    if (noted) this.#blame(unpack(noted) as Note);
+  }
+
+  #blame({ active, alone }: Note): void {
+    for (const suspect of active) this.#suspects.add(suspect);
+    if (alone !== null) {
+      this.#suspect(alone, (this.#crashes.get(alone) ?? 0) + 1);
+      this.#host.log.error("a command crashed the process", { command: alone, crashes: this.#crashes.get(alone) });
+      this.#keep();
+    }
+    this.#host.disk.note(noteFile, pack({ active: [], alone: null } satisfies Note));
+  }
+
+  #suspect(name: string, crashes: number): void {
+    this.#crashes.set(name, crashes);
+    this.#suspects.add(name.slice(0, name.lastIndexOf("#")));
+  }
+
+  #keep(): void {
+    this.#host.disk.write(countFile, pack([...this.#crashes]));
+  }
+
+  /** Label and input: what is counted and parked. */
+  precise(attempt: Attempt): string {
+    const input = pack(attempt.task.input ?? null);
+    return `${label(attempt)}#${toHex(this.#host.crypto.sha256(input).subarray(0, 8))}`;
+  }
+
+  /** Is the next to start one that was running when the process crashed? */
+  suspects(queue: readonly Attempt[]): boolean {
+    const [next] = queue;
+    return this.#suspects.size > 0 && next !== undefined && this.#suspects.has(label(next));
+  }
+
+  /** Precise names that have crashed the process at least `max` times. */
+  convicted(max: number): string[] {
+    return [...this.#crashes].filter(([, count]) => count >= max).map(([name]) => name);
+  }
+
+  /** These are about to run. A suspect that is the only one to start is noted as such, until it is over. */
+  starting(attempts: readonly Attempt[]): void {
+    for (const attempt of attempts) this.#active.set(attempt, label(attempt));
+    const [first] = attempts;
+    if (first && attempts.length === 1 && this.suspects(attempts)) this.#alone = { attempt: first, name: this.precise(first) };
+    this.#note();
+  }
+
+  /** Is this one running alone, and not over yet? */
+  isolates(attempt: Attempt): boolean {
+    return this.#alone?.attempt === attempt;
+  }
+
+  /** Its handler has returned or was given up. */
+  over(attempt: Attempt): void {
+    const name = this.#active.get(attempt);
+    if (name === undefined) return;
+    this.#active.delete(attempt);
+    if (this.#alone?.attempt !== attempt) return;
+    this.#suspects.delete(name);
+    if (this.#crashes.delete(this.#alone.name)) this.#keep();
+    this.#alone = undefined;
+    this.#note();
+  }
+
+  /** Forgets the crashes of a command that was parked or released. */
+  forget(name: string): void {
+    this.#suspects.delete(name.slice(0, name.lastIndexOf("#")));
+    if (this.#crashes.delete(name)) this.#keep();
+  }
+
+  #note(): void {
+    this.#host.disk.note(noteFile, pack({ active: [...this.#active.values()], alone: this.#alone?.name ?? null } satisfies Note));
+  }
+}

@@ -1,0 +1,227 @@
+// Runs one handler and turns what comes of it into a commit, an outcome without a record, or a refusal.
+
+import { asSheafError, bytesEqual, catalogue, type ErrorKind, SheafError } from "../base/index.ts";
+import type { Commit, Op } from "../journal/index.ts";
+import type { CompiledEntity, Operation } from "../model/index.ts";
+import { HandlerContext, type Reply, runHandler } from "../rpc/index.ts";
+import type { Hot, Settle, Value } from "../shards/index.ts";
+import { pack, unpack } from "../wire/index.ts";
+import type { Attempt } from "./attempt.ts";
+import type { EntitiesOptions } from "./entities.ts";
+import type { Query } from "./query.ts";
+import { CommandSurroundings, QuerySurroundings } from "./surroundings.ts";
+
+const noReply = new Uint8Array(0);
+
+/** A command's handler at work: its draft, and what it has emitted. */
+type Run = { readonly base: Value | undefined; readonly before: Uint8Array; readonly draft: unknown; readonly events: Commit["events"][number][] };
+
+export class Runner {
+  readonly #options: EntitiesOptions;
+
+  constructor(options: EntitiesOptions) {
+    this.#options = options;
+  }
+
+  /** `pending` when the handler returned a promise: `returned` is then called once it is settled. */
+  command(attempt: Attempt, hot: Hot, returned: (attempt: Attempt) => void): "returned" | "pending" {
+    const { task } = attempt;
+    attempt.lineage = task.shard.lineage;
+    try {
+      task.shard.serving();
+      if (this.#answeredBefore(attempt)) return "returned";
+      this.#checkParked(attempt);
+      const run = this.#begin(task.entity, task.key, hot.ahead ?? hot.durable);
+      checkVersion(attempt, run.base?.version ?? 0);
+      attempt.phase = "running";
+      return this.#handle(attempt, run, returned);
+    } catch (error) {
+      this.#refuse(attempt, asSheafError(error));
+      return "returned";
+    }
+  }
+
+  #handle(attempt: Attempt, run: Run, returned: (attempt: Attempt) => void): "returned" | "pending" {
+    const { operation, input, key } = attempt.task;
+    const context = new HandlerContext(operation, new CommandSurroundings(this.#options, attempt, run.events), input, key, run.draft);
+    let result: unknown;
+    try {
+      result = runHandler(operation, context);
+    } catch (error) {
+      this.#refuse(attempt, this.#refusal(operation, context, error));
+      return "returned";
+    }
+    if (!isPromise(result)) {
+      this.#finish(attempt, run, result);
+      return "returned";
+    }
+    result.then(
+      (value) => {
+        this.#finish(attempt, run, value);
+        returned(attempt);
+      },
+      (error) => {
+        this.#refuse(attempt, this.#refusal(operation, context, error));
+        returned(attempt);
+      },
+    );
+    return "pending";
+  }
+
+  /** Answers a repeat from what is remembered (F7). */
+  #answeredBefore(attempt: Attempt): boolean {
+    const { opId, call, fingerprint, shard } = attempt.task;
+    if (opId === undefined) return false;
+    const op = shard.fold.operations.find(opId, call.op?.issuedAt);
+    if (!op) return false;
+    if (!bytesEqual(op.fingerprint, fingerprint)) throw new SheafError("IDEMPOTENCY_MISMATCH");
+    const output = op.reply.length === 0 ? undefined : unpack(op.reply);
+    attempt.resolve({ output, version: op.version, replayed: true });
+    return true;
+  }
+
+  #checkParked(attempt: Attempt): void {
+    const { parked } = attempt.task.shard.fold;
+    if (parked.size === 0) return;
+    const name = this.#options.poison.precise(attempt);
+    const found = parked.get(name);
+    if (found) throw new SheafError("POISONED", `${attempt.task.operation.label} is parked: ${found.reason}`, { hint: `release it with: sheaf parked release '${name}'` });
+  }
+
+  #begin(entity: CompiledEntity, key: string, base: Value | undefined): Run {
+    if (base && base.schema === entity.contract.state.version) {
+      return { base, before: base.state, draft: unpack(base.state), events: [] };
+    }
+    const draft = base ? entity.restore(base.schema, unpack(base.state)) : entity.initial(key);
+    return { base, before: pack(draft), draft, events: [] };
+  }
+
+  #finish(attempt: Attempt, run: Run, result: unknown): void {
+    if (attempt.phase === "done") return;
+    try {
+      this.#keep(attempt, run, result);
+    } catch (error) {
+      this.#refuse(attempt, asSheafError(error));
+    }
+  }
+
+  #keep(attempt: Attempt, run: Run, result: unknown): void {
+    const { hot } = attempt;
+    const { entity, operation, shard, key, call } = attempt.task;
+    const output = operation.output(result);
+    const state = pack(entity.state(run.draft));
+    const { maxStateBytes } = this.#options.limits;
+    if (state.length > maxStateBytes) {
+      throw new SheafError("TOO_LARGE", `the state of ${entity.contract.name}/${key} would be ${state.length} bytes; the limit is ${maxStateBytes}`);
+    }
+    const version = run.base?.version ?? 0;
+    if (shard.lineage !== attempt.lineage) return attempt.reject(outdated());
+    if (!hot || (run.events.length === 0 && bytesEqual(state, run.before))) {
+      return shard.settled(tell(attempt, { output, version }));
+    }
+    const value: Value = { version: version + 1, schema: entity.contract.state.version, state };
+    const commit: Commit = {
+      type: entity.contract.name,
+      key,
+      version: value.version,
+      state,
+      schema: value.schema,
+      command: operation.name,
+      principal: call.principal.id,
+      events: run.events,
+      op: remembered(attempt, output),
+    };
+    attempt.phase = "committing";
+    shard.commit(hot, value, commit, tell(attempt, { output, version: value.version }));
+  }
+
+  /** A refusal is an outcome too: it waits for what it was computed from (E2). */
+  #refuse(attempt: Attempt, refusal: SheafError): void {
+    if (attempt.phase === "done") return;
+    const { shard } = attempt.task;
+    if (shard.lineage !== attempt.lineage) return attempt.reject(outdated());
+    if (shard.tenure.kind !== "serving") return attempt.reject(refusal);
+    shard.settled((failure) => attempt.reject(failure ?? refusal));
+  }
+
+  /** What the caller hears of what a handler threw. The runtime's own refusals of calls made inside keep their code. */
+  #refusal(operation: Operation, context: HandlerContext, error: unknown): SheafError {
+    if (error instanceof SheafError) {
+      if (error === context.refusal) return error;
+      const kind: ErrorKind = catalogue[error.code];
+      if (kind.exit === 7 || error.code === "REENTRANT") {
+        const { retry, retryAfterMs, message } = error;
+        return new SheafError(error.code, message, { outcome: "not-applied", retry, retryAfterMs, cause: error });
+      }
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    const stack = error instanceof Error ? (error.stack ?? message) : message;
+    this.#options.host.log.error("a handler threw", { operation: operation.label, error: stack });
+    return new SheafError("HANDLER_FAILED", `${operation.label} threw: ${message}`, { cause: error });
+  }
+
+  /** Runs a query on the committed state, after a barrier when it is to be strong. */
+  query(query: Query): void {
+    const { shard, call, operation } = query.ask;
+    const level = call.consistency ?? operation.consistency;
+    if (level !== "strong") return this.#look(query);
+    shard.settled((error) => (error ? query.reject(error) : this.#look(query)));
+  }
+
+  #look(query: Query): void {
+    const { shard, entity, key } = query.ask;
+    const hot = shard.fold.peek(entity.contract.name, key);
+    if (hot) return this.#answer(query, hot.durable);
+    const failed = (error: unknown): void => query.reject(error as SheafError);
+    this.#options.shards.load(shard, entity.contract.name, key).then((loaded) => this.#answer(query, loaded.durable), failed);
+  }
+
+  #answer(query: Query, value: Value | undefined): void {
+    if (query.done) return;
+    const { entity, operation, key, input } = query.ask;
+    const version = value?.version ?? 0;
+    const told = (result: unknown): void => query.resolve({ output: operation.output(result), version, staleMs: 0 });
+    try {
+      const { draft } = this.#begin(entity, key, value);
+      const context = new HandlerContext(operation, new QuerySurroundings(this.#options, query), input, key, draft);
+      const failed = (error: unknown): void => query.reject(this.#refusal(operation, context, error));
+      let result: unknown;
+      try {
+        result = runHandler(operation, context);
+      } catch (error) {
+        return failed(error);
+      }
+      if (!isPromise(result)) return told(result);
+      result.then(told).then(undefined, (error: unknown) => (isOutputError(error) ? query.reject(error) : failed(error)));
+    } catch (error) {
+      query.reject(asSheafError(error));
+    }
+  }
+}
+
+function checkVersion(attempt: Attempt, version: number): void {
+  const { call, operation } = attempt.task;
+  if (call.ifVersion === undefined || call.ifVersion === version) return;
+  throw new SheafError("PRECONDITION_FAILED", `${operation.label} expects version ${call.ifVersion}; the entity is at ${version}`);
+}
+
+function remembered({ task }: Attempt, output: unknown): Op | undefined {
+  const { op } = task.call;
+  if (!op || task.opId === undefined) return undefined;
+  const reply = output === undefined ? noReply : pack(output);
+  return { id: task.opId, fingerprint: task.fingerprint, issuedAt: op.issuedAt, settled: op.settled, reply };
+}
+
+const tell =
+  (attempt: Attempt, reply: Reply): Settle =>
+  (error) =>
+    error ? attempt.reject(error) : attempt.resolve(reply);
+
+const isOutputError = (error: unknown): error is SheafError => error instanceof SheafError && error.code === "BAD_OUTPUT";
+
+const isPromise = (value: unknown): value is Promise<unknown> =>
+  typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+
+/** What the handler read was taken back: the engine refused or lost what came before it. */
+const outdated = (): SheafError =>
+  new SheafError("ENGINE_UNAVAILABLE", "what the handler had read was not kept by the engine; nothing was changed", { retry: "now" });

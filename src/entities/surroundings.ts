@@ -1,0 +1,102 @@
+// What the handlers of commands and queries reach of the runtime. Classes, so that a command pays for one small object.
+
+import { type Instant, SheafError } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import type { Commit } from "../journal/index.ts";
+import type { Invoke } from "../model/index.ts";
+import { innerCall, type Principal, type Surroundings } from "../rpc/index.ts";
+import { pack } from "../wire/index.ts";
+import type { Attempt } from "./attempt.ts";
+import type { EntitiesOptions } from "./entities.ts";
+import type { Query } from "./query.ts";
+
+export class CommandSurroundings implements Surroundings {
+  readonly now: Instant;
+  readonly #options: EntitiesOptions;
+  readonly #attempt: Attempt;
+  readonly #events: Commit["events"][number][];
+
+  constructor(options: EntitiesOptions, attempt: Attempt, events: Commit["events"][number][]) {
+    this.#options = options;
+    this.#attempt = attempt;
+    this.#events = events;
+    this.now = Math.max(options.host.clock.now(), attempt.task.shard.fold.at);
+  }
+
+  get host(): Host {
+    return this.#options.host;
+  }
+  get caller(): Principal {
+    return this.#attempt.task.call.principal;
+  }
+  get signal(): AbortSignal {
+    return this.#attempt.signal;
+  }
+
+  emit(name: string, value: unknown): void {
+    const { phase, task } = this.#attempt;
+    if (phase !== "running") throw new SheafError("HANDLER_FAILED", "emit was called after the handler had ended");
+    this.#events.push({ name, value: pack(task.entity.event(name, value)) });
+  }
+
+  /** Carries out a call inside the command, once all state that the handler has read is durable: the call stands even if
+   *  the command then fails, so it may not rest on what could still be taken back. */
+  get invoke(): Invoke {
+    const attempt = this.#attempt;
+    const { host, calls, limits } = this.#options;
+    return async (target, input, options) => {
+      const { hot, task } = attempt;
+      if (attempt.phase !== "running") throw new SheafError("HANDLER_FAILED", "a call was made after the handler had ended");
+      const outer = { call: task.call, chain: attempt.chain, signal: attempt.signal, ordinal: attempt.calls++ };
+      const call = innerCall(outer, target, input, options, host.clock, limits.maxCallDepth);
+      if (hot && hot.pending > 0) await durable(attempt);
+      if (target.kind !== "command") return (await calls.call(call)).output;
+      const wait = { type: target.entity, key: target.key };
+      attempt.waits.push(wait);
+      try {
+        return (await calls.call(call)).output;
+      } finally {
+        attempt.waits.splice(attempt.waits.indexOf(wait), 1);
+      }
+    };
+  }
+}
+
+const durable = ({ task }: Attempt): Promise<void> =>
+  new Promise((resolve, reject) => task.shard.settled((error) => (error ? reject(error) : resolve())));
+
+export class QuerySurroundings implements Surroundings {
+  readonly now: Instant;
+  readonly #options: EntitiesOptions;
+  readonly #query: Query;
+
+  constructor(options: EntitiesOptions, query: Query) {
+    this.#options = options;
+    this.#query = query;
+    this.now = Math.max(options.host.clock.now(), query.ask.shard.fold.at);
+  }
+
+  get host(): Host {
+    return this.#options.host;
+  }
+  get caller(): Principal {
+    return this.#query.ask.call.principal;
+  }
+  get signal(): AbortSignal {
+    return this.#query.signal;
+  }
+
+  emit(): void {
+    throw new SheafError("HANDLER_FAILED", "a query cannot emit events");
+  }
+
+  get invoke(): Invoke {
+    const query = this.#query;
+    const { host, calls, limits } = this.#options;
+    return async (target, input, options) => {
+      const { call } = query.ask;
+      const outer = { call, chain: call.chain ?? [], signal: query.signal, ordinal: query.calls++ };
+      return (await calls.call(innerCall(outer, target, input, options, host.clock, limits.maxCallDepth))).output;
+    };
+  }
+}

@@ -1,0 +1,242 @@
+// What a node promises its callers, on the memory engine and virtual time.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { z } from "zod";
+import type { SheafError } from "../base/index.ts";
+import { type MemoryFate, type MemoryRequest, memoryDisk, memoryEngine } from "../journal/index.ts";
+import { app, entity, service } from "../model/index.ts";
+import type { Call, Reply } from "../rpc/index.ts";
+import { memoryStore, type Store } from "../shards/index.ts";
+import { type SimHost, simHost } from "../sim/sim-host.ts";
+import { type Node, startNode } from "./index.ts";
+
+const Counter = entity("counter", {
+  state: z.object({ n: z.number().int() }),
+  commands: {
+    add: { input: z.number().int(), output: z.number().int() },
+    refuse: { errors: { NO: z.object({ n: z.number() }) } },
+    explode: {},
+    hang: {},
+    slow: { input: z.number() },
+    relay: { input: z.object({ to: z.string(), n: z.number() }), output: z.number() },
+    ping: { input: z.string() },
+  },
+  queries: { get: { output: z.number(), consistency: "strong" } },
+});
+const counter = Counter.implement({
+  initial: () => ({ n: 0 }),
+  add: ({ state, input }) => (state.n += input),
+  refuse: ({ state, fail }) => {
+    state.n = 99;
+    return fail("NO", { n: 1 });
+  },
+  explode({ state }) {
+    state.n = 99;
+    throw new Error("boom");
+  },
+  hang: async ({ state }) => {
+    state.n = 99;
+    await new Promise(() => {});
+  },
+  slow: async ({ state, signal }) => {
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    state.n = 99;
+  },
+  relay: async ({ call, input, state }) => {
+    state.n += 1;
+    return call.entity(Counter, input.to).add(input.n);
+  },
+  ping: async ({ call, input, key }) => call.entity(Counter, input).ping(key),
+  get: ({ state }) => state.n,
+});
+const Echo = service("echo", { procedures: { say: { input: z.string(), output: z.string() } } });
+const tests = app("tests", { entities: [counter], services: [Echo.implement({ say: ({ input }) => input })] });
+
+type Send = (key: string, name: string, input?: unknown, extra?: Partial<Call>) => Promise<Reply>;
+type World = { host: SimHost; node: Node; store: Store; disk: ReturnType<typeof memoryDisk>; send: Send; ask: Send; run: <T>(promise: Promise<T>) => Promise<T> };
+
+async function world(options: { decide?: (request: MemoryRequest) => MemoryFate; limits?: object; from?: World; shards?: number } = {}): Promise<World> {
+  const host = simHost(options.from ? { disk: options.from.host.disk, schedule: options.from.host.schedule } : {});
+  const disk = options.from?.disk ?? memoryDisk();
+  const store = options.from?.store ?? memoryStore();
+  const engine = memoryEngine({ disk, clock: host.clock, ...(options.decide && { decide: options.decide }) });
+  const run = async <T>(promise: Promise<T>): Promise<T> => {
+    let settled = false;
+    const done = (): void => void (settled = true);
+    promise.then(done, done);
+    await host.schedule.run({ done: () => settled });
+    return promise;
+  };
+  const started = startNode({ host, engine, store, app: tests, cluster: "tests", shards: options.shards ?? 4, create: true, limits: options.limits });
+  const node = await run(started);
+  const send: Send = (key, name, input, extra) => node.call(callTo(host, key, name, input, extra));
+  return { host, node, store, disk, run, send, ask: (...args) => run(send(...args)) };
+}
+
+const callTo = (host: SimHost, key: string, name: string, input?: unknown, extra: Partial<Call> = {}): Call => ({
+  target: { kind: name === "get" ? "query" : "command", entity: "counter", key, name },
+  input,
+  principal: { id: "tester", roles: [] },
+  deadline: host.clock.tick() + 1000,
+  ...extra,
+});
+
+const code = (expected: string, outcome?: string) => (error: SheafError) => {
+  assert.equal(error.code, expected, error.stack);
+  if (outcome) assert.equal(error.outcome, outcome);
+  return true;
+};
+
+test("node: commands change state one after another, and queries see it", async () => {
+  const w = await world();
+  assert.deepEqual((await w.ask("a", "add", 2)).output, 2);
+  const both = await w.run(Promise.all([w.send("a", "add", 1), w.send("a", "add", 1)]));
+  assert.deepEqual(both.map((r) => [r.output, r.version]), [[3, 2], [4, 3]]);
+  assert.equal((await w.ask("a", "get")).output, 4);
+  assert.equal((await w.ask("b", "get")).output, 0);
+});
+
+test("node: a refusal, a throw and a bad input change nothing and say so", async () => {
+  const w = await world();
+  await w.ask("a", "add", 2);
+  await assert.rejects(w.ask("a", "refuse"), (e: SheafError) => e.code === "DECLARED" && e.error === "NO" && (e.data as { n: number }).n === 1);
+  await assert.rejects(w.ask("a", "explode"), code("HANDLER_FAILED", "not-applied"));
+  await assert.rejects(w.ask("a", "add", "x"), code("BAD_INPUT", "not-applied"));
+  await assert.rejects(w.ask("a", "nothing"), code("UNKNOWN_TARGET"));
+  assert.equal((await w.ask("a", "get")).output, 2);
+});
+
+test("node: unchanged state writes no record", async () => {
+  const w = await world();
+  await w.ask("a", "add", 2);
+  const before = (await w.run(w.node.status())).shards.map((s) => s.head);
+  assert.equal((await w.ask("a", "add", 0)).version, 1);
+  assert.deepEqual((await w.run(w.node.status())).shards.map((s) => s.head), before);
+});
+
+test("node: a handler that never resolves ends at its deadline, and the entity is free again", async () => {
+  const w = await world();
+  await assert.rejects(w.ask("a", "hang", undefined, { deadline: w.host.clock.tick() + 100 }), code("DEADLINE", "not-applied"));
+  assert.equal((await w.ask("a", "add", 1)).output, 1);
+});
+
+test("node: what a handler does after its deadline cannot commit", async () => {
+  const w = await world();
+  await assert.rejects(w.ask("a", "slow", 1, { deadline: w.host.clock.tick() + 100 }), code("DEADLINE", "not-applied"));
+  assert.equal((await w.ask("a", "get")).output, 0);
+});
+
+test("node: a repeat with the same operation id runs once and gets the first answer", async () => {
+  const w = await world();
+  const op = { id: "k1", issuedAt: undefined };
+  const [first, joined] = await w.run(Promise.all([w.send("a", "add", 5, { op }), w.send("a", "add", 5, { op })]));
+  const again = await w.ask("a", "add", 5, { op });
+  assert.deepEqual([first.output, joined.output, again.output, again.replayed], [5, 5, 5, true]);
+  await assert.rejects(w.ask("a", "add", 6, { op }), code("IDEMPOTENCY_MISMATCH"));
+  assert.equal((await w.ask("a", "get")).output, 5);
+});
+
+test("node: state, operations and versions survive a crash", async () => {
+  const w = await world();
+  const op = { id: "k1", issuedAt: undefined };
+  await w.ask("a", "add", 5, { op });
+  await w.ask("b", "add", 7);
+  w.host.kill();
+  const next = await world({ from: w });
+  assert.equal((await next.ask("a", "get")).output, 5);
+  assert.equal((await next.ask("b", "get")).output, 7);
+  assert.equal((await next.ask("a", "add", 5, { op })).replayed, true);
+  assert.equal((await next.ask("a", "add", 1)).version, 2);
+});
+
+test("node: an ambiguous append is resolved by reading, and its effect is there once", async () => {
+  for (const kind of ["lost-ack", "fenced-own-copy", "late"] as const) {
+    let armed = false;
+    const w = await world({
+      decide: (request) => {
+        if (!armed || request.kind !== "append") return { kind: "ok" };
+        armed = false;
+        return kind === "late" ? { kind, ms: 50 } : { kind };
+      },
+    });
+    await w.ask("a", "add", 1);
+    armed = true;
+    assert.equal((await w.ask("a", "add", 1)).output, 2, kind);
+    assert.equal((await w.ask("a", "get")).output, 2, kind);
+  }
+});
+
+test("node: a full engine refuses plainly, loses nothing, and works again", async () => {
+  let full = false;
+  const w = await world({ decide: (request) => ({ kind: full && request.kind === "append" ? "full" : "ok" }) });
+  await w.ask("a", "add", 1);
+  full = true;
+  await assert.rejects(w.ask("a", "add", 1), code("ENGINE_FULL", "not-applied"));
+  assert.equal((await w.ask("a", "get")).output, 1);
+  full = false;
+  assert.equal((await w.ask("a", "add", 1)).output, 2);
+});
+
+test("node: a fenced owner answers nothing, strong reads included", async () => {
+  const a = await world();
+  await a.ask("a", "add", 1);
+  const b = await world({ from: { ...a, store: memoryStore() } });
+  assert.equal((await b.ask("a", "add", 1)).output, 2);
+  await assert.rejects(a.ask("a", "get"), code("NOT_OWNER"));
+  await assert.rejects(a.ask("a", "add", 1), code("NOT_OWNER", "not-applied"));
+});
+
+test("node: calls inside commands reach other entities, and a cycle is refused before the deadline", async () => {
+  const w = await world();
+  assert.equal((await w.ask("a", "relay", { to: "b", n: 3 })).output, 3);
+  assert.equal((await w.ask("a", "get")).output, 1);
+  const start = w.host.clock.tick();
+  await assert.rejects(w.ask("a", "relay", { to: "a", n: 3 }), code("REENTRANT", "not-applied"));
+  await assert.rejects(w.ask("a", "ping", "b"), code("REENTRANT"));
+  const crossed = await w.run(Promise.allSettled([w.send("a", "ping", "b"), w.send("b", "ping", "a")]));
+  assert.ok(crossed.some((r) => r.status === "rejected" && (r.reason as SheafError).code === "REENTRANT"));
+  assert.ok(w.host.clock.tick() - start < 1000);
+});
+
+test("node: a full mailbox refuses with OVERLOADED and a time to come back", async () => {
+  const w = await world({ limits: { maxMailbox: 3 } });
+  await w.ask("a", "get");
+  const hung = w.send("a", "hang");
+  const more = Array.from({ length: 6 }, () => w.send("a", "add", 1));
+  const results = await w.run(Promise.allSettled([hung, ...more]));
+  const refused = results.filter((r) => r.status === "rejected" && (r.reason as SheafError).code === "OVERLOADED");
+  assert.ok(refused.length >= 2 && refused.every((r) => r.status === "rejected" && (r.reason as SheafError).retryAfterMs));
+});
+
+test("node: snapshots trim the journal, and a node without local state starts from them", async () => {
+  const w = await world({ limits: { snapshotEveryBytes: 2000, saveEveryMs: 50 }, shards: 1 });
+  const op = { id: "first", issuedAt: undefined };
+  await w.ask("k0", "add", 1, { op });
+  for (let i = 0; i < 100; i++) {
+    await w.ask(`k${i % 10}`, "add", 1);
+    await w.run(new Promise<void>((resolve) => void w.host.clock.after(20, resolve)));
+  }
+  const engine = memoryEngine({ disk: w.disk });
+  assert.ok((await engine.read(0, 1, 1)).first > 1, "the journal was trimmed");
+  assert.equal((await engine.snapshots.list(0)).length, 2);
+  w.host.kill();
+  const next = await world({ from: { ...w, store: memoryStore() } });
+  assert.equal((await next.ask("k0", "get")).output, 11);
+  assert.equal((await next.ask("k0", "add", 1, { op })).replayed, true);
+});
+
+test("node: history shows each version with its command, newest first", async () => {
+  const w = await world();
+  await w.ask("a", "add", 1);
+  await w.ask("a", "add", 2);
+  const { items, complete } = await w.run(w.node.history("counter", "a", 10));
+  assert.deepEqual(items.map((i) => [i.version, i.command, i.state]), [[2, "add", { n: 3 }], [1, "add", { n: 1 }]]);
+  assert.equal(complete, true);
+});
+
+test("node: procedures answer", async () => {
+  const w = await world();
+  const call = { target: { kind: "procedure", service: "echo", name: "say" }, input: "hi", principal: { id: "t", roles: [] } } as const;
+  assert.equal((await w.run(w.node.call({ ...call, deadline: w.host.clock.tick() + 100 }))).output, "hi");
+});

@@ -1,0 +1,154 @@
+// The operator's side of a node: status, entities and their history, parked commands.
+
+import type { EntityView, HistoryItem, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
+import { SheafError } from "../base/index.ts";
+import type { Commit, Header } from "../journal/index.ts";
+import type { CompiledEntity } from "../model/index.ts";
+import type { Hot, Shard, Value } from "../shards/index.ts";
+import { unpack } from "../wire/index.ts";
+import { type Parts, shardOfCommand } from "./start.ts";
+
+const version = "0.1.0";
+const pageRecords = 256;
+
+export function operator(parts: Parts): Operator {
+  return {
+    status: () => status(parts),
+    entity: (type, key) => view(parts, type, key),
+    history: (type, key, limit) => history(parts, type, key, limit),
+    search: (type, prefix, after, limit) => search(parts, type, prefix, after, limit),
+    parked: async () => parts.shards.all.flatMap(parkedOf),
+    release: (id) => release(parts, id),
+    ready: () => ready(parts),
+  };
+}
+
+async function status(parts: Parts): Promise<Status> {
+  const { cluster, options, shards } = parts;
+  return {
+    cluster: { id: cluster.id, name: cluster.name, shards: cluster.shards, encrypted: cluster.keyCheck !== undefined },
+    app: parts.app.name,
+    engine: await options.engine.describe(),
+    nodes: [
+      {
+        id: parts.id,
+        pid: options.process?.pid ?? 0,
+        addresses: options.process?.addresses() ?? { gateway: null, admin: null },
+        role: "node",
+        state: parts.state,
+        startedAt: parts.startedAt,
+        version,
+        rssBytes: options.process?.rssBytes() ?? 0,
+      },
+    ],
+    shards: shards.all.map((shard) => shardStatus(parts, shard)),
+  };
+}
+
+function shardStatus({ id }: Parts, { number, tenure, fold }: Shard): ShardStatus {
+  return {
+    shard: number,
+    state: tenure.kind,
+    owner: tenure.kind === "serving" ? id : null,
+    followers: [],
+    epoch: fold.epoch,
+    head: fold.seq,
+    applied: fold.seq,
+    hot: fold.size,
+    reason: reason(tenure),
+  };
+}
+
+function reason(tenure: Shard["tenure"]): string | null {
+  if (tenure.kind === "quarantined") return tenure.error.message;
+  return tenure.kind === "fenced" ? `another node claimed it at epoch ${tenure.by}` : null;
+}
+
+function entityOf({ compiled }: Parts, type: string): CompiledEntity {
+  const entity = compiled.entities.get(type);
+  if (entity) return entity;
+  throw new SheafError("UNKNOWN_TARGET", `there is no entity "${type}"`, { hint: `entities: ${[...compiled.entities.keys()].join(", ")}` });
+}
+
+async function view(parts: Parts, type: string, key: string): Promise<EntityView> {
+  const entity = entityOf(parts, type);
+  const shard = parts.shards.of(type, key);
+  shard.serving();
+  const hot: Hot = shard.fold.peek(type, key) ?? (await parts.shards.load(shard, type, key));
+  return shown(entity, key, shard.number, hot.durable);
+}
+
+function shown(entity: CompiledEntity, key: string, shard: number, value: Value | undefined): EntityView {
+  const schema = value?.schema ?? entity.contract.state.version;
+  const state = value ? entity.restore(value.schema, unpack(value.state)) : entity.initial(key);
+  return { type: entity.contract.name, key, version: value?.version ?? 0, state, schema, shard, bytes: value?.state.length ?? 0 };
+}
+
+/** From the local store, so that any number of entities can be searched; saved first, so that it is current. */
+async function search(parts: Parts, type: string, prefix: string, after: string | undefined, limit: number): Promise<EntityView[]> {
+  const entity = entityOf(parts, type);
+  await parts.shards.save();
+  const cells = await parts.options.store.search(type, prefix, after, limit);
+  return cells.map((cell) => shown(entity, cell.key, parts.shards.of(type, cell.key).number, cell));
+}
+
+/** Reads what is kept of the shard's journal. Voided records are not shown (F3). */
+async function history(parts: Parts, type: string, key: string, limit: number): ReturnType<Operator["history"]> {
+  const entity = entityOf(parts, type);
+  const shard = parts.shards.of(type, key);
+  shard.serving();
+  const { engine, codec } = shard.ground;
+  const { first, head } = await engine.read(shard.number, 1, 1);
+  const items: HistoryItem[] = [];
+  let highest = 0;
+  for (let from = first; from <= head.seq; ) {
+    const { entries } = await engine.read(shard.number, from, pageRecords);
+    for (const entry of entries) {
+      from = entry.seq + 1;
+      const { header, payload } = codec.decode(entry.record, { shard: shard.number, seq: entry.seq });
+      const voided = header.epoch < highest;
+      highest = Math.max(highest, header.epoch);
+      if (voided || payload.kind !== "batch") continue;
+      for (const commit of payload.commits) if (commit.type === type && commit.key === key) items.push(item(entity, header, commit));
+    }
+    if (entries.length === 0) break;
+    if (items.length > 2 * limit) items.splice(0, items.length - limit);
+  }
+  const complete = items.length === 0 ? first === 1 : items[0]?.version === 1;
+  return { items: items.slice(-limit).reverse(), complete };
+}
+
+function item(entity: CompiledEntity, header: Header, commit: Commit): HistoryItem {
+  return {
+    version: commit.version,
+    at: header.at,
+    command: commit.command,
+    principal: commit.principal,
+    op: commit.op?.id ?? null,
+    state: commit.state ? entity.restore(commit.schema, unpack(commit.state)) : null,
+    events: commit.events.map(({ name, value }) => ({ name, value: unpack(value) })),
+    seq: header.seq,
+    epoch: header.epoch,
+  };
+}
+
+const parkedOf = (shard: Shard): Parked[] =>
+  [...shard.fold.parked].map(([id, { reason, at }]) => ({ id, reason, shard: shard.number, at }));
+
+async function release({ shards, poison }: Parts, id: string): Promise<void> {
+  const shard = shardOfCommand(shards, id);
+  shard.serving();
+  if (!shard.fold.parked.has(id)) throw new SheafError("NOT_FOUND", `no parked command is called "${id}"`);
+  poison.forget(id);
+  await shard.park(id, "", false);
+}
+
+function ready({ state, shards }: Parts): ReturnType<Operator["ready"]> {
+  const closed = shards.all.filter((shard) => shard.tenure.kind !== "serving");
+  const [first] = closed;
+  const checks = {
+    node: state === "ready" ? "ok" : state,
+    shards: first ? `${closed.length} of ${shards.all.length} not served; shard ${first.number} is ${first.tenure.kind}` : "ok",
+  };
+  return { ok: state === "ready" && closed.length === 0, checks };
+}

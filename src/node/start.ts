@@ -1,0 +1,134 @@
+// Starts a node: identity, shards, entities, services; and stops it.
+
+import { checkLimits, SheafError, type Shard as ShardNumber } from "../base/index.ts";
+import { systemEntities } from "../control/index.ts";
+import { Entities, Poison } from "../entities/index.ts";
+import { type Cluster, recordCodec } from "../journal/index.ts";
+import { type AppShape, type CompiledApp, compileApp } from "../model/index.ts";
+import type { Call, Calls, Reply } from "../rpc/index.ts";
+import { Services } from "../services/index.ts";
+import { Shards } from "../shards/index.ts";
+import { identify } from "./identity.ts";
+import type { Node, NodeOptions } from "./node.ts";
+import { operator } from "./operate.ts";
+
+/** What is alive in a node, for its operator's side. */
+export type Parts = {
+  readonly options: NodeOptions;
+  readonly id: string;
+  readonly cluster: Cluster;
+  readonly shards: Shards;
+  readonly entities: Entities;
+  readonly services: Services;
+  readonly poison: Poison;
+  readonly startedAt: number;
+  app: AppShape;
+  compiled: CompiledApp;
+  state: "starting" | "ready" | "draining" | "stopping";
+};
+
+const compile = (app: AppShape): CompiledApp => compileApp({ ...app, entities: [...app.entities, ...systemEntities] });
+
+/** Resolves when every shard it claims is served. Rejects with what `identify` rejects with, and QUARANTINED or NOT_OWNER
+ *  only when no shard at all could be opened: single shards that could not are shown by `status`. */
+export async function startNode(options: NodeOptions): Promise<Node> {
+  const { host, engine, store } = options;
+  const limits = checkLimits(options.limits);
+  const compiled = compile(options.app);
+  const cluster = await identify(options);
+  const id = options.id ?? `n-${host.dice.id().slice(-12)}`;
+  const sealing = { crypto: host.crypto, compress: host.compress, key: options.encryptionKey };
+  const codec = recordCodec({ ...sealing, cluster: cluster.id, maxRecordBytes: limits.maxRecordBytes });
+  const snapshotOptions = { ...sealing, cluster: cluster.id, faults: host.faults };
+  const shards = new Shards({ host, limits, engine, store, codec, snapshotOptions, cluster: cluster.id, node: id, count: cluster.shards });
+  const poison = new Poison(host);
+  const calls: Calls = { call: (call) => parts.route(call) };
+  const entities = new Entities(compiled, { host, limits, shards, poison, calls });
+  const services = new Services(compiled, { host, limits, calls });
+  const parts: Parts & { route: (call: Call) => Promise<Reply> } = {
+    options,
+    id,
+    cluster,
+    shards,
+    entities,
+    services,
+    poison,
+    startedAt: host.clock.now(),
+    app: options.app,
+    compiled,
+    state: "starting",
+    route: (call) => (call.target.kind === "procedure" ? services : entities).call(call),
+  };
+  const claim = options.claim ?? shards.all.map((shard) => shard.number);
+  const failed = await shards.open(claim);
+  const [first] = failed.values();
+  if (first && failed.size === claim.length) {
+    await shards.close();
+    throw first;
+  }
+  await park(parts, limits.maxCrashes);
+  parts.state = "ready";
+  return node(parts, limits);
+}
+
+/** Parks the commands that have crashed the process too often. */
+async function park({ poison, shards }: Parts, maxCrashes: number): Promise<void> {
+  for (const name of poison.convicted(maxCrashes)) {
+    const shard = shardOfCommand(shards, name);
+    if (shard.tenure.kind !== "serving") continue;
+    await shard.park(name, `it crashed the process ${maxCrashes} times`, true);
+    poison.forget(name);
+  }
+}
+
+/** The shard of a precise command name, `type/key/command#input`; a key may hold slashes. */
+export function shardOfCommand(shards: Shards, name: string): Shards["all"][number] {
+  const label = name.slice(0, name.lastIndexOf("#"));
+  const type = label.slice(0, label.indexOf("/"));
+  return shards.of(type, label.slice(type.length + 1, label.lastIndexOf("/")));
+}
+
+function node(parts: Parts & { route: (call: Call) => Promise<Reply> }, limits: Node["limits"]): Node {
+  const { shards, entities, services, options } = parts;
+  let stopped: Promise<void> | undefined;
+  return {
+    ...operator(parts),
+    id: parts.id,
+    cluster: parts.cluster,
+    limits,
+    get app() {
+      return parts.app;
+    },
+    call: (call) => (parts.state === "ready" ? parts.route(call) : Promise.reject(new SheafError("STOPPING"))),
+    async acquire(shard: ShardNumber) {
+      const failed = (await shards.open([shard])).get(shard);
+      if (failed) throw failed;
+    },
+    reload(app: AppShape) {
+      const compiled = compile(app);
+      parts.app = app;
+      parts.compiled = compiled;
+      entities.reload(compiled);
+      services.reload(compiled);
+    },
+    stop(deadlineMs = 5_000) {
+      stopped ??= stop(parts, deadlineMs, options);
+      return stopped;
+    },
+  };
+}
+
+async function stop(parts: Parts, deadlineMs: number, { host, engine, store }: NodeOptions): Promise<void> {
+  const { shards, entities, services } = parts;
+  parts.state = "draining";
+  const until = host.clock.tick() + deadlineMs;
+  while (entities.inFlight + services.inFlight > 0 && host.clock.tick() < until) {
+    await new Promise<void>((resolve) => void host.clock.after(10, resolve));
+  }
+  parts.state = "stopping";
+  entities.close();
+  services.close();
+  await shards.close();
+  await engine.close();
+  await store.close();
+}

@@ -1,0 +1,72 @@
+// What handlers are given at run time; the types they see are model's context.ts. Functions are made when a handler asks
+// for them: most ask for two or three.
+
+import type { Instant } from "../base/index.ts";
+import type { Host, Log } from "../host/index.ts";
+import { bindClient, type Client, type Invoke, type Operation } from "../model/index.ts";
+import type { Principal } from "../security/index.ts";
+
+/** What a context needs of the runtime. */
+export interface Surroundings {
+  readonly host: Host;
+  /** Cluster time when the handler started. */
+  readonly now: Instant;
+  readonly caller: Principal;
+  readonly signal: AbortSignal;
+  readonly invoke: Invoke;
+  /** Commands only. */
+  emit(name: string, value: unknown): void;
+}
+
+/** One class for commands, queries and procedures: the contract's types show each only what it has. */
+export class HandlerContext {
+  readonly key: string | undefined;
+  readonly state: unknown;
+  readonly input: unknown;
+  /** The error of `fail`, once it was called: how a declared refusal is told from any other throw. */
+  refusal: unknown;
+  readonly #operation: Operation;
+  readonly #around: Surroundings;
+
+  constructor(operation: Operation, around: Surroundings, input: unknown, key: string | undefined, state: unknown) {
+    this.#operation = operation;
+    this.#around = around;
+    this.input = input;
+    this.key = key;
+    this.state = state;
+  }
+
+  get now(): Instant {
+    return this.#around.now;
+  }
+  get caller(): Principal {
+    return this.#around.caller;
+  }
+  get signal(): AbortSignal {
+    return this.#around.signal;
+  }
+  get log(): Log {
+    return this.#around.host.log;
+  }
+  get random(): () => number {
+    return () => this.#around.host.dice.random();
+  }
+  get id(): () => string {
+    return () => this.#around.host.dice.id();
+  }
+  get fail(): (name: string, data?: unknown) => never {
+    return (name, data) => {
+      this.refusal = this.#operation.declared(name, data);
+      throw this.refusal;
+    };
+  }
+  get emit(): (name: string, value?: unknown) => void {
+    return (name, value) => this.#around.emit(name, value);
+  }
+  get call(): Client {
+    return bindClient(this.#around.invoke);
+  }
+}
+
+/** Runs a handler. The result may be a promise. */
+export const runHandler = (operation: Operation, context: HandlerContext): unknown => operation.handler(context as never);

@@ -1,0 +1,168 @@
+// Procedures of services: stateless calls, bounded in number, ended at their deadline. Nothing of them is recorded.
+
+import { asSheafError, catalogue, type ErrorKind, type Limits, SheafError, type Tick } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import type { CompiledApp, Invoke, Operation } from "../model/index.ts";
+import { type Call, type Calls, Deadlines, HandlerContext, innerCall, type Reply, runHandler, type Surroundings } from "../rpc/index.ts";
+
+export type ServicesOptions = { readonly host: Host; readonly limits: Limits; readonly calls: Calls };
+
+export class Services {
+  readonly #options: ServicesOptions;
+  #app: CompiledApp;
+  readonly #open = new Set<Procedure>();
+  readonly #deadlines: Deadlines;
+
+  constructor(app: CompiledApp, options: ServicesOptions) {
+    this.#app = app;
+    this.#options = options;
+    this.#deadlines = new Deadlines(options.host.clock, (now) => this.#expire(now));
+  }
+
+  get inFlight(): number {
+    return this.#open.size;
+  }
+
+  reload(app: CompiledApp): void {
+    this.#app = app;
+  }
+
+  close(): void {
+    this.#deadlines.stop();
+  }
+
+  call(call: Call): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const { target } = call;
+      const service = target.kind === "procedure" ? this.#app.services.get(target.service) : undefined;
+      const operation = service?.operations.get(target.name);
+      if (!operation) throw unknown(call, this.#app);
+      const input = operation.input(call.input);
+      const { host, limits } = this.#options;
+      if (call.deadline <= host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
+      if (this.#open.size >= limits.maxInFlight) throw new SheafError("OVERLOADED", undefined, { retryAfterMs: 100 });
+      const ended = (procedure: Procedure): void => void this.#open.delete(procedure);
+      const procedure = new Procedure(this.#options, call, operation, { resolve, reject }, ended);
+      this.#open.add(procedure);
+      this.#deadlines.add(call.deadline);
+      procedure.run(input);
+    });
+  }
+
+  #expire(now: Tick): Tick {
+    let next = Infinity;
+    for (const procedure of this.#open) {
+      if (procedure.deadline <= now) procedure.end(new SheafError("DEADLINE"));
+      else if (procedure.deadline < next) next = procedure.deadline;
+    }
+    return next;
+  }
+}
+
+type Answer = { resolve(reply: Reply): void; reject(error: SheafError): void };
+
+/** One procedure on its way. What it did outside cannot be known when it is given up: the outcome is unknown. */
+class Procedure implements Surroundings {
+  readonly deadline: Tick;
+  readonly now: number;
+  readonly #options: ServicesOptions;
+  readonly #call: Call;
+  readonly #operation: Operation;
+  readonly #answer: Answer;
+  readonly #ended: (procedure: Procedure) => void;
+  readonly #controller = new AbortController();
+  #calls = 0;
+  #done = false;
+
+  constructor(options: ServicesOptions, call: Call, operation: Operation, answer: Answer, ended: (procedure: Procedure) => void) {
+    this.#options = options;
+    this.#call = call;
+    this.#operation = operation;
+    this.#answer = answer;
+    this.#ended = ended;
+    this.deadline = call.deadline;
+    this.now = options.host.clock.now();
+    call.signal?.addEventListener("abort", this.#cancel, { once: true });
+  }
+
+  get host(): Host {
+    return this.#options.host;
+  }
+  get caller(): Call["principal"] {
+    return this.#call.principal;
+  }
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  emit(): void {
+    throw new SheafError("HANDLER_FAILED", "a procedure cannot emit events: it has no commit");
+  }
+
+  get invoke(): Invoke {
+    const { host, calls, limits } = this.#options;
+    return async (target, input, options) => {
+      const outer = { call: this.#call, chain: this.#call.chain ?? [], signal: this.signal, ordinal: this.#calls++ };
+      return (await calls.call(innerCall(outer, target, input, options, host.clock, limits.maxCallDepth))).output;
+    };
+  }
+
+  readonly #cancel = (): void => this.end(new SheafError("CANCELLED"));
+
+  run(input: unknown): void {
+    const context = new HandlerContext(this.#operation, this, input, undefined, undefined);
+    const failed = (error: unknown): void => this.end(this.#refusal(context, error));
+    try {
+      const result = runHandler(this.#operation, context);
+      if (typeof (result as PromiseLike<unknown> | undefined)?.then !== "function") return this.#told(result);
+      void (result as Promise<unknown>).then((value) => this.#told(value), failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #told(result: unknown): void {
+    try {
+      const output = this.#operation.output(result);
+      if (this.#finish()) this.#answer.resolve({ output });
+    } catch (error) {
+      this.end(asSheafError(error));
+    }
+  }
+
+  #refusal(context: HandlerContext, error: unknown): SheafError {
+    if (error instanceof SheafError) {
+      const kind: ErrorKind = catalogue[error.code];
+      if (error === context.refusal || kind.exit === 7 || error.code === "REENTRANT") return error;
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    const stack = error instanceof Error ? (error.stack ?? message) : message;
+    this.host.log.error("a handler threw", { operation: this.#operation.label, error: stack });
+    return new SheafError("HANDLER_FAILED", `${this.#operation.label} threw: ${message}`, { cause: error, outcome: "unknown" });
+  }
+
+  end(error: SheafError): void {
+    if (!this.#finish()) return;
+    this.#controller.abort(error);
+    this.#answer.reject(error);
+  }
+
+  #finish(): boolean {
+    if (this.#done) return false;
+    this.#done = true;
+    this.#call.signal?.removeEventListener("abort", this.#cancel);
+    this.#ended(this);
+    return true;
+  }
+}
+
+function unknown({ target }: Call, app: CompiledApp): SheafError {
+  if (target.kind !== "procedure") return new SheafError("UNKNOWN_TARGET");
+  const service = app.services.get(target.service);
+  if (!service) {
+    const names = [...app.services.keys()].join(", ") || "none";
+    return new SheafError("UNKNOWN_TARGET", `there is no service "${target.service}"`, { hint: `services: ${names}` });
+  }
+  const names = [...service.operations.keys()].join(", ");
+  return new SheafError("UNKNOWN_TARGET", `${target.service} has no procedure "${target.name}"`, { hint: `it has: ${names}` });
+}

@@ -1,0 +1,76 @@
+// Group commit for all shards of a node: what became ready in one turn goes to the engine as one `append`, with at most
+// one record per shard, and as one `barrier` for the shards where somebody only waits.
+
+import { asSheafError } from "../base/index.ts";
+import type { Append, AppendResult } from "../journal/index.ts";
+import type { Ground, Shard } from "./shard.ts";
+
+export class Committer {
+  readonly #ground: Pick<Ground, "host" | "limits" | "engine">;
+  readonly #ready = new Set<Shard>();
+  #scheduled = false;
+
+  constructor(ground: Pick<Ground, "host" | "limits" | "engine">) {
+    this.#ground = ground;
+  }
+
+  ready(shard: Shard): void {
+    this.#ready.add(shard);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#ground.host.clock.turn(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    const shards: Shard[] = [];
+    const batch: Append[] = [];
+    const looks: { shard: Shard; looked: NonNullable<ReturnType<Shard["look"]>> }[] = [];
+    for (const shard of [...this.#ready].sort((a, b) => a.number - b.number)) {
+      const append = shard.take();
+      if (append) {
+        shards.push(shard);
+        batch.push(append);
+        continue;
+      }
+      const looked = shard.look();
+      if (looked) looks.push({ shard, looked });
+    }
+    this.#ready.clear();
+    if (batch.length > 0) this.#append(shards, batch);
+    if (looks.length > 0) void this.#look(looks);
+  }
+
+  /** After `appendPatienceMs` the answer is not waited for any more: unknown, whatever comes later (F5). */
+  #append(shards: readonly Shard[], batch: readonly Append[]): void {
+    const { host, limits, engine } = this.#ground;
+    const flights = shards.map((shard) => shard.flight);
+    let answered = false;
+    const land = (results: readonly AppendResult[]): void => {
+      if (answered) return;
+      answered = true;
+      patience.cancel();
+      shards.forEach((shard, i) => {
+        if (shard.flight === flights[i]) shard.landed(results[i] ?? { kind: "unknown", error: undefined });
+      });
+    };
+    const patience = host.clock.after(limits.appendPatienceMs, () => {
+      host.log.warn("the engine is slow: an append is treated as unknown", { shards: batch.length, afterMs: limits.appendPatienceMs });
+      land([]);
+    });
+    engine.append(batch).then(land, () => land([]));
+  }
+
+  async #look(looks: readonly { shard: Shard; looked: NonNullable<ReturnType<Shard["look"]>> }[]): Promise<void> {
+    try {
+      const heads = await this.#ground.engine.barrier(looks.map(({ shard }) => shard.number));
+      looks.forEach(({ shard, looked }, i) => {
+        const head = heads[i];
+        shard.seen(looked, head ?? asSheafError(new Error("the engine gave no head"), "ENGINE_UNAVAILABLE"));
+      });
+    } catch (error) {
+      const failure = asSheafError(error, "ENGINE_UNAVAILABLE");
+      for (const { shard, looked } of looks) shard.seen(looked, failure);
+    }
+  }
+}

@@ -1,0 +1,264 @@
+// What a shard's journal adds up to: its entities, remembered operations and parked commands. Owner, recovery and (with
+// more nodes) followers all come here with the same records and end with the same fold.
+//
+// D1. The fold holds only durable records, in order, each once. What an owner assumes beyond that is in `Hot.ahead`.
+// D2. A cell leaves memory only when the local store holds it as it is.
+
+import { type Epoch, type Generation, type Instant, type Limits, type Seq, SheafError, type Shard, type Version } from "../base/index.ts";
+import type { Commit, Decoded, Hash } from "../journal/index.ts";
+import { pack, unpack } from "../wire/index.ts";
+import { Operations, type OperationsMemo } from "./operations.ts";
+import type { Cell, Changes, Position } from "./store.ts";
+
+/** A state as of some version. */
+export type Value = { readonly version: Version; readonly schema: number; readonly state: Uint8Array };
+
+/** One entity in memory. */
+export type Hot = {
+  readonly type: string;
+  readonly key: string;
+  /** As of the last durable commit; undefined when there is none. */
+  durable: Value | undefined;
+  /** As of the last accepted commit, when that is not durable yet. */
+  ahead: Value | undefined;
+  /** Accepted commits that are not durable yet. */
+  pending: number;
+  /** Changed since it was last handed to the store, or being saved now. */
+  dirty: boolean;
+  saving: boolean;
+  /** Used since the last sweep. */
+  touched: boolean;
+  /** The mailbox of the floor above; a cell with one stays in memory. */
+  mailbox: unknown;
+};
+
+export type ParkedCommand = { readonly reason: string; readonly at: Instant };
+type Memo = { readonly operations: OperationsMemo; readonly parked: readonly (readonly [string, string, Instant])[] };
+
+export const noHash: Hash = new Uint8Array(32);
+
+export class Fold {
+  readonly shard: Shard;
+  readonly operations: Operations;
+  readonly parked = new Map<string, ParkedCommand>();
+  generation: Generation = 1;
+  /** Highest epoch ever read. */
+  epoch: Epoch = 0;
+  seq: Seq = 0;
+  hash: Hash = noHash;
+  /** Time of the last record: journal time. */
+  at: Instant = 0;
+  /** Records whose epoch was below one before them (F3). */
+  voided = 0;
+  readonly #limits: Limits;
+  readonly #hot = new Map<string, Map<string, Hot>>();
+  #size = 0;
+  #sweepAt: number;
+  #dirty = new Set<Hot>();
+  /** The position moved since the last save. */
+  #moved = false;
+
+  constructor(shard: Shard, limits: Limits) {
+    this.shard = shard;
+    this.#limits = limits;
+    this.#sweepAt = limits.maxHotEntities;
+    this.operations = new Operations(limits);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The entity if it is in memory. */
+  peek(type: string, key: string): Hot | undefined {
+    const hot = this.#hot.get(type)?.get(key);
+    if (hot) hot.touched = true;
+    return hot;
+  }
+
+  /** Puts an entity in memory as the store has it; keeps one that is there already. */
+  warm(type: string, key: string, cell: Cell | undefined): Hot {
+    const there = this.peek(type, key);
+    if (there) return there;
+    const durable = cell && { version: cell.version, schema: cell.schema, state: cell.state };
+    const hot: Hot = {
+      type,
+      key,
+      durable,
+      ahead: undefined,
+      pending: 0,
+      dirty: false,
+      saving: false,
+      touched: true,
+      mailbox: undefined,
+    };
+    let keys = this.#hot.get(type);
+    if (!keys) this.#hot.set(type, (keys = new Map()));
+    keys.set(key, hot);
+    this.#size++;
+    if (this.#size > this.#sweepAt) this.#sweep();
+    return hot;
+  }
+
+  /** Applies the next record. The chain has accepted it (it continues the fold; its epoch is not below `epoch`). */
+  apply(record: Decoded): void {
+    this.#advance(record);
+    const { payload } = record;
+    switch (payload.kind) {
+      case "claim":
+      case "noop":
+        break;
+      case "park":
+        if (payload.parked) this.parked.set(payload.id, { reason: payload.reason, at: record.header.at });
+        else this.parked.delete(payload.id);
+        break;
+      case "batch":
+        for (const commit of payload.commits) this.#take(commit);
+        break;
+    }
+  }
+
+  /** Passes over a voided record: it is part of the chain and of nothing else (F3). */
+  pass(record: Decoded): void {
+    this.voided++;
+    const { epoch } = this;
+    this.#advance(record);
+    this.epoch = epoch;
+  }
+
+  /** Only moves on: what a planted defect does in place of `apply`. */
+  skip(record: Decoded): void {
+    this.#advance(record);
+  }
+
+  #advance(record: Decoded): void {
+    this.generation = record.header.generation;
+    this.epoch = record.header.epoch;
+    this.seq = record.header.seq;
+    this.hash = record.hash;
+    this.at = record.header.at;
+    this.#moved = true;
+    this.operations.expire(this.at);
+  }
+
+  #take(commit: Commit): void {
+    if (commit.state) {
+      const hot = this.warm(commit.type, commit.key, undefined);
+      this.settle(hot, { version: commit.version, schema: commit.schema, state: commit.state });
+    }
+    this.#remember(commit);
+  }
+
+  #remember(commit: Commit): void {
+    if (!commit.op) return;
+    const { id, issuedAt, fingerprint, reply, settled } = commit.op;
+    this.operations.remember({ id, seq: this.seq, at: this.at, issuedAt, fingerprint, reply, version: commit.version }, settled);
+  }
+
+  /** Sets an entity's durable value. */
+  settle(hot: Hot, value: Value): void {
+    hot.durable = value;
+    if (!hot.dirty) {
+      hot.dirty = true;
+      this.#dirty.add(hot);
+    }
+  }
+
+  /** The owner's shortcut for its own record, whose effects it already holds: position, operations, durable values. */
+  applyOwn(record: Decoded, commits: readonly { readonly hot: Hot; readonly value: Value; readonly commit: Commit }[]): void {
+    this.#advance(record);
+    for (const { hot, value, commit } of commits) {
+      this.settle(hot, value);
+      this.#remember(commit);
+    }
+  }
+
+  /** What changed since the last call, for the local store; undefined when nothing did. */
+  drain(): Changes | undefined {
+    if (!this.#moved) return undefined;
+    this.#moved = false;
+    const cells: Cell[] = [];
+    for (const hot of this.#dirty) {
+      const { durable } = hot;
+      hot.dirty = false;
+      if (!durable) continue;
+      hot.saving = true;
+      cells.push({ type: hot.type, key: hot.key, ...durable });
+    }
+    this.#dirty = new Set();
+    const { fresh, gone } = this.operations.drain();
+    return { shard: this.shard, position: this.position(), cells, ops: fresh, forgetOps: gone };
+  }
+
+  /** The store holds what `drain` gave. */
+  saved(changes: Changes): void {
+    for (const cell of changes.cells) {
+      const hot = this.#hot.get(cell.type)?.get(cell.key);
+      if (hot) hot.saving = false;
+    }
+    if (this.#size > this.#limits.maxHotEntities) this.#sweep();
+  }
+
+  /** The store could not take what `drain` gave: it is handed over again next time. */
+  unsaved(changes: Changes): void {
+    this.#moved = true;
+    for (const cell of changes.cells) {
+      const hot = this.#hot.get(cell.type)?.get(cell.key);
+      if (!hot) continue;
+      hot.saving = false;
+      hot.dirty = true;
+      this.#dirty.add(hot);
+    }
+    this.operations.undrain(changes.ops, changes.forgetOps);
+  }
+
+  position(): Position {
+    const memo: Memo = {
+      operations: this.operations.memo(),
+      parked: [...this.parked].map(([id, { reason, at }]) => [id, reason, at] as const),
+    };
+    return { generation: this.generation, epoch: this.epoch, seq: this.seq, hash: this.hash, at: this.at, extra: pack(memo) };
+  }
+
+  /** Starts a new fold from a stored position. */
+  restore(position: Position, ops: Parameters<Operations["restore"]>[1]): void {
+    const memo = unpack(position.extra) as Memo;
+    if (!memo?.operations) throw new SheafError("CORRUPT", `the stored position of shard ${this.shard} cannot be read`);
+    this.generation = position.generation;
+    this.epoch = position.epoch;
+    this.seq = position.seq;
+    this.hash = position.hash;
+    this.at = position.at;
+    this.operations.restore(memo.operations, ops);
+    for (const [id, reason, at] of memo.parked) this.parked.set(id, { reason, at });
+  }
+
+  /** Lets entities rest that are saved, idle and were not used since the last sweep, until a tenth of the room is free.
+   *  Where too few may go yet, it looks again only when a tenth more have come. */
+  #sweep(): void {
+    const room = this.#limits.maxHotEntities;
+    const aim = room * 0.9;
+    this.#rest(aim);
+    this.#sweepAt = Math.max(room, this.#size + room * 0.1);
+  }
+
+  #rest(aim: number): void {
+    for (const keys of this.#hot.values()) {
+      for (const [key, hot] of keys) {
+        if (this.#size <= aim) return;
+        if (hot.dirty || hot.saving || hot.pending > 0 || hot.mailbox !== undefined) continue;
+        if (hot.touched) {
+          hot.touched = false;
+          continue;
+        }
+        keys.delete(key);
+        this.#size--;
+      }
+    }
+  }
+
+  /** Entities in memory, for status and audits. */
+  *hot(): Iterable<Hot> {
+    for (const keys of this.#hot.values()) yield* keys.values();
+  }
+}

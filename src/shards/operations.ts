@@ -1,0 +1,168 @@
+// Which operations one shard remembers, and for how long (F7). Part of the fold: it changes only by applied records.
+//
+// O1. An id that the user chose is remembered for the window of journal time. When as many as allowed are remembered, a
+//     new one is refused (IDEMPOTENCY_FULL) rather than an old one forgotten early and perhaps run again.
+// O2. An id that Sheaf issued is remembered until its client says that it needs the answer no more, or until the bound
+//     on their number is reached. What was forgotten is answered TOO_OLD, never run again.
+
+import { type Instant, type Limits, SheafError } from "../base/index.ts";
+import type { SavedOp } from "./store.ts";
+
+/** What a client's issued ids are known by: see Operation in rpc. */
+export type Issued = { readonly client: string; readonly n: number };
+
+export function issuedId(id: string): Issued {
+  const dot = id.indexOf(".");
+  if (dot < 0) return { client: id, n: 0 };
+  const slash = id.indexOf("/", dot);
+  const n = Number.parseInt(slash < 0 ? id.slice(dot + 1) : id.slice(dot + 1, slash), 36);
+  return { client: id.slice(0, dot), n: Number.isSafeInteger(n) ? n : 0 };
+}
+
+type Client = { floor: number; lastAt: Instant; readonly ops: Map<string, SavedOp> };
+
+/** `clients` and `issuedBefore` are small and kept beside the position; the operations themselves are stored as rows. */
+export type OperationsMemo = { readonly clients: readonly (readonly [string, number, Instant])[]; readonly issuedBefore: Instant };
+
+const maxClients = 1024;
+
+export class Operations {
+  readonly #limits: Limits;
+  readonly #chosen = new Map<string, SavedOp>();
+  readonly #clients = new Map<string, Client>();
+  #issued = 0;
+  #issuedBefore: Instant = 0;
+  /** Changes since the last `drain`, for the local store. */
+  #fresh = new Map<string, SavedOp>();
+  #gone: string[] = [];
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
+  }
+
+  /** The remembered operation, or undefined for one to run now. Throws TOO_OLD and IDEMPOTENCY_FULL. */
+  find(id: string, issuedAt: Instant | undefined): SavedOp | undefined {
+    if (issuedAt === undefined) {
+      const op = this.#chosen.get(id);
+      if (!op && this.#chosen.size >= this.#limits.maxIdempotencyKeys) {
+        throw new SheafError("IDEMPOTENCY_FULL", undefined, {
+          hint: "send fewer idempotency keys, shorten idempotencyWindowMs, or raise maxIdempotencyKeys",
+          retryAfterMs: 60_000,
+        });
+      }
+      return op;
+    }
+    const { client, n } = issuedId(id);
+    const known = this.#clients.get(client);
+    const op = known?.ops.get(id);
+    if (op) return op;
+    if (known ? n < known.floor : issuedAt <= this.#issuedBefore) throw new SheafError("TOO_OLD");
+    return undefined;
+  }
+
+  /** Takes the operation of an applied record. */
+  remember(op: SavedOp, settled: number | undefined): void {
+    this.#fresh.set(op.id, op);
+    if (op.issuedAt === undefined) {
+      this.#chosen.set(op.id, op);
+      return;
+    }
+    const { client: name, n } = issuedId(op.id);
+    let client = this.#clients.get(name);
+    if (!client) {
+      client = { floor: 0, lastAt: 0, ops: new Map() };
+      this.#clients.set(name, client);
+    }
+    if (!client.ops.has(op.id)) this.#issued++;
+    client.ops.set(op.id, op);
+    client.lastAt = op.at;
+    if (settled !== undefined && settled > client.floor && settled <= n) this.#settle(client, settled);
+    if (this.#issued > this.#limits.maxIssuedOperations) this.#evict();
+    if (this.#clients.size > maxClients) this.#forgetClient();
+  }
+
+  /** Forgets chosen ids that have left the window. Their order is that of journal time, so only the front is looked at. */
+  expire(now: Instant): void {
+    for (const op of this.#chosen.values()) {
+      if (op.at >= now - this.#limits.idempotencyWindowMs) return;
+      this.#chosen.delete(op.id);
+      this.#drop(op.id);
+    }
+  }
+
+  #settle(client: Client, floor: number): void {
+    client.floor = floor;
+    for (const id of client.ops.keys()) {
+      if (issuedId(id).n >= floor) continue;
+      client.ops.delete(id);
+      this.#issued--;
+      this.#drop(id);
+    }
+  }
+
+  /** Raises the floor of the client heard of longest ago past its older half. */
+  #evict(): void {
+    let oldest: Client | undefined;
+    for (const client of this.#clients.values()) {
+      if (client.ops.size > 0 && (!oldest || client.lastAt < oldest.lastAt)) oldest = client;
+    }
+    if (!oldest) return;
+    const numbers = [...oldest.ops.keys()].map((id) => issuedId(id).n).sort((a, b) => a - b);
+    this.#settle(oldest, (numbers[numbers.length >> 1] ?? 0) + 1);
+  }
+
+  /** Clients without remembered operations go, oldest first; ids issued up to then by unknown clients are too old. */
+  #forgetClient(): void {
+    let name: string | undefined;
+    let oldest: Client | undefined;
+    for (const [key, client] of this.#clients) {
+      if (!oldest || client.lastAt < oldest.lastAt) [name, oldest] = [key, client];
+    }
+    if (name === undefined || !oldest) return;
+    this.#settle(oldest, Number.MAX_SAFE_INTEGER);
+    this.#clients.delete(name);
+    this.#issuedBefore = Math.max(this.#issuedBefore, oldest.lastAt);
+  }
+
+  #drop(id: string): void {
+    if (!this.#fresh.delete(id)) this.#gone.push(id);
+  }
+
+  /** Changes since the last call. */
+  drain(): { fresh: SavedOp[]; gone: string[] } {
+    const drained = { fresh: [...this.#fresh.values()], gone: this.#gone };
+    this.#fresh = new Map();
+    this.#gone = [];
+    return drained;
+  }
+
+  /** Takes back what `drain` gave and nobody could store. */
+  undrain(fresh: readonly SavedOp[], gone: readonly string[]): void {
+    const since = this.#gone;
+    this.#gone = [...gone];
+    const newer = this.#fresh;
+    this.#fresh = new Map(fresh.map((op) => [op.id, op]));
+    for (const id of since) this.#drop(id);
+    for (const [id, op] of newer) this.#fresh.set(id, op);
+  }
+
+  memo(): OperationsMemo {
+    return {
+      clients: [...this.#clients].map(([name, client]) => [name, client.floor, client.lastAt] as const),
+      issuedBefore: this.#issuedBefore,
+    };
+  }
+
+  /** Starts from what a store or snapshot kept. */
+  restore(memo: OperationsMemo, ops: readonly SavedOp[]): void {
+    this.#issuedBefore = memo.issuedBefore;
+    for (const [name, floor, lastAt] of memo.clients) this.#clients.set(name, { floor, lastAt, ops: new Map() });
+    for (const op of ops) this.remember(op, undefined);
+    this.drain();
+  }
+
+  /** Remembered now, for status and tests. */
+  get size(): number {
+    return this.#chosen.size + this.#issued;
+  }
+}

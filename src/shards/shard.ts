@@ -1,0 +1,272 @@
+// One shard at its owner: the fold of its journal, and what the owner has accepted beyond it. Commits gather in `#queue`
+// while a record is under way; outcomes are told only when everything they were computed from is durable.
+//
+// F4. At most one append is in flight; outcomes are told in journal order.
+// F6. An outcome without a record waits for an append or a barrier that started after it was asked for.
+// L1. When an append is lost or refused, everything computed on top of it is discarded: `lineage` changes, so that
+//     attempts that read it cannot commit.
+
+import { type Epoch, invariant, type Limits, type Shard as ShardNumber, SheafError } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import type { Append, AppendResult, Commit, Decoded, Engine, Head, Payload, RecordCodec, SnapshotOptions } from "../journal/index.ts";
+import { Fold, type Hot, type Value } from "./fold.ts";
+import { type Place, sight, type Tenure } from "./tenure.ts";
+
+/** Called once with the error that befell, or undefined when all is durable. */
+export type Settle = (error: SheafError | undefined) => void;
+
+type Item = { readonly hot: Hot; readonly value: Value; readonly commit: Commit; readonly settle: Settle };
+type Flight = {
+  readonly record: Decoded;
+  readonly append: Append;
+  readonly items: readonly Item[];
+  readonly waiting: readonly Settle[];
+};
+
+/** What all shards of a node share. */
+export type Ground = {
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly engine: Engine;
+  readonly codec: RecordCodec;
+  readonly snapshotOptions: SnapshotOptions;
+  readonly cluster: string;
+  readonly node: string;
+  /** A shard has something to append or to wait for. */
+  readonly ready: (shard: Shard) => void;
+  /** An append of this shard is not plainly durable: find out (F5). */
+  readonly doubt: (shard: Shard) => void;
+};
+
+/** A large state is journaled once per record however many commits changed it; a small one with each, for its history. */
+const coalesceAboveBytes = 1024;
+
+export class Shard {
+  readonly number: ShardNumber;
+  readonly ground: Ground;
+  tenure: Tenure = { kind: "closed" };
+  fold: Fold;
+  lineage = 0;
+  /** Journal bytes appended or replayed since the last snapshot. */
+  journaledBytes = 0;
+  #queue: Item[] = [];
+  #queuedBytes = 0;
+  #waiting: Settle[] = [];
+  #parking: { payload: Payload; settle: Settle }[] = [];
+  #flight: Flight | undefined;
+  #looking = false;
+
+  constructor(number: ShardNumber, ground: Ground) {
+    this.number = number;
+    this.ground = ground;
+    this.fold = new Fold(number, ground.limits);
+  }
+
+  /** Throws why this node may not answer for the shard now; its epoch when it may. */
+  serving(): Epoch {
+    switch (this.tenure.kind) {
+      case "serving":
+        return this.tenure.epoch;
+      case "quarantined":
+        throw new SheafError("QUARANTINED", `shard ${this.number} is quarantined: ${this.tenure.error.message}`, {
+          cause: this.tenure.error,
+        });
+      case "fenced":
+        throw new SheafError("NOT_OWNER");
+      case "opening":
+        throw new SheafError("NOT_READY", undefined, { retryAfterMs: 100 });
+      case "closed":
+        throw new SheafError("NOT_OWNER");
+    }
+  }
+
+  /** Accepts a commit: the entity is at `value` for all that follow, and `settle` hears when that is durable. */
+  commit(hot: Hot, value: Value, commit: Commit, settle: Settle): void {
+    hot.ahead = value;
+    hot.pending++;
+    this.#queue.push({ hot, value, commit, settle });
+    this.#queuedBytes += value.state.length + (commit.op?.reply.length ?? 0) + 64;
+    this.ground.ready(this);
+  }
+
+  /** `settle` hears when all accepted so far is durable and this node was the owner at a moment after now (F6). */
+  settled(settle: Settle): void {
+    if (this.ground.host.faults.mutant("M5")) return settle(undefined);
+    this.#waiting.push(settle);
+    this.ground.ready(this);
+  }
+
+  /** Journals that a command is parked or released. */
+  park(id: string, reason: string, parked: boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle: Settle = (error) => (error ? reject(error) : resolve());
+      this.#parking.push({ payload: { kind: "park", id, reason, parked }, settle });
+      this.ground.ready(this);
+    });
+  }
+
+  get idle(): boolean {
+    return !this.#flight && this.#queue.length === 0 && this.#waiting.length === 0 && this.#parking.length === 0;
+  }
+
+  /** The next record to append, when there is one and none is under way. */
+  take(): Append | undefined {
+    if (this.#flight || this.tenure.kind !== "serving") return undefined;
+    const parking = this.#parking.shift();
+    if (parking) return this.#launch(parking.payload, [], [parking.settle]);
+    if (this.#queue.length === 0) return undefined;
+    const items = this.#cut();
+    const waiting = this.#queue.length === 0 ? this.#waiting.splice(0) : [];
+    return this.#launch({ kind: "batch", commits: coalesced(items) }, items, waiting);
+  }
+
+  /** The front of the queue, as much as one record takes. */
+  #cut(): Item[] {
+    const { maxBatchBytes, maxBatchCommits } = this.ground.limits;
+    if (this.#queue.length <= maxBatchCommits && this.#queuedBytes <= maxBatchBytes) {
+      const items = this.#queue;
+      this.#queue = [];
+      this.#queuedBytes = 0;
+      return items;
+    }
+    let bytes = 0;
+    let count = 0;
+    for (const { value, commit } of this.#queue) {
+      const size = value.state.length + (commit.op?.reply.length ?? 0) + 64;
+      if (count > 0 && (bytes + size > maxBatchBytes || count === maxBatchCommits)) break;
+      bytes += size;
+      count++;
+    }
+    this.#queuedBytes -= bytes;
+    return this.#queue.splice(0, count);
+  }
+
+  #launch(payload: Payload, items: readonly Item[], waiting: readonly Settle[]): Append {
+    const { ground, fold } = this;
+    const at = Math.max(ground.host.clock.now(), fold.at);
+    const epoch = this.serving();
+    const { generation, seq, hash: prev } = fold;
+    const header = { cluster: ground.cluster, shard: this.number, generation, epoch, seq: seq + 1, prev, at };
+    const sealed = ground.codec.encode({ header, payload });
+    const append: Append = { shard: this.number, generation, epoch, expected: seq, record: sealed.bytes };
+    this.#flight = { record: { header, payload, hash: sealed.hash }, append, items, waiting };
+    if (ground.host.faults.mutant("M2")) for (const item of items) item.settle(undefined);
+    return append;
+  }
+
+  /** Is a barrier wanted, and none under way? Marks it as under way; `seen` must follow. */
+  look(): { waiting: readonly Settle[]; place: Place } | undefined {
+    if (this.#flight || this.#looking || this.tenure.kind !== "serving") return undefined;
+    if (this.#waiting.length === 0 || this.#queue.length > 0) return undefined;
+    this.#looking = true;
+    const { generation, seq } = this.fold;
+    return { waiting: this.#waiting.splice(0), place: { generation, seq, epoch: this.tenure.epoch } };
+  }
+
+  /** The barrier that `look` asked for came back, with a head or an error. */
+  seen(looked: NonNullable<ReturnType<Shard["look"]>>, head: Head | SheafError): void {
+    this.#looking = false;
+    if (head instanceof SheafError) {
+      for (const settle of looked.waiting) settle(head);
+    } else {
+      const shown = this.tenure.kind === "serving" ? sight(looked.place, head) : ({ kind: "foreign", epoch: head.epoch } as const);
+      if (shown.kind === "own") for (const settle of looked.waiting) settle(undefined);
+      else if (shown.kind === "foreign") this.stepDown(shown.epoch, looked.waiting);
+      else this.quarantine(behind(this.number), looked.waiting);
+    }
+    this.again();
+  }
+
+  /** The append that `take` gave is decided. Only `durable` and `refused` are decisions; all else is doubt. */
+  landed(result: AppendResult): void {
+    const flight = this.#flight;
+    if (!flight) return;
+    if (result.kind === "durable") this.durable(flight);
+    else if (result.kind === "refused") {
+      this.discard(refusal(result.error));
+      this.again();
+    } else {
+      if (result.kind === "unknown" && this.ground.host.faults.mutant("M6")) {
+        for (const item of flight.items) item.settle(new SheafError("ENGINE_UNAVAILABLE"));
+      }
+      this.ground.doubt(this);
+    }
+  }
+
+  /** The record under way, for whoever resolves a doubt about it. */
+  get flight(): Flight | undefined {
+    return this.#flight;
+  }
+
+  durable(flight: Flight): void {
+    invariant(this.#flight === flight, "the record that became durable is the one under way");
+    this.#flight = undefined;
+    if (flight.record.payload.kind === "batch") this.fold.applyOwn(flight.record, flight.items);
+    else this.fold.apply(flight.record);
+    this.journaledBytes += flight.append.record.length;
+    for (const { hot } of flight.items) if (--hot.pending === 0) hot.ahead = undefined;
+    for (const { settle } of flight.items) settle(undefined);
+    for (const settle of flight.waiting) settle(undefined);
+    this.again();
+  }
+
+  /** Everything beyond the fold is undone and told `error`. */
+  discard(error: SheafError, also: readonly Settle[] = []): void {
+    const flight = this.#flight;
+    const items = [...(flight?.items ?? []), ...this.#queue];
+    const settles = [...(flight?.waiting ?? []), ...this.#parking.map((p) => p.settle), ...this.#waiting, ...also];
+    this.#flight = undefined;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    this.#waiting = [];
+    this.#parking = [];
+    this.lineage++;
+    for (const { hot } of items) {
+      hot.pending = 0;
+      hot.ahead = undefined;
+    }
+    for (const { settle } of items) settle(error);
+    for (const settle of settles) settle(error);
+  }
+
+  stepDown(by: Epoch, also: readonly Settle[] = []): void {
+    if (this.tenure.kind === "serving") {
+      this.ground.host.log.warn("fenced: another node owns the shard", { shard: this.number, epoch: this.tenure.epoch, by });
+      this.tenure = { kind: "fenced", by };
+    }
+    this.discard(new SheafError("NOT_OWNER"), also);
+  }
+
+  quarantine(error: SheafError, also: readonly Settle[] = []): void {
+    this.ground.host.log.error("shard quarantined", { shard: this.number, code: error.code, reason: error.message });
+    this.tenure = { kind: "quarantined", error };
+    this.discard(error, also);
+  }
+
+  again(): void {
+    if (!this.idle) this.ground.ready(this);
+  }
+}
+
+/** The commits of one record: of a large state that several changed, only the last keeps it. */
+function coalesced(items: readonly Item[]): Commit[] {
+  const commits = items.map((item) => item.commit);
+  const later = new Set<Hot>();
+  for (let i = items.length - 1; i >= 0; i--) {
+    const { hot, value, commit } = items[i] as Item;
+    if (value.state.length <= coalesceAboveBytes) continue;
+    if (later.has(hot)) commits[i] = { ...commit, state: undefined };
+    else later.add(hot);
+  }
+  return commits;
+}
+
+function refusal(error: unknown): SheafError {
+  if (error instanceof SheafError) return error;
+  return new SheafError("ENGINE_UNAVAILABLE", error instanceof Error ? error.message : String(error), { cause: error });
+}
+
+export const behind = (shard: ShardNumber): SheafError =>
+  new SheafError("DATA_ROLLED_BACK", `the journal of shard ${shard} is behind what was seen of it before`, {
+    hint: "the engine was restored from an older copy or lost data; do not write to it before you know why",
+  });

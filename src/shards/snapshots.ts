@@ -1,0 +1,95 @@
+// Snapshots of a shard: written from the local store, verified by reading back, and what the journal is trimmed behind.
+//
+// N1. The journal is trimmed strictly below the older of two verified snapshots, never below the only one.
+// N2. A snapshot is loaded only whole, and only when its hash is that of the record it names, where the journal has it.
+
+import { asSheafError, bytesEqual, fromHex, type Seq, SheafError, type Shard as ShardNumber, toHex } from "../base/index.ts";
+import { decodeSnapshot, encodeSnapshot, type SnapshotName } from "../journal/index.ts";
+import type { Shard } from "./shard.ts";
+import type { Cell, Image, Position, SavedOp, Store } from "./store.ts";
+
+type Item = readonly ["position", Position] | readonly ["cell", Cell] | readonly ["op", SavedOp];
+
+/** Writes a snapshot of what the store holds and trims behind the one before. Returns its size in bytes. */
+export async function writeSnapshot(shard: Shard, store: Store): Promise<number> {
+  const { engine, host, snapshotOptions } = shard.ground;
+  const image = await store.image(shard.number);
+  if (!image || image.position.seq === 0) return 0;
+  const { generation, epoch, seq, hash } = image.position;
+  const name: SnapshotName = { shard: shard.number, generation, epoch, seq, hash: toHex(hash) };
+  const withoutOps = host.faults.mutant("M10");
+  if (host.faults.mutant("M7")) await engine.trim(shard.number, seq);
+  let bytes = 0;
+  const counted = async function* (): AsyncIterable<Uint8Array> {
+    for await (const chunk of encodeSnapshot(snapshotOptions, name, items(image, withoutOps))) {
+      bytes += chunk.length;
+      yield chunk;
+    }
+  };
+  await engine.snapshots.put(name, counted());
+  for await (const group of decodeSnapshot(snapshotOptions, name, engine.snapshots.get(name))) void group;
+  await retire(shard);
+  return bytes;
+}
+
+async function* items(image: Image, withoutOps: boolean): AsyncIterable<readonly Item[]> {
+  yield [["position", image.position]];
+  for await (const cells of image.cells) yield cells.map((cell) => ["cell", cell]);
+  if (!withoutOps) for await (const ops of image.ops) yield ops.map((op) => ["op", op]);
+}
+
+/** Keeps the two newest snapshots, and the journal from the older of them on. */
+async function retire(shard: Shard): Promise<void> {
+  const { engine } = shard.ground;
+  const [, older, ...rest] = await engine.snapshots.list(shard.number);
+  if (!older) return;
+  await engine.trim(shard.number, older.seq - 1);
+  for (const name of rest) await engine.snapshots.delete(name);
+}
+
+/** Fills the store from the newest snapshot that is whole and that the journal, which starts at `first`, continues. */
+export async function loadSnapshot(shard: Shard, store: Store, first: Seq): Promise<Position> {
+  const { engine, host } = shard.ground;
+  const failures: string[] = [];
+  for (const name of await engine.snapshots.list(shard.number)) {
+    if (name.seq < first - 1) continue;
+    try {
+      return await loadOne(shard, store, name);
+    } catch (error) {
+      const { code, message } = asSheafError(error);
+      if (code !== "CORRUPT" && code !== "NOT_FOUND") throw error;
+      failures.push(`${name.seq}: ${message}`);
+      host.log.error("snapshot cannot be used", { shard: shard.number, seq: name.seq, reason: message });
+    }
+  }
+  throw missing(shard.number, first, failures);
+}
+
+async function loadOne(shard: Shard, store: Store, name: SnapshotName): Promise<Position> {
+  const { engine, codec, snapshotOptions } = shard.ground;
+  const { entries } = await engine.read(shard.number, name.seq, 1);
+  const entry = entries[0];
+  if (entry?.seq === name.seq) {
+    const { hash } = codec.decode(entry.record, { shard: shard.number, seq: name.seq });
+    if (!bytesEqual(hash, fromHex(name.hash))) throw new SheafError("CORRUPT", "the snapshot is not of this journal");
+  }
+  let position: Position | undefined;
+  const cells: Cell[] = [];
+  const ops: SavedOp[] = [];
+  for await (const group of decodeSnapshot(snapshotOptions, name, engine.snapshots.get(name))) {
+    for (const item of group as readonly Item[]) {
+      if (item[0] === "position") position = item[1];
+      else if (item[0] === "cell") cells.push(item[1]);
+      else ops.push(item[1]);
+    }
+  }
+  if (!position || position.seq !== name.seq) throw new SheafError("CORRUPT", "the snapshot does not say what it holds");
+  await store.clear(shard.number);
+  await store.save([{ shard: shard.number, position, cells, ops, forgetOps: [] }]);
+  return position;
+}
+
+const missing = (shard: ShardNumber, first: Seq, failures: readonly string[]): SheafError =>
+  new SheafError("CORRUPT", `shard ${shard}: the journal starts at ${first} and no usable snapshot reaches it`, {
+    hint: failures.length > 0 ? `damaged: ${failures.join("; ")}` : "restore the engine from a backup",
+  });
