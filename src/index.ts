@@ -19,7 +19,6 @@ export {
   type ImplementedEntity,
   type ImplementedService,
   type Level,
-  type Principal,
   type ProcedureContext,
   type QueryContext,
   type QueryOptions,
@@ -27,3 +26,4 @@ export {
   type ServiceContract,
   type ServiceHandlers,
 } from "./model/index.ts";
+export type { Principal } from "./security/index.ts";

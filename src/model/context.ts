@@ -5,10 +5,8 @@ import type { Instant } from "../base/index.ts";
 import type { Log } from "../host/index.ts";
 import type { Client } from "./client.ts";
 import type { ErrorsOf, Frozen, HandlerInput, HandlerOutput, Optional, Schemas, ValueOf } from "./inference.ts";
+import type { Principal } from "../security/index.ts";
 import type { EntityShape, Schema } from "./shape.ts";
-
-/** Who calls, as authentication found it. */
-export type Principal = { readonly id: string; readonly roles: readonly string[] };
 
 /** What every handler has. */
 export interface Context<Operation> {
@@ -33,6 +31,7 @@ export interface Context<Operation> {
    * @example await call.entity(Account, input.to).deposit({ cents: input.cents });
    */
   readonly call: Client;
+  /** Who calls, as authentication found it. */
   readonly caller: Principal;
   /** Aborts when the caller gives up, its deadline passes, or this node stops. */
   readonly signal: AbortSignal;

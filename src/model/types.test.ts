@@ -7,8 +7,8 @@ import { z } from "zod";
 import { SheafError } from "../base/index.ts";
 import { Account, Rates, account, bank, bankContract, rates } from "./bank.fixture.ts";
 import { app, entity, isDeclared, service, versioned, type Client } from "./index.ts";
-import type * as Model from "./index.ts";
 import type * as Rpc from "../rpc/index.ts";
+import type { Principal } from "../security/index.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 type Resolve<T> = T extends (...args: never) => unknown ? T : { [K in keyof T]: Resolve<T[K]> };
@@ -86,7 +86,7 @@ test("a command's context: everything is inferred from the contract", () => {
         is<number>().of(now);
         is<number>().of(random());
         is<string>().of(id());
-        is<Model.Principal>().of(caller);
+        is<Principal>().of(caller);
         is<Rpc.Principal>().of(caller);
         is<AbortSignal>().of(signal);
         log.info("withdrawn", { key });

@@ -1,7 +1,8 @@
 // Checks values against schemas of any Standard Schema library, and turns what is wrong into one SheafError with paths.
 //
 // Validation is synchronous: it runs between reading a command and running it, where a pause would let another one in. A schema that
-// answers with a promise is refused with USAGE the first time it does; look things up in the handler instead.
+// answers with a promise is refused with USAGE the first time it does; look things up in the handler instead. zod also answers with a
+// promise when code in a schema (a refine, a transform) throws; that cannot be told apart in time, so the message names both.
 
 import { SheafError, type ErrorCode, type Issue } from "../base/index.ts";
 import type { Schema } from "./shape.ts";
@@ -14,8 +15,8 @@ const maxIssues = 100;
 
 /**
  * A check of values against `schema`; without a schema the only value is `undefined`.
- * The check throws `code` with `issues` when the value does not fit, USAGE when the schema is asynchronous, HANDLER_FAILED when the
- * schema's own code throws.
+ * The check throws `code` with `issues` when the value does not fit, USAGE when the schema answers with a promise,
+ * HANDLER_FAILED when it throws.
  *
  * @param what begins messages, for example "the input of account.withdraw".
  */
@@ -68,7 +69,7 @@ const issuesOf = (found: Found): Issue[] =>
 
 function asyncRefused(result: PromiseLike<unknown>, what: string): SheafError {
   result.then(undefined, () => undefined); // its failure has nowhere to go and must not count as an unhandled rejection
-  return new SheafError("USAGE", `the schema of ${what} is asynchronous: async schemas are not supported`, {
-    hint: "Check in the schema what the value alone can tell, and look up the rest in the handler.",
+  return new SheafError("USAGE", `the schema of ${what} answered with a promise: it is asynchronous, which is not supported, or its own code threw`, {
+    hint: "Check in the schema what the value alone can tell, without throwing, and look up the rest in the handler.",
   });
 }
