@@ -1,0 +1,73 @@
+// Chooses between the socket and HTTP: the socket wherever it connects. HTTP takes over only when the socket never did and
+// the gateway answers over HTTP all the same, as behind a proxy that refuses upgrades; the socket is tried again later.
+
+import type { Millis } from "../base/index.ts";
+import type { Call, Calls } from "../rpc/index.ts";
+import { pack, unpack } from "../wire/index.ts";
+import type { ClientHost } from "./host.ts";
+
+export type AutomaticOptions = {
+  readonly host: ClientHost;
+  readonly socket: Calls;
+  /** Resolves when the socket is open, rejects when an attempt failed. */
+  connected(): Promise<void>;
+  readonly http: Calls;
+  /** Addresses that answer when the gateway is there. */
+  readonly probes: readonly string[];
+};
+
+const AGAIN_MS: Millis = 60_000;
+const PROBE_MS: Millis = 2_000;
+
+type Choice =
+  | { readonly kind: "open" }
+  | { readonly kind: "choosing"; readonly chosen: Promise<Calls> }
+  | { readonly kind: "socket" }
+  | { readonly kind: "http"; readonly since: number };
+
+export function automatic(options: AutomaticOptions): Calls {
+  const { host, socket, http } = options;
+  let choice: Choice = { kind: "open" };
+
+  async function choose(): Promise<Calls> {
+    try {
+      await options.connected();
+      choice = { kind: "socket" };
+      return socket;
+    } catch {
+      const answers = await Promise.all(options.probes.map((url) => isThere(url, host)));
+      choice = answers.includes(true) ? { kind: "http", since: host.clock.tick() } : { kind: "open" };
+      return choice.kind === "http" ? http : socket;
+    }
+  }
+
+  return {
+    call(call) {
+      if (choice.kind === "socket") return socket.call(call);
+      if (choice.kind === "http") {
+        if (host.clock.tick() - choice.since > AGAIN_MS) choice = { kind: "choosing", chosen: choose() };
+        return http.call(call);
+      }
+      if (choice.kind === "open") choice = { kind: "choosing", chosen: choose() };
+      const frozen = frozenOf(call);
+      return choice.chosen.then((calls) => calls.call(frozen));
+    },
+  };
+}
+
+/** The call as it is now: its maker may change the input before the choice is made. */
+const frozenOf = (call: Call): Call => (call.input === undefined ? call : { ...call, input: unpack(pack(call.input)) });
+
+async function isThere(url: string, host: ClientHost): Promise<boolean> {
+  const given = new AbortController();
+  const timer = host.clock.after(PROBE_MS, () => given.abort());
+  try {
+    const response = await host.fetch(url, { signal: given.signal });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  } finally {
+    timer.cancel();
+  }
+}

@@ -1,0 +1,140 @@
+// `connect`: a typed client of one application, over a WebSocket that all calls share, or plain HTTP where none gets through.
+
+import { defaultLimits, type Millis, SheafError } from "../base/index.ts";
+import { type AppContractShape, bindClient, type Client, type Invoke } from "../model/index.ts";
+import { type Call, Caller, type Calls, type Principal } from "../rpc/index.ts";
+import { type Address, addressOf } from "./address.ts";
+import { automatic } from "./automatic.ts";
+import { type ClientHost, globalHost } from "./host.ts";
+import { httpCalls } from "./http.ts";
+
+export type ConnectOptions = {
+  /** Of a gateway, `http:`, `https:`, `ws:` or `wss:`; or several of the same cluster, tried in turn. */
+  readonly url: string | readonly string[];
+  /** API key, or what gives one each time a connection is made. It is never part of an address. */
+  readonly token?: string | (() => string | undefined | Promise<string | undefined>) | undefined;
+  /** `socket`: one WebSocket. `http`: a request per call. `auto`: HTTP only where no WebSocket gets through. */
+  readonly transport?: "auto" | "socket" | "http" | undefined;
+  /** For calls that name none. Default 10 s. */
+  readonly deadlineMs?: Millis | undefined;
+  /** The outside world; that of this process when absent. */
+  readonly host?: ClientHost | undefined;
+};
+
+export interface ConnectedClient<A extends AppContractShape = AppContractShape> extends Client<A> {
+  /** Session token that covers all that was seen through this client. */
+  readonly session: string | undefined;
+  /** Fails calls under way (CANCELLED) and closes the connection. Calls made later are UNREACHABLE. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** The other side goes by its token. */
+const self: Principal = { id: "self", roles: [] };
+
+const MAX_REPLY_BYTES = 16 * 1024 * 1024;
+const MAX_PAUSE_MS: Millis = 5_000;
+
+/** A client of the application that `contract` describes. Connects when the first call is made, and again whenever the
+ *  connection is lost. Throws USAGE for options that make no sense; everything else is told by the calls. */
+export function connect<A extends AppContractShape>(contract: A, options: ConnectOptions): ConnectedClient<A> {
+  const host = options.host ?? globalHost();
+  const addresses = (typeof options.url === "string" ? [options.url] : options.url).map(addressOf);
+  if (addresses.length === 0) throw new SheafError("USAGE", "connect needs the address of a gateway", { hint: "Pass `url`." });
+  const defaultDeadlineMs = checkedDeadline(options.deadlineMs ?? defaultLimits.defaultDeadlineMs);
+  const token = tokenOf(options.token);
+  const caller = callerOf(contract.name, host, addresses, token);
+  const http = httpCalls({
+    host,
+    urls: addresses.map((address) => address.http),
+    token,
+    session: () => caller.session,
+    keepSession: (seen) => void (caller.session = seen),
+    maxRequestBytes: defaultLimits.maxRequestBytes,
+    maxPauseMs: MAX_PAUSE_MS,
+  });
+  const calls = transportOf(options.transport ?? "auto", caller, http, host, addresses);
+  const invoke: Invoke = async (target, input, given = {}) => {
+    const { deadlineMs, signal, idempotencyKey, ifVersion, consistency } = given;
+    const call: Call = {
+      target,
+      input,
+      principal: self,
+      deadline: host.clock.tick() + (deadlineMs === undefined ? defaultDeadlineMs : checkedDeadline(deadlineMs)),
+      signal,
+      op: idempotencyKey === undefined ? undefined : { id: checkedKey(idempotencyKey), issuedAt: undefined },
+      consistency,
+      ifVersion,
+    };
+    return (await calls.call(call)).output;
+  };
+  const close = (): void => {
+    caller.close();
+    http.close();
+  };
+  const { entity, service } = bindClient<A>(invoke);
+  return {
+    entity,
+    service,
+    get session() {
+      return caller.session;
+    },
+    close,
+    [Symbol.dispose]: close,
+  };
+}
+
+function callerOf(app: string, host: ClientHost, addresses: readonly Address[], token: () => Promise<string | undefined>): Caller {
+  let next = Math.floor(host.dice.random() * addresses.length);
+  const { maxDepth, maxItems, maxInFlight, maxUnsentBytes } = defaultLimits;
+  return new Caller({
+    clock: host.clock,
+    dice: host.dice,
+    app,
+    limits: { maxDepth, maxItems, maxQueued: maxInFlight, maxReplyBytes: MAX_REPLY_BYTES, maxUnsentBytes },
+    pingMs: 5_000,
+    dialMs: 5_000,
+    maxPauseMs: MAX_PAUSE_MS,
+    dial(end) {
+      const { socket } = addresses[next++ % addresses.length]!;
+      let stop = (): void => void (stopped = true);
+      let stopped = false;
+      token().then(
+        (given) => {
+          if (!stopped) stop = host.dial(socket, { opened: (pipe) => end.opened(pipe, given), failed: (error) => end.failed(error) });
+        },
+        (cause: unknown) => {
+          if (!stopped) end.failed(new SheafError("UNAUTHENTICATED", "no token could be had", { cause }));
+        },
+      );
+      return () => stop();
+    },
+  });
+}
+
+function transportOf(transport: "auto" | "socket" | "http", caller: Caller, http: Calls, host: ClientHost, addresses: readonly Address[]): Calls {
+  switch (transport) {
+    case "socket":
+      return caller;
+    case "http":
+      return http;
+    case "auto":
+      return automatic({ host, socket: caller, connected: () => caller.ready(), http, probes: addresses.map((address) => `${address.http}/livez`) });
+    default:
+      throw new SheafError("USAGE", `no such transport: ${String(transport)}`, { hint: "There is auto, socket and http." });
+  }
+}
+
+function tokenOf(given: ConnectOptions["token"]): () => Promise<string | undefined> {
+  return async () => (typeof given === "function" ? await given() : given);
+}
+
+function checkedDeadline(ms: Millis): Millis {
+  if (!(ms > 0)) throw new SheafError("USAGE", `deadlineMs is a number above 0, not ${ms}`);
+  return Math.min(ms, defaultLimits.maxDeadlineMs);
+}
+
+function checkedKey(key: string): string {
+  if (typeof key === "string" && key.length <= defaultLimits.maxOperationIdLength && /^[\x21-\x7e]+$/.test(key)) return key;
+  throw new SheafError("USAGE", `idempotencyKey is 1 to ${defaultLimits.maxOperationIdLength} visible ASCII characters`);
+}

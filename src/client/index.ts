@@ -1,0 +1,2 @@
+export { connect, type ConnectedClient, type ConnectOptions } from "./connect.ts";
+export type { ClientHost } from "./host.ts";

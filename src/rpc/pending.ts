@@ -1,0 +1,66 @@
+// One call on its way, from when it was made until its promise settles.
+
+import { SheafError, type ErrorCode, type Tick } from "../base/index.ts";
+import { type CallFields, consistencies, pack, targetKinds, unpackUntrusted } from "../wire/index.ts";
+import type { Call, Reply } from "./call.ts";
+
+export type Pending = {
+  readonly fields: CallFields & { issuedAt: number | undefined };
+  readonly deadline: Tick;
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: SheafError) => void;
+  /** On its connection. */
+  id: number;
+  /** Times it left, or may have left, this process. */
+  sends: number;
+  /** Times it was put back after an answer that asks for a repeat. */
+  retries: number;
+  done: boolean;
+  /** Stops listening for the caller giving up. */
+  unlisten: (() => void) | undefined;
+};
+
+const QUERY = targetKinds.indexOf("query");
+
+/** Whether sending it twice has the effect of sending it once (F7): queries have none, operations with an id are known. */
+export const repeatable = (pending: Pending): boolean => pending.fields.kind === QUERY || pending.fields.op !== undefined;
+
+/** An error with the outcome that this call can have had, whatever the code says in general. */
+export function fate(pending: Pending, code: ErrorCode, message: string, cause?: unknown): SheafError {
+  const outcome = pending.sends === 0 || pending.fields.kind === QUERY ? "not-applied" : "unknown";
+  return new SheafError(code, message, { outcome, cause });
+}
+
+/** The parts of a call that cross the wire. The input is packed now: the caller may change it as soon as this returns.
+ *  Throws BAD_INPUT when it has no plain form, TOO_LARGE when the other side would refuse it. */
+export function fieldsOf(call: Call, issue: () => number, limits: { maxDepth: number; maxItems: number }): Pending["fields"] {
+  const { target, op } = call;
+  const procedure = target.kind === "procedure";
+  const input = call.input === undefined ? undefined : packInput(call.input, limits);
+  return {
+    kind: targetKinds.indexOf(target.kind),
+    type: procedure ? target.service : target.entity,
+    key: procedure ? undefined : target.key,
+    name: target.name,
+    input,
+    op: op === undefined ? (target.kind === "command" ? issue() : undefined) : op.id,
+    issuedAt: op?.issuedAt,
+    consistency: call.consistency === undefined ? undefined : consistencies.indexOf(call.consistency),
+    ifVersion: call.ifVersion,
+    trace: call.trace,
+    session: call.session,
+  };
+}
+
+function packInput(input: unknown, limits: { maxDepth: number; maxItems: number }): Uint8Array {
+  let packed: Uint8Array;
+  try {
+    packed = pack(input);
+  } catch (cause) {
+    if (cause instanceof SheafError && cause.code === "TOO_LARGE") throw cause;
+    throw new SheafError("BAD_INPUT", cause instanceof Error ? cause.message : "the input cannot be sent", { cause });
+  }
+  // A value this short cannot be over the limits on depth and items; a longer one is read back, which counts both.
+  if (packed.length > limits.maxDepth) unpackUntrusted(packed, { ...limits, maxBytes: Infinity });
+  return packed;
+}
