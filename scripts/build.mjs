@@ -33,6 +33,12 @@ function renameAddresses(path) {
   if (renamed !== text) writeFileSync(path, renamed);
 }
 
+/** tsc leaves `.ts` in declarations; that names a file which the package does not have. */
+function renameDeclared(path) {
+  const text = readFileSync(path, "utf8");
+  writeFileSync(path, text.replaceAll(/\b(from |import |import\()"(\.\.?\/[^"]*)\.ts"/g, '$1"$2.js"'));
+}
+
 /** `./src/x.ts` in the repository is `./src/x.js` with `./src/x.d.ts` in the package. */
 function publishedDoor(source) {
   const stem = source.replace(/\.ts$/, "");
@@ -57,6 +63,7 @@ function writeManifest() {
 rmSync(out, { recursive: true, force: true });
 compile();
 for (const path of globSync("src/**/*.js", { cwd: out })) renameAddresses(join(out, path));
+for (const path of globSync("src/**/*.d.ts", { cwd: out })) renameDeclared(join(out, path));
 for (const name of ["README.md", "LICENSE", "CHANGELOG.md", "bin", "docs/reference", "examples"]) {
   if (!existsSync(join(root, name))) fail(`${name} is missing.`);
   cpSync(join(root, name), join(out, name), { recursive: true });
