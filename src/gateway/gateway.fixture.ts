@@ -37,8 +37,8 @@ export type Bench = {
   readonly calls: Call[];
   /** What the next calls answer. */
   answer: (call: Call) => Promise<Reply>;
-  fetch(path: string, init?: RequestInit): Promise<Response>;
-  post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
+  readonly fetch: (path: string, init?: RequestInit) => Promise<Response>;
+  readonly post: (path: string, body: unknown, headers?: Record<string, string>) => Promise<Response>;
 };
 
 export function bench(options: Partial<Omit<GatewayOptions, "limits">> & { limits?: Partial<Limits> } = {}): Bench {

@@ -225,7 +225,7 @@ test("gateway: what happened inside is not told to callers, unless they are the 
   });
   for (const thrown of [secret, new Error("hunter2"), new SheafError("INTERNAL", "hunter2"), "hunter2", undefined]) {
     const b = bench();
-    b.answer = () => Promise.reject(thrown as Error);
+    b.answer = () => Promise.reject(thrown);
     const answer = await b.post(deposit, { cents: 5 });
     assert.equal(answer.status, 500);
     const text = await answer.text();
