@@ -137,6 +137,24 @@ test("memory disk: acknowledged writes survive a power loss, and requests under 
   assert.deepEqual((await world.engine.read(0, 1, 9)).entries.map((entry) => entry.epoch), [1, 1, 3]);
 });
 
+test("memory disk: a late append dies with the power", async () => {
+  const world = faulty({ kind: "late", ms: 10 });
+  await world.kind(append(0));
+  world.disk.crash({ loseUnsynced: false });
+  await world.clock.pass(10);
+  assert.equal(await world.seq(), 0);
+});
+
+test("memory engine: closing waits for appends under way", async () => {
+  const world = faulty({ kind: "ok", latencyMs: 10 });
+  const order: string[] = [];
+  const append1 = world.kind(append(0)).then((kind) => order.push(kind));
+  const closing = world.engine.close().then(() => order.push("closed"));
+  await world.clock.pass(10);
+  await Promise.all([append1, closing]);
+  assert.deepEqual(order, ["durable", "closed"]);
+});
+
 test("memory disk: a dishonest one loses its unsynced tail, and tells how much", async () => {
   const disk = memoryDisk({ acknowledgeUnsynced: true });
   const engine = memoryEngine({ disk });

@@ -140,6 +140,14 @@ test("snapshot: a newer format stops with its version named", async () => {
   await assert.rejects(decode(plain, [first!, ...rest]), { code: "CORRUPT", message: /format version 2/, hint: /newer Sheaf/ });
 });
 
+test("snapshot: an end that counts other items than came is noticed, whoever made its checksum", async () => {
+  const [first, end] = (await encode(plain, [])) as [Uint8Array, Uint8Array];
+  assert.equal(end[47], 0);
+  end[47] = 5;
+  end.set(realCrypto.sha256(end.subarray(0, -32)), end.length - 32);
+  assert.equal(await outcome(plain, [first, end]), "CORRUPT");
+});
+
 test("snapshot: a source that fails makes the encoding fail", async () => {
   async function* failing(): AsyncGenerator<readonly unknown[]> {
     yield [1];
