@@ -1,0 +1,89 @@
+// Shell completion: three small scripts that ask the hidden `sheaf __complete` what could come next. Names of commands and
+// options come from the command tree; entity types and what can be called come from the running node, if it answers fast.
+
+import type { Command } from "commander";
+import { SheafError } from "../base/index.ts";
+import { targets } from "./call.ts";
+import type { Context, Run } from "./context.ts";
+import { gatewayOf, type Remote } from "./remote.ts";
+
+/** A shell waits for us at every Tab: what the node has not said by then is left out. */
+const budgetMs = 150;
+
+const scripts: Readonly<Record<string, string>> = {
+  bash: `_sheaf() {
+  local IFS=$'\\n' line
+  COMPREPLY=()
+  while IFS= read -r line; do COMPREPLY+=("$line"); done < <(sheaf __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  [[ \${COMPREPLY[0]} == */ ]] && compopt -o nospace
+}
+complete -o default -F _sheaf sheaf`,
+  zsh: `#compdef sheaf
+_sheaf() {
+  local -a found
+  found=("\${(@f)$(sheaf __complete -- "\${words[@]:1:$((CURRENT-1))}" 2>/dev/null)}")
+  if [[ -n "$found[1]" ]]; then compadd -Q -S '' -- "\${found[@]}"; else _files; fi
+}
+compdef _sheaf sheaf`,
+  fish: `complete -c sheaf -f -a '(sheaf __complete -- (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'`,
+};
+
+const install: Readonly<Record<string, string>> = {
+  bash: `eval "$(sheaf completion bash)"   # in ~/.bashrc`,
+  zsh: `source <(sheaf completion zsh)     # in ~/.zshrc, after compinit`,
+  fish: `sheaf completion fish > ~/.config/fish/completions/sheaf.fish`,
+};
+
+export const completion: Run<object> = async ({ output }, [shell = ""]) => {
+  const script = Object.hasOwn(scripts, shell) ? scripts[shell] : undefined;
+  if (script === undefined) throw new SheafError("USAGE", `completion is for ${Object.keys(scripts).join(", ")}, not "${shell}"`);
+  output.one("sheaf.completion/v1", { shell, script }, () => script);
+  if (output.terminal.out.tty) output.note(`\n# ${install[shell]}`);
+  return 0;
+};
+
+/** Prints what the last of the words could become, one a line. */
+export const complete: Run<object> = async (context, words) => {
+  for (const name of await candidates(context, words)) context.output.terminal.out.write(`${name}\n`);
+  return 0;
+};
+
+async function candidates(context: Context, words: readonly string[]): Promise<string[]> {
+  const typed = words.at(-1) ?? "";
+  let command: Command = context.tree();
+  let used = 0;
+  for (const word of words.slice(0, -1)) {
+    const next = command.commands.find((child) => child.name() === word);
+    if (next !== undefined) command = next;
+    else if (!word.startsWith("-")) used++;
+  }
+  const starts = (name: string): boolean => name.startsWith(typed);
+  if (typed.startsWith("-")) {
+    const long = command.options.flatMap((option) => (option.long === undefined || option.long === null ? [] : [option.long]));
+    return [...long, "--help", "--json", "--quiet"].filter(starts).sort();
+  }
+  const names = command.commands.map((child) => child.name()).filter((name) => !name.startsWith("__"));
+  if (names.length > 0) return names.filter(starts).sort();
+  const argument = command.registeredArguments[used]?.name();
+  if (argument === "SHELL") return Object.keys(scripts).filter(starts);
+  if (argument !== "TARGET" && argument !== "TYPE") return [];
+  const known = await fromNode(context).catch(() => []);
+  const offered = argument === "TYPE" ? known.filter((name) => name.includes("/KEY/")).map((name) => name.split("/")[0]!) : stepwise(known, typed);
+  return [...new Set(offered)].filter(starts).sort();
+}
+
+/** The next step of a target only: `account/` first, then with a key typed `account/acc-7/withdraw`. */
+function stepwise(known: readonly string[], typed: string): string[] {
+  const parts = typed.split("/");
+  return known.map((name) => {
+    const [first, second, third] = name.split("/");
+    if (second !== "KEY" || third === undefined) return name;
+    return parts.length < 3 || parts[0] !== first ? `${first}/` : `${first}/${parts.slice(1, -1).join("/")}/${third}`;
+  });
+}
+
+async function fromNode(context: Context): Promise<string[]> {
+  const gateway: Remote = gatewayOf(context, { data: ".sheaf" });
+  const late = new Promise<string[]>((resolve) => void setTimeout(resolve, budgetMs, []).unref());
+  return Promise.race([targets(gateway), late]);
+}

@@ -1,0 +1,81 @@
+// Checks of the running node, if there is one: is it ready, does it serve all shards, is anything parked.
+
+import { createServer } from "node:net";
+import type { Parked, Status } from "../admin/index.ts";
+import { asSheafError } from "../base/index.ts";
+import { type Finding, finding } from "./findings.ts";
+import type { Context } from "./context.ts";
+import { adminOf, gatewayOf, type Remote, type RemoteOptions } from "./remote.ts";
+import { release } from "./release.ts";
+
+export async function nodeChecks(context: Context, options: RemoteOptions): Promise<Finding[]> {
+  let gateway: Remote;
+  let admin: Remote;
+  try {
+    gateway = gatewayOf(context, options);
+    admin = adminOf(context, options);
+  } catch {
+    return [finding("ok", "node", "none runs on this data folder"), await portFree(4000), await portFree(4001)];
+  }
+  return [await readiness(gateway), ...(await inside(admin))];
+}
+
+async function portFree(port: number): Promise<Finding> {
+  const taken = await new Promise<boolean>((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(true));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(false)));
+  });
+  if (!taken) return finding("ok", `port ${port}`, "free");
+  return finding("warn", `port ${port}`, "taken", "sheaf dev takes the next free one; sheaf start needs --port or --admin-port");
+}
+
+async function readiness(gateway: Remote): Promise<Finding> {
+  try {
+    await gateway.ask("/readyz", { patienceMs: 3_000 });
+    return finding("ok", "node", `ready at ${gateway.url}`);
+  } catch (error) {
+    const failure = asSheafError(error);
+    const stopped = failure.code === "UNREACHABLE";
+    const fix = stopped ? "start it again, or name another with --url" : "sheaf status --shards says which shards do not serve";
+    return finding("bad", "node", stopped ? `nothing answers at ${gateway.url}` : `${gateway.url} is not ready`, fix);
+  }
+}
+
+async function inside(admin: Remote): Promise<Finding[]> {
+  try {
+    const status = (await admin.ask("/admin/v1/status", { patienceMs: 5_000 })).body as Status;
+    const parked = (await admin.ask("/admin/v1/parked", { patienceMs: 5_000 })).body as readonly Parked[];
+    return [shards(status), versions(status), engine(status), poison(parked)];
+  } catch (error) {
+    const failure = asSheafError(error);
+    if (failure.code === "UNREACHABLE") return [];
+    return [finding("unknown", "shards", failure.message, failure.hint ?? null)];
+  }
+}
+
+function shards({ shards: all }: Status): Finding {
+  const odd = all.filter(({ state }) => state !== "serving");
+  if (odd.length === 0) return finding("ok", "shards", `${all.length} serve`);
+  const worst = odd.find(({ state }) => state === "quarantined") ?? odd[0]!;
+  const found = `${odd.length} of ${all.length} do not serve; shard ${worst.shard} is ${worst.state}${worst.reason === null ? "" : `: ${worst.reason}`}`;
+  return finding(worst.state === "opening" ? "warn" : "bad", "shards", found, "sheaf status --shards");
+}
+
+function versions({ nodes }: Status): Finding {
+  const own = release().version;
+  const other = nodes.find(({ version }) => version !== own);
+  if (other === undefined) return finding("ok", "version", own);
+  return finding("warn", "version", `this is ${own}, the node is ${other.version}`, "use the sheaf of the node's own project");
+}
+
+function engine({ engine: facts }: Status): Finding {
+  const found = Object.entries(facts).map(([name, value]) => `${name} ${String(value)}`);
+  return finding("ok", "engine", found.join(", "));
+}
+
+function poison(parked: readonly Parked[]): Finding {
+  if (parked.length === 0) return finding("ok", "parked commands", "none");
+  const [first] = parked;
+  return finding("bad", "parked commands", `${parked.length}; ${first!.id}: ${first!.reason}`, "they crashed the process too often; mend the code, then release them");
+}

@@ -1,0 +1,76 @@
+// The two listeners of a node: the gateway for callers, over HTTP and WebSocket, and the admin listener for operators.
+
+import { adminApi } from "../admin/index.ts";
+import { type Limits, SheafError } from "../base/index.ts";
+import type { Keys } from "../control/index.ts";
+import { gateway, sockets } from "../gateway/index.ts";
+import type { AppContractShape } from "../model/index.ts";
+import type { Node } from "../node/index.ts";
+import { type RealHost, socketServer } from "../platform/index.ts";
+import { listen, type Listener, type ListenOptions } from "../platform/listen.ts";
+import { openAuthenticator, rolePolicy } from "../security/index.ts";
+import type { Port, ServerOptions } from "./server-options.ts";
+
+export type Parts = {
+  readonly options: ServerOptions;
+  readonly host: RealHost;
+  readonly node: Node;
+  readonly keys: Keys;
+  readonly limits: Limits;
+  /** The secret that opens the admin API on this machine. */
+  readonly adminToken: string;
+};
+
+export type Opened = { readonly url: string; /** Says so when another port than usual was taken. */ readonly note: string | undefined; close(): Promise<void> };
+
+/** How many ports after the usual one are tried. */
+const tries = 50;
+
+export async function openGateway({ options, host, node, keys, limits }: Parts): Promise<Opened> {
+  const reveal = options.mode === "dev";
+  const contract = (): AppContractShape => node.app.contract;
+  const shared = {
+    host,
+    calls: node,
+    contract,
+    limits,
+    authenticator: options.insecure ? openAuthenticator({ id: "local", roles: ["app"] }) : keys,
+    policy: rolePolicy(),
+    reveal,
+  };
+  const http = gateway({ ...shared, ready: () => node.ready(), ...(options.insecure && { hosts: ["localhost", "127.0.0.1", "[::1]"] }) });
+  const sessions = sockets({ ...shared, cluster: node.cluster.id });
+  const upgrades = socketServer({ limits, open: (pipe) => sessions.open(pipe) });
+  const listener = await openNear(options.port, "--port", { host: options.host, fetch: http.fetch, onUpgrade: upgrades.onUpgrade, limits });
+  return {
+    ...told(listener, options.port),
+    async close() {
+      sessions.drain();
+      await listener.close();
+      sessions.close();
+      upgrades.close();
+    },
+  };
+}
+
+export async function openAdmin({ options, host, node, keys, limits, adminToken }: Parts): Promise<Opened> {
+  const metrics = (): string => host.meter.render();
+  const http = adminApi({ host, operator: node, keys, adminToken, policy: rolePolicy(), limits, metrics });
+  const listener = await openNear(options.adminPort, "--admin-port", { host: "127.0.0.1", fetch: http.fetch, limits });
+  return { ...told(listener, options.adminPort), close: () => listener.close() };
+}
+
+/** A port that the user named is taken or refused; the usual one gives way to the next free. */
+async function openNear(port: Port, option: string, options: Omit<ListenOptions, "port" | "tries">): Promise<Listener> {
+  try {
+    return await listen({ ...options, port: port.number, tries: port.explicit ? 0 : tries });
+  } catch (error) {
+    if (!(error instanceof SheafError) || error.code !== "IN_USE") throw error;
+    throw new SheafError("IN_USE", error.message, { hint: `Choose another with ${option}; 0 takes any.`, cause: error });
+  }
+}
+
+function told(listener: Listener, port: Port): { url: string; note: string | undefined } {
+  const moved = !port.explicit && listener.port !== port.number;
+  return { url: listener.url, note: moved ? `port ${port.number} is taken; using ${listener.port}` : undefined };
+}

@@ -1,0 +1,150 @@
+// The command tree: names, arguments and options only. What a command does is imported when it runs, so that help and
+// mistakes cost no more than the parser.
+
+import { Command, Option } from "commander";
+import type { Context, Run } from "./context.ts";
+import { flagsHelp } from "./flags.ts";
+
+type Load = () => Promise<Run<never>>;
+
+/** Builds the tree; whichever command is chosen leaves its exit code through `done`. */
+export function buildProgram(context: Context, done: (code: number) => void): Command {
+  const act =
+    (load: Load) =>
+    async (...given: unknown[]): Promise<void> => {
+      const command = given.at(-1) as Command;
+      const run = (await load()) as Run<unknown>;
+      done(await run(context, command.args, command.opts()));
+    };
+  const program = new Command("sheaf")
+    .description("A distributed-application runtime for TypeScript.")
+    .usage("COMMAND [options]")
+    .addHelpText("after", flagsHelp);
+  dailyLoop(program, act);
+  resources(program, act);
+  meta(program, act);
+  prepare(program, context);
+  return program;
+}
+
+type Act = (load: Load) => (...given: unknown[]) => Promise<void>;
+
+function dailyLoop(program: Command, act: Act): void {
+  program
+    .command("create [DIR]")
+    .description("make a new app from a template")
+    .option("--template <NAME>", "ledger or blank")
+    .option("-y, --yes", "take the defaults, ask nothing")
+    .option("--no-install", "do not run npm install")
+    .action(act(async () => (await import("./create.ts")).create));
+  serverOptions(program.command("dev [APP]").description("run an app on this machine, reload on save"))
+    .option("--no-load", "do not start the app's load generator")
+    .action(act(async () => (await import("./dev.ts")).dev));
+  serverOptions(program.command("start APP").description("run an app as a server"))
+    .option("--create", "create the cluster when the data folder holds none")
+    .action(act(async () => (await import("./start.ts")).start));
+  remoteOptions(program.command("status").description("show the cluster: nodes, shards, engine"))
+    .option("--shards", "list every shard")
+    .action(act(async () => (await import("./status.ts")).status));
+  callOptions(program.command("call TARGET [INPUT]").description("call account/acc-7/withdraw or service/procedure"))
+    .action(act(async () => (await import("./call.ts")).call));
+  remoteOptions(program.command("doctor").description("check this machine, the data folder and the running node"))
+    .action(act(async () => (await import("./doctor.ts")).doctor));
+  remoteOptions(program.command("bench").description("measure durable commands, queries and calls"))
+    .option("--concurrency <LIST>", "calls in flight, comma-separated", "1,64,512")
+    .option("--seconds <N>", "how long each run lasts", "3")
+    .option("--runs <N>", "runs of each, the median is shown", "3")
+    .option("--work <LIST>", "write, hot, read or call, comma-separated", "write,hot,read,call")
+    .option("--keys <N>", "entities that write and read spread over", "1000")
+    .action(act(async () => (await import("./bench.ts")).bench));
+}
+
+function resources(program: Command, act: Act): void {
+  const entity = program.command("entity").description("look at entities and call them");
+  remoteOptions(entity.command("ls TYPE").description("list entities of a type in key order"))
+    .option("--prefix <TEXT>", "only keys that start with it")
+    .option("--after <KEY>", "start after this key")
+    .option("--limit <N>", "at most so many", "50")
+    .action(act(async () => (await import("./entity.ts")).list));
+  remoteOptions(entity.command("get TYPE KEY").description("show one entity's state and version"))
+    .action(act(async () => (await import("./entity.ts")).get));
+  remoteOptions(entity.command("history TYPE KEY").description("show its commits, newest first"))
+    .option("--limit <N>", "at most so many", "20")
+    .action(act(async () => (await import("./entity.ts")).history));
+  callOptions(entity.command("call TYPE KEY NAME [INPUT]").description("run a command or query on it"))
+    .action(act(async () => (await import("./call.ts")).callEntity));
+
+  const key = program.command("key").description("API keys that callers present");
+  remoteOptions(key.command("create NAME").description("make a key; its text is shown once"))
+    .option("--role <ROLE...>", "app (call) or admin (call and operate)", ["app"])
+    .option("--expires <SPAN>", "such as 12h or 90d; never when absent")
+    .action(act(async () => (await import("./key.ts")).create));
+  remoteOptions(key.command("ls").description("list keys; never their text"))
+    .action(act(async () => (await import("./key.ts")).list));
+  remoteOptions(key.command("revoke ID").description("refuse a key from now on"))
+    .action(act(async () => (await import("./key.ts")).revoke));
+}
+
+function meta(program: Command, act: Act): void {
+  program.command("version").description("show versions").action(act(async () => (await import("./version.ts")).version));
+  program
+    .command("help [TOPIC...]")
+    .description("explain a command or an error code")
+    .action(act(async () => (await import("./help.ts")).help));
+  program
+    .command("completion SHELL")
+    .description("print the completion script for bash, zsh or fish")
+    .action(act(async () => (await import("./completion.ts")).completion));
+  program
+    .command("__complete [WORDS...]", { hidden: true })
+    .action(act(async () => (await import("./completion.ts")).complete));
+  program.command("__serve OPTIONS", { hidden: true }).action(act(async () => (await import("./server.ts")).serveChild));
+}
+
+function serverOptions(command: Command): Command {
+  return command
+    .option("--data <DIR>", "where state is kept", ".sheaf")
+    .option("--port <P>", "of the gateway; 0 takes any (default 4000)")
+    .option("--admin-port <P>", "of the admin listener; 0 takes any (default 4001)")
+    .option("--host <ADDRESS>", "the gateway listens on", "127.0.0.1")
+    .option("--cluster <NAME>", "name of the cluster (default: the app's name)")
+    .option("--shards <N>", "number of shards, only when the cluster is created (default 64)")
+    .option("--encryption-key-file <FILE>", "32 bytes, hex or base64; also SHEAF_ENCRYPTION_KEY")
+    .option("--engine <URL>", "sqlite:DIR is the one engine of this release")
+    .option("--nodes <N>", "1 in this release")
+    .option("--insecure", "let every caller in; only on a loopback --host");
+}
+
+/** Where the running node is, and as whom to talk to it. */
+function remoteOptions(command: Command): Command {
+  return command
+    .option("--url <URL>", "gateway (default: SHEAF_URL, or the node of --data)")
+    .option("--admin <URL>", "admin listener (default: SHEAF_ADMIN_URL, or the node of --data)")
+    .option("--data <DIR>", "data folder of a node on this machine", ".sheaf")
+    .option("--token-file <FILE>", "API key (default: SHEAF_TOKEN, or that of --data)");
+}
+
+function callOptions(command: Command): Command {
+  return remoteOptions(command)
+    .option("--idempotency-key <KEY>", "repeats with the same key take effect once")
+    .option("--deadline <SPAN>", "give up after it, such as 500ms or 10s")
+    .addOption(new Option("--consistency <LEVEL>", "of a query").choices(["strong", "causal", "eventual"]))
+    .option("--if-version <N>", "only when the entity is at this version")
+    .option("--time", "say on stderr how long it took");
+}
+
+/** Our own errors, exit codes and streams in place of the parser's. */
+function prepare(command: Command, context: Context): void {
+  const { terminal } = context.output;
+  command
+    .exitOverride()
+    .helpCommand(false)
+    .showSuggestionAfterError(false)
+    .configureHelp({ showGlobalOptions: false })
+    .configureOutput({
+      writeOut: (text) => terminal.out.write(text),
+      writeErr: () => {},
+      getOutHasColors: () => false,
+    });
+  for (const child of command.commands) prepare(child, context);
+}

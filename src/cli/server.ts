@@ -1,0 +1,90 @@
+// The server process of `sheaf dev`: one node, told by its parent when to load new code and when to stop. It does not outlive
+// its parent: killing `sheaf dev` in any way is killing this.
+
+import process from "node:process";
+import { relative } from "node:path";
+import { asSheafError } from "../base/index.ts";
+import { openAppFile } from "./app-file.ts";
+import type { AppShape } from "../model/index.ts";
+import type { Run } from "./context.ts";
+import { type Server, serve } from "./serve.ts";
+import type { ServerOptions } from "./server-options.ts";
+import type { FromServer, Ready, ToServer } from "./supervisor.ts";
+
+const tell = (message: FromServer): Promise<void> =>
+  new Promise((resolve) => void (process.send === undefined ? resolve() : process.send(message, () => resolve())));
+
+export const serveChild: Run<object> = async (context, [text = "{}"]) => {
+  const options = JSON.parse(text) as ServerOptions;
+  // A terminal sends Ctrl-C to us too; the parent decides when we stop.
+  for (const signal of ["SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
+  const orphaned = (): void => process.exit(1);
+  process.on("disconnect", orphaned);
+  const file = openAppFile(options.app);
+  try {
+    const app = await file.load();
+    const server = await serve(options, app);
+    await tell({ kind: "ready", ready: readyOf(server, options, app, context.cwd, file.folders()) });
+    await untilStop(async () => {
+      const began = performance.now();
+      try {
+        server.reload(await file.load());
+        await tell({ kind: "reloaded", ms: performance.now() - began, folders: file.folders() });
+      } catch (error) {
+        const failure = asSheafError(error);
+        await tell({ kind: "reload-failed", message: [failure.message, failure.hint].filter(Boolean).join("\n  "), folders: file.folders() });
+      }
+    });
+    await server.stop();
+    return 0;
+  } catch (error) {
+    const { code, message, hint } = asSheafError(error);
+    await tell({ kind: "failed", code, message, hint, folders: file.folders() });
+    return 1;
+  } finally {
+    process.off("disconnect", orphaned);
+    process.disconnect?.();
+  }
+};
+
+function readyOf(server: Server, options: ServerOptions, app: AppShape, cwd: string, folders: readonly string[]): Ready {
+  return {
+    gateway: server.gateway,
+    admin: server.admin,
+    pid: process.pid,
+    cluster: server.node.cluster.name,
+    shards: server.node.cluster.shards,
+    app: {
+      name: app.name,
+      entities: app.entities.map(({ contract }) => contract.name),
+      services: app.services.map(({ contract }) => contract.name),
+    },
+    data: relative(cwd, options.data) || ".",
+    dataFolder: options.data,
+    notes: server.notes,
+    folders,
+  };
+}
+
+/** Serves until told to stop; reloads one after another, and once for all that were asked for meanwhile. */
+function untilStop(reload: () => Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    let busy = false;
+    const turn = async (): Promise<void> => {
+      if (busy) return;
+      busy = true;
+      while (asked) {
+        asked = false;
+        await reload();
+      }
+      busy = false;
+    };
+    process.on("message", (message: ToServer) => {
+      if (message.kind === "stop") return resolve();
+      asked = true;
+      void turn();
+    });
+    process.on("SIGTERM", () => resolve());
+  });
+}
