@@ -3,6 +3,7 @@
 /** Every fault that a world can be given, and what it does. */
 export const faultCatalogue = {
   crash: "a node dies between two events, its memory gone; it starts again later, at times on an empty local store",
+  restart: "a node stops in good order and starts again",
   power: "all nodes die at once and unsynced notes and local saves are lost",
   "slow-engine": "for a while the engine takes up to a hundred times as long",
   "lost-ack": "an append is kept but its answer is lost: the node hears unknown, or that its own copy fenced it",

@@ -1,0 +1,108 @@
+// One seed of the gate: a random small world, a random workload, random faults; what was wrong, and what happened.
+
+import type { Client } from "../model/index.ts";
+import { bindClient } from "../model/index.ts";
+import { gateApp } from "./gate-app.ts";
+import { describeCall } from "./history.ts";
+import { seeded } from "./random.ts";
+import { type FaultName, faultNames, type Tally } from "./weather.ts";
+import { workloads, type WorkloadName } from "./workloads.ts";
+import { checkWorld } from "./simulate.ts";
+import { createWorld, simLimits, type World, type WorldOptions } from "./world.ts";
+
+export type Plan = {
+  readonly workload: WorkloadName;
+  readonly world: WorldOptions;
+  readonly clients: number;
+  readonly rounds: number;
+  readonly keys: number;
+};
+
+export type TrialResult = {
+  readonly seed: number;
+  readonly plan: Plan;
+  readonly problems: readonly string[];
+  readonly tally: Tally;
+  readonly events: number;
+  readonly voided: number;
+  readonly digest: string;
+};
+
+export type TrialOptions = {
+  readonly mutants?: readonly string[] | undefined;
+  /** Only these workloads and faults are drawn from. */
+  readonly workloads?: readonly WorkloadName[] | undefined;
+  readonly faults?: readonly FaultName[] | undefined;
+  /** Receives a readable trace when the trial is over. */
+  readonly onTrace?: ((line: string) => void) | undefined;
+};
+
+/** Everything about a trial that its seed decides beforehand. */
+export function planOf(seed: number, options: TrialOptions = {}): Plan {
+  const random = seeded(seed).fork("plan");
+  const workload = random.pick(options.workloads ?? (Object.keys(workloads) as WorkloadName[]));
+  const nodes = random.pick([1, 1, 2, 2, 3]);
+  const fitting = (options.faults ?? faultNames).filter((name) => nodes > 1 || name !== "contend");
+  const share = random.pick([0.15, 0.3, 0.6]);
+  const faults = fitting.filter(() => random.chance(share));
+  if (faults.length === 0 && fitting.length > 0) faults.push(random.pick(fitting));
+  return {
+    workload,
+    clients: 2 + random.below(4),
+    rounds: 4 + random.below(10),
+    keys: 2 + random.below(3),
+    world: {
+      nodes,
+      seed,
+      faults,
+      shards: 1 + random.below(4),
+      limits: { ...simLimits, snapshotEveryBytes: random.pick([400, 1024, 100_000]) },
+      mutants: options.mutants ?? [],
+      encryptionKey: random.chance(0.1) ? random.bytes(32) : undefined,
+      faultEveryMs: random.pick([15, 30, 60]),
+      strict: true,
+      direct: false,
+    },
+  };
+}
+
+/** Runs one seed. Rejects only on a defect of the simulation itself. */
+export async function runTrial(seed: number, options: TrialOptions = {}): Promise<TrialResult> {
+  const plan = planOf(seed, options);
+  const { world, started } = createWorld(gateApp, plan.world);
+  const problems: string[] = [];
+  let voided = 0;
+  try {
+    voided = await world.driver.drive(play(world, plan, started, problems));
+  } catch (error) {
+    problems.push(error instanceof Error ? error.message : String(error));
+  }
+  trace(world, plan, problems, options.onTrace);
+  return { seed, plan, problems, tally: world.weather.tally, events: world.schedule.count(), voided, digest: world.schedule.hash.digest() };
+}
+
+async function play(world: World, plan: Plan, started: Promise<void>, problems: string[]): Promise<number> {
+  await started;
+  const random = world.random.fork("workload");
+  const clients = Array.from({ length: plan.clients }, (_, index): Client =>
+    bindClient(world.invoke({ name: `c${index}`, deadlineMs: 400, repeats: random.chance(0.7) })),
+  );
+  const keys = Array.from({ length: plan.keys }, (_, index) => `k${index}`);
+  const stage = { world, random, clients, rounds: plan.rounds, keys };
+  const workload = workloads[plan.workload];
+  await workload.run(stage);
+  await world.heal();
+  problems.push(...(await workload.check(stage)));
+  const audits = await checkWorld(world);
+  return audits.reduce((sum, audit) => sum + audit.voided, 0);
+}
+
+function trace(world: World, plan: Plan, problems: readonly string[], onTrace: TrialOptions["onTrace"]): void {
+  if (onTrace === undefined) return;
+  const { nodes, shards, faults, seed } = plan.world;
+  onTrace(`seed ${seed}: ${plan.workload}, ${nodes} nodes, ${shards} shards, ${plan.clients} callers; faults: ${faults.join(", ")}`);
+  for (const call of world.history.calls) onTrace(describeCall(call));
+  for (const { at, node, level, message, fields } of world.lines)
+    onTrace(`${at.toFixed(1)} ms  ${node}  ${level}: ${message}${fields === undefined ? "" : ` ${JSON.stringify(fields)}`}`);
+  for (const problem of problems) onTrace(`problem: ${problem}`);
+}

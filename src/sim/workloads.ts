@@ -1,0 +1,192 @@
+// What callers do in the gate, and what must be true afterwards (PROMISES §4.4, W1, W3, W4, W5).
+
+import type { Millis } from "../base/index.ts";
+import { bindClient, type Client } from "../model/index.ts";
+import { checkBank } from "./bank.ts";
+import { checkSet } from "./durability.ts";
+import { Bag, Purse, purseCents, Register, Tally } from "./gate-app.ts";
+import type { CallRecord } from "./history.ts";
+import { checkCounter, type Count } from "./idempotent-counter.ts";
+import { checkLinearizable, type Operation } from "./linearizability.ts";
+import { register, type RegisterInput } from "./models.ts";
+import type { Random } from "./random.ts";
+import type { World } from "./world.ts";
+
+export type Workload = {
+  /** Runs the callers to their end. Calls may fail; what they learnt is in the world's history. */
+  run(stage: Stage): Promise<void>;
+  /** Problems in words. Runs in a healed world. */
+  check(stage: Stage): Promise<string[]>;
+};
+
+export type Stage = {
+  readonly world: World;
+  readonly random: Random;
+  readonly clients: readonly Client[];
+  /** Calls per client. */
+  readonly rounds: number;
+  readonly keys: readonly string[];
+};
+
+/** A caller in a healed world that asks until it is answered. */
+const calmly = (world: World): Client => bindClient(world.invoke({ name: "checker", deadlineMs: 5_000 }));
+
+/** Each client calls `rounds` times, with pauses; failed calls are part of the plan. */
+const perClient = async (stage: Stage, act: (client: Client, index: number, round: number) => Promise<unknown>): Promise<void> => {
+  const { world, random, clients, rounds } = stage;
+  const pause = (): Promise<void> => world.sleep(random.float() * random.float() * longestPauseMs);
+  await Promise.all(
+    clients.map(async (client, index) => {
+      for (let round = 0; round < rounds; round++) {
+        await act(client, index, round).catch(() => undefined);
+        await pause();
+      }
+    }),
+  );
+};
+
+const longestPauseMs: Millis = 12;
+
+const named = (call: CallRecord, entity: string, name: string): boolean =>
+  call.target.kind !== "procedure" && call.target.entity === entity && call.target.name === name;
+
+const problemsOf = (world: World): string[] => {
+  const open = world.history.calls.filter((call) => call.end === undefined);
+  return open.map((call) => `a call of ${call.client} never ended`);
+};
+
+/** W1: reads, writes and compare-and-sets on a few registers are linearizable. */
+const registers: Workload = {
+  async run(stage) {
+    const { random, keys } = stage;
+    let value = 0;
+    const seen = new Map<string, number>();
+    await perClient(stage, async (client) => {
+      const key = random.pick(keys);
+      const face = client.entity(Register, key);
+      const dice = random.float();
+      if (dice < 0.5) seen.set(key, await face.read());
+      else if (dice < 0.8) await face.write(++value);
+      else await face.cas({ from: seen.get(key) ?? 0, to: ++value });
+    });
+  },
+  async check({ world, keys }) {
+    const problems = problemsOf(world);
+    const client = calmly(world);
+    for (const key of keys) await client.entity(Register, key).read();
+    for (const key of keys) {
+      const verdict = checkLinearizable(register(), registerHistory(world.history.calls, key));
+      if (verdict.kind === "undecided") problems.push(`register ${key}: not decided after ${verdict.steps} steps`);
+      if (verdict.kind === "violation")
+        problems.push(`register ${key}: no order explains ${JSON.stringify(verdict.blocked)} after ${verdict.explained.length} others`);
+    }
+    return problems;
+  },
+};
+
+function registerHistory(calls: readonly CallRecord[], key: string): Operation<RegisterInput, number>[] {
+  const ops: Operation<RegisterInput, number>[] = [];
+  for (const call of calls) {
+    const { target, input, start, outcome, output, stray } = call;
+    if (target.kind === "procedure" || target.entity !== "register" || target.key !== key || outcome === "not-applied") continue;
+    const kind = target.name as RegisterInput["kind"];
+    const asked = (kind === "read" ? { kind } : kind === "write" ? { kind, value: input } : { kind, ...(input as object) }) as RegisterInput;
+    // A compare-and-set that changed nothing is not remembered: a copy still under way may yet set.
+    const known = outcome === "applied" && !(kind === "cas" && output === 0 && stray);
+    ops.push({ input: asked, output: output as number | undefined, start, end: known ? call.end : undefined });
+  }
+  return ops;
+}
+
+/** W3: whatever was acknowledged is there, once. */
+const bags: Workload = {
+  async run(stage) {
+    const { random, keys } = stage;
+    await perClient(stage, async (client, index, round) => {
+      const face = client.entity(Bag, random.pick(keys));
+      if (random.chance(0.15)) await face.all();
+      else await face.add(`${index}.${round}`);
+    });
+  },
+  async check({ world, keys }) {
+    const problems = problemsOf(world);
+    const client = calmly(world);
+    for (const key of keys) {
+      await client.entity(Bag, key).all();
+      const calls = world.history.calls.filter((call) => call.target.kind !== "procedure" && call.target.key === key);
+      const attempts = calls.filter((call) => named(call, "bag", "add"));
+      const reads = calls.filter((call) => named(call, "bag", "all") && call.outcome === "applied");
+      problems.push(
+        ...checkSet(
+          attempts.map(({ input, outcome, start, end = Number.MAX_SAFE_INTEGER }) => ({ id: String(input), outcome, start, end })),
+          reads.map(({ output, start, end = start }) => ({ ids: output as string[], start, end })),
+        ),
+      );
+    }
+    return problems;
+  },
+};
+
+/** W4: money moves between purses in three steps and is conserved, wherever the steps break off. */
+const bank: Workload = {
+  async run(stage) {
+    const { random, keys } = stage;
+    await perClient(stage, async (client, index, round) => {
+      const from = random.pick(keys);
+      const to = random.pick(keys.filter((key) => key !== from));
+      const [id, cents] = [`${index}.${round}`, 1 + random.below(60)];
+      await client.entity(Purse, from).reserve({ id, to, cents });
+      await client.entity(Purse, to).take({ id, cents });
+      await client.entity(Purse, from).settle(id);
+    });
+  },
+  async check({ world, keys }) {
+    const problems = problemsOf(world);
+    const client = calmly(world);
+    const accounts = [];
+    for (const key of keys) accounts.push({ key, ...(await client.entity(Purse, key).look()) });
+    return [...problems, ...checkBank(accounts, keys.length * purseCents)];
+  },
+};
+
+/** W5: an operation counts once, however often it is sent. */
+const counters: Workload = {
+  async run(stage) {
+    const { world, random, keys, clients } = stage;
+    await perClient(stage, async (_, index, round) => {
+      const key = random.pick(keys);
+      const options = { idempotencyKey: `${index}.${round}` };
+      const sends = Array.from({ length: 1 + random.below(4) }, async (_unused, send) => {
+        if (send > 0) await world.sleep(random.chance(0.5) ? random.float() * 3 : random.float() * 150);
+        await random.pick(clients).entity(Tally, key).add(options);
+      });
+      await Promise.allSettled(sends);
+    });
+  },
+  async check({ world, keys }) {
+    const problems = problemsOf(world);
+    const client = calmly(world);
+    for (const key of keys) {
+      const final = await client.entity(Tally, key).read();
+      problems.push(...checkCounter(countsOf(world.history.calls, key), final).map((says) => `tally ${key}: ${says}`));
+    }
+    return problems;
+  },
+};
+
+function countsOf(calls: readonly CallRecord[], key: string): Count[] {
+  const byOp = new Map<string, CallRecord[]>();
+  for (const call of calls) {
+    if (!named(call, "tally", "add") || call.target.kind === "procedure" || call.target.key !== key) continue;
+    const op = call.op ?? "";
+    byOp.set(op, [...(byOp.get(op) ?? []), call]);
+  }
+  return [...byOp].map(([op, sent]) => {
+    const outcomes = new Set(sent.map((call) => call.outcome));
+    const outcome = outcomes.has("applied") ? "applied" : outcomes.has("unknown") ? "unknown" : "not-applied";
+    return { op, outcome, answers: sent.filter((call) => call.outcome === "applied").map((call) => call.output as number) };
+  });
+}
+
+export const workloads = { registers, bags, bank, counters } as const;
+export type WorkloadName = keyof typeof workloads;

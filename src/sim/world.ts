@@ -1,0 +1,190 @@
+// A whole world in one process: machines with nodes, one engine, callers, and things that go wrong, all from one seed.
+
+import { type Limits, type Millis, type Shard, SheafError } from "../base/index.ts";
+import { type Engine, memoryEngine, recordCodec } from "../journal/index.ts";
+import { type AppShape, bindClient, type Client, type Invoke } from "../model/index.ts";
+import type { Operator } from "../admin/index.ts";
+import { unpack } from "../wire/index.ts";
+import { createCaller } from "./caller.ts";
+import { createDriver, type Driver } from "./drive.ts";
+import { bringBack, startFaults } from "./fault-schedule.ts";
+import { createHistory, type History } from "./history.ts";
+import { type Audit, auditJournal, type Folded } from "./journal-audit.ts";
+import { createLink } from "./link.ts";
+import { createMachine, type Ground, type Machine } from "./machine.ts";
+import { createPlacement, type Placement } from "./placement.ts";
+import { type Random, seeded } from "./random.ts";
+import { createSchedule, type Schedule } from "./schedule.ts";
+import { simCompress, simCrypto } from "./sim-crypto.ts";
+import type { LogLine } from "./sim-host.ts";
+import { type FaultName, faultNames, newWeather, type Weather } from "./weather.ts";
+
+export type WorldOptions = {
+  readonly nodes: number;
+  readonly seed: number;
+  readonly faults: readonly FaultName[];
+  readonly shards: number;
+  readonly limits: Partial<Limits>;
+  readonly mutants: readonly string[];
+  readonly encryptionKey: Uint8Array | undefined;
+  readonly faultEveryMs: Millis;
+  readonly strict: boolean;
+  /** No delays, no losses, and time moves only when told: for tests of handlers. */
+  readonly direct: boolean;
+};
+
+export type CallerSettings = {
+  readonly name?: string | undefined;
+  /** Overall deadline of a call that names none; virtual. Default 2,000. */
+  readonly deadlineMs?: Millis | undefined;
+  /** Ask again under an operation id when an answer is lost, as `connect()` does. Default true. */
+  readonly repeats?: boolean | undefined;
+};
+
+/** The inside of a world; its faces for users are in simulate.ts and test-app.ts. */
+export type World = {
+  readonly options: WorldOptions;
+  readonly schedule: Schedule;
+  readonly random: Random;
+  readonly weather: Weather;
+  readonly machines: readonly Machine[];
+  readonly placement: Placement;
+  readonly driver: Driver;
+  readonly history: History;
+  readonly problems: string[];
+  readonly lines: LogLine[];
+  readonly shared: Engine;
+  invoke(settings: CallerSettings): Invoke;
+  sleep(ms: Millis): Promise<void>;
+  /** Ends all faults, starts what is down, and lets everything under way land. To be driven. */
+  heal(): Promise<void>;
+  audit(): Promise<readonly Audit[]>;
+};
+
+/** What a simulation uses instead of the defaults: everything as soon and as often as it can be made to happen. */
+export const simLimits: Partial<Limits> = {
+  appendPatienceMs: 40,
+  saveEveryMs: 15,
+  snapshotEveryBytes: 1024,
+  maxCrashes: 100_000,
+};
+
+/** Everything that was under way when the world healed has landed or failed after this. */
+const settleMs: Millis = 1_500;
+
+/** Creates the world and starts its nodes. To be driven. */
+export function createWorld(app: AppShape, options: WorldOptions): { world: World; started: Promise<void> } {
+  const unknown = options.faults.filter((name) => !faultNames.includes(name));
+  if (unknown.length > 0) {
+    throw new SheafError("USAGE", `there is no fault named ${unknown.map((name) => `"${name}"`).join(", ")}`, {
+      hint: `The faults are ${faultNames.join(", ")}.`,
+    });
+  }
+  const random = seeded(options.seed);
+  const schedule = createSchedule(random.fork("schedule"));
+  const weather = newWeather([]);
+  const shared = memoryEngine();
+  const rot = new Map<string, number>();
+  const [problems, lines]: [string[], LogLine[]] = [[], []];
+  const onProblem = (says: string): void => void problems.push(says);
+  const { shards, limits, encryptionKey, direct } = options;
+  const mutants = new Set(options.mutants);
+  const onLog = (line: LogLine): void => void lines.push(line);
+  const ground: Ground = { schedule, random, weather, shared, rot, app, shards, limits, mutants, encryptionKey, direct, onLog, onProblem };
+  const machines = Array.from({ length: options.nodes }, (_, index) => createMachine(ground, `node-${index + 1}`));
+  const placement = createPlacement({ machines, shards, schedule, random: random.fork("placement"), weather });
+  const link = createLink({ schedule, random: random.fork("link"), weather, direct });
+  const history = createHistory();
+  const driver = createDriver({ schedule, strict: options.strict, jumps: !direct, patienceMs: 600_000 });
+  const sleep = (ms: Millis): Promise<void> => new Promise((resolve) => void schedule.after(ms, "sleep", resolve));
+  let callers = 0;
+
+  const world: World = {
+    options,
+    schedule,
+    random,
+    weather,
+    machines,
+    placement,
+    driver,
+    history,
+    problems,
+    lines,
+    shared,
+    sleep,
+    invoke({ name = `caller-${++callers}`, deadlineMs = 2_000, repeats = true }) {
+      const own = random.fork(name);
+      return createCaller({ name, schedule, random: own, weather, machines, placement, link, history, shards, deadlineMs, repeats, onProblem });
+    },
+    async heal() {
+      weather.enabled.clear();
+      weather.slowness = 1;
+      weather.full = false;
+      weather.cutFromEngine.clear();
+      weather.cutFromCallers.clear();
+      await sleep(settleMs);
+      for (const machine of machines) if (machine.state().kind === "down") bringBack({ schedule, random, machines, placement }, machine);
+      await sleep(settleMs);
+    },
+    audit: () => audit(world),
+  };
+
+  const start = async (): Promise<void> => {
+    for (const machine of machines) await machine.start(machines.length === 1 ? undefined : placement.ownedBy(machine));
+    for (const fault of options.faults) weather.enabled.add(fault);
+    const jump = (machine: Machine, ms: Millis): void => {
+      const state = machine.state();
+      if (state.kind !== "down") state.host.jump(ms);
+    };
+    startFaults({ schedule, random: random.fork("faults"), weather, machines, placement, shared, rot, shards, everyMs: options.faultEveryMs, jump, onProblem });
+  };
+  return { world, started: start() };
+}
+
+/** Reads every journal, and holds what nodes serve against it. */
+async function audit({ shared, options, machines, random, problems }: World): Promise<readonly Audit[]> {
+  const cluster = await shared.identify();
+  if (cluster === undefined) return [];
+  const codec = recordCodec({ cluster: cluster.id, crypto: simCrypto(random), compress: simCompress, key: options.encryptionKey });
+  const audits: Audit[] = [];
+  for (let shard = 0; shard < options.shards; shard++) audits.push(await auditJournal(shared, codec, shard));
+  for (const { problems: found } of audits) problems.push(...found);
+  for (const { shard, epoch, entities } of audits) {
+    const owner = await ownerOf(machines, shard, epoch);
+    if (owner !== undefined) for (const entity of entities.values()) await compare(owner, entity, problems);
+  }
+  return audits;
+}
+
+/** The node that serves the shard under the journal's last epoch. */
+async function ownerOf(machines: readonly Machine[], shard: Shard, epoch: number): Promise<Operator | undefined> {
+  for (const machine of machines) {
+    const state = machine.state();
+    if (state.kind !== "up") continue;
+    const { shards } = await state.node.status();
+    if (shards.some((one) => one.shard === shard && one.state === "serving" && one.epoch === epoch)) return state.node;
+  }
+  return undefined;
+}
+
+async function compare(owner: Operator, folded: Folded, problems: string[]): Promise<void> {
+  if (folded.type.startsWith("sheaf.")) return;
+  const served = await owner.entity(folded.type, folded.key);
+  const name = `${folded.type}/${folded.key}`;
+  if (served.version !== folded.version) problems.push(`${name} is served at version ${served.version} but journaled at ${folded.version}`);
+  else if (served.schema === folded.schema && canonical(served.state) !== canonical(unpack(folded.state)))
+    problems.push(`${name} is served with another state than its journal gives`);
+}
+
+/** Equal for equal plain values whatever the order of their keys. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    inner !== null && typeof inner === "object" && !Array.isArray(inner) ? Object.fromEntries(Object.entries(inner).sort()) : inner,
+  );
+}
+
+/** A typed client over a world; each of its calls makes the world move. */
+export const clientOf = <A extends AppShape>(world: World, settings: CallerSettings): Client<A["contract"]> => {
+  const invoke = world.invoke(settings);
+  return bindClient<A["contract"]>((address, input, options) => world.driver.drive(invoke(address, input, options)));
+};
