@@ -30,8 +30,9 @@ function inputOfUrl(url: string, limits: Limits): unknown {
   return text === undefined || text === "" ? undefined : parseJson(utf8(text), limits);
 }
 
-function sessionOf(header: string | null): string | undefined {
-  if (header === null || header === "") return undefined;
+/** Every HTTP caller keeps a session; one that sends no token begins one. */
+function sessionOf(header: string | null): string {
+  if (header === null) return "";
   if (header.length > maxSessionLength)
     throw new SheafError("BAD_SESSION", "Sheaf-Session is longer than any session token");
   return header;

@@ -8,6 +8,7 @@ import { type MemoryFate, type MemoryRequest, memoryDisk, memoryEngine } from ".
 import { app, entity, service } from "../model/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
 import { memoryStore, type Store } from "../shards/index.ts";
+import { seeded } from "../sim/random.ts";
 import { type SimHost, simHost } from "../sim/sim-host.ts";
 import { type Node, startNode } from "./index.ts";
 
@@ -56,8 +57,8 @@ const tests = app("tests", { entities: [counter], services: [Echo.implement({ sa
 type Send = (key: string, name: string, input?: unknown, extra?: Partial<Call>) => Promise<Reply>;
 type World = { host: SimHost; node: Node; store: Store; disk: ReturnType<typeof memoryDisk>; send: Send; ask: Send; run: <T>(promise: Promise<T>) => Promise<T> };
 
-async function world(options: { decide?: (request: MemoryRequest) => MemoryFate; limits?: object; from?: World; shards?: number } = {}): Promise<World> {
-  const host = simHost(options.from ? { disk: options.from.host.disk, schedule: options.from.host.schedule } : {});
+async function world(options: { decide?: (request: MemoryRequest) => MemoryFate; limits?: object; from?: World; shards?: number; seed?: number } = {}): Promise<World> {
+  const host = simHost(options.from ? { disk: options.from.host.disk, schedule: options.from.host.schedule } : { random: seeded(options.seed ?? 1) });
   const disk = options.from?.disk ?? memoryDisk();
   const store = options.from?.store ?? memoryStore();
   const engine = memoryEngine({ disk, clock: host.clock, ...(options.decide && { decide: options.decide }) });
@@ -239,4 +240,39 @@ test("node: procedures answer", async () => {
   const w = await world();
   const call = { target: { kind: "procedure", service: "echo", name: "say" }, input: "hi", principal: { id: "t", roles: [] } } as const;
   assert.equal((await w.run(w.node.call({ ...call, deadline: w.host.clock.tick() + 100 }))).output, "hi");
+});
+
+test("node: a session goes in and out, a forged one is refused, and one past a rolled-back journal is told so", async () => {
+  const w = await world({ shards: 1 });
+  const first = (await w.ask("a", "add", 1, { session: "" })).session ?? "";
+  assert.ok(first.length > 10);
+  const early = w.disk.copy();
+  for (let i = 0; i < 5; i++) await w.ask("a", "add", 1);
+  const second = (await w.ask("a", "add", 1, { session: first })).session ?? "";
+  assert.notEqual(second, first);
+  const bent = (first.startsWith("A") ? "B" : "A") + first.slice(1);
+  for (const bad of [bent, "x", "%%", first + "AAAA"]) await assert.rejects(w.ask("a", "get", undefined, { session: bad }), code("BAD_SESSION"));
+  w.host.kill();
+  w.disk.restore(early);
+  const back = await world({ from: { ...w, store: memoryStore() } });
+  assert.equal((await back.ask("a", "get", undefined, { session: first })).output, 1);
+  await assert.rejects(back.ask("a", "get", undefined, { session: second }), code("DATA_ROLLED_BACK"));
+});
+
+test("node: an engine that was rolled back behind the local state quarantines the shard, and serves nothing of it", async () => {
+  const w = await world({ shards: 1, limits: { saveEveryMs: 10 } });
+  const early = w.disk.copy();
+  await w.ask("a", "add", 1);
+  await w.run(new Promise<void>((resolve) => void w.host.clock.after(50, resolve)));
+  w.host.kill();
+  w.disk.restore(early);
+  await assert.rejects(world({ from: w }), code("DATA_ROLLED_BACK"));
+});
+
+test("node: another cluster's engine, a lost one and a wrong name are refused by name", async () => {
+  const w = await world();
+  w.host.kill();
+  await assert.rejects(world({ from: { ...w, disk: memoryDisk() } }), code("ENGINE_REFUSED"));
+  const other = await world({ seed: 2 });
+  await assert.rejects(world({ from: { ...w, disk: other.disk } }), code("WRONG_CLUSTER"));
 });

@@ -11,6 +11,7 @@ import { Shards } from "../shards/index.ts";
 import { identify } from "./identity.ts";
 import type { Node, NodeOptions } from "./node.ts";
 import { operator } from "./operate.ts";
+import { inSession, openSessions } from "./session.ts";
 
 /** What is alive in a node, for its operator's side. */
 export type Parts = {
@@ -45,6 +46,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const calls: Calls = { call: (call) => parts.route(call) };
   const entities = new Entities(compiled, { host, limits, shards, poison, calls });
   const services = new Services(compiled, { host, limits, calls });
+  const tokens = openSessions(host, cluster, options.encryptionKey);
+  const carry = (call: Call): Promise<Reply> => (call.target.kind === "procedure" ? services : entities).call(call);
   const parts: Parts & { route: (call: Call) => Promise<Reply> } = {
     options,
     id,
@@ -57,7 +60,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     app: options.app,
     compiled,
     state: "starting",
-    route: (call) => (call.target.kind === "procedure" ? services : entities).call(call),
+    route: (call) => (call.session === undefined ? carry(call) : inSession(call, tokens, shards, carry)),
   };
   const claim = options.claim ?? shards.all.map((shard) => shard.number);
   const failed = await shards.open(claim);

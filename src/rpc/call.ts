@@ -36,7 +36,7 @@ export type Call = {
   /** Identity of the operation; commands without one are never repeated by Sheaf. */
   readonly op?: Operation | undefined;
   readonly consistency?: Consistency | undefined;
-  /** Session token as the caller sent it. */
+  /** Session token as the caller sent it; empty for a caller that begins one, undefined for one that keeps none. */
   readonly session?: string | undefined;
   /** Command only: run if the entity is at this version (HTTP If-Match). */
   readonly ifVersion?: Version | undefined;

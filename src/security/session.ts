@@ -1,0 +1,55 @@
+// Session tokens: what a caller has seen, as a vector of journal positions that nobody else can make up. Sealed with a
+// MAC, not encrypted: the positions are no secret, but a forged one could make a replica wait.
+
+import { concat, type Generation, type Seq, SheafError, type Shard, utf8 } from "../base/index.ts";
+import type { Crypto } from "../host/index.ts";
+import { pack, unpackUntrusted } from "../wire/index.ts";
+
+/** Up to where each shard was seen. */
+export type Seen = ReadonlyMap<Shard, { readonly generation: Generation; readonly seq: Seq }>;
+
+const macBytes = 16;
+const maxTokenBytes = 64 * 1024;
+
+export interface Sessions {
+  /** Throws BAD_SESSION for a token that this cluster did not make. The empty token has seen nothing. */
+  read(token: string): Seen;
+  make(seen: Seen): string;
+}
+
+/** `key` is the cluster's own, 32 bytes. */
+export function sessions(crypto: Crypto, key: Uint8Array, cluster: string): Sessions {
+  const context = utf8(`sheaf session\0${cluster}\0`);
+  const mac = (body: Uint8Array): Uint8Array => crypto.hmacSha256(key, concat([context, body])).subarray(0, macBytes);
+  return {
+    read(token) {
+      if (token === "") return new Map();
+      const bytes = decode(token);
+      const body = bytes.subarray(macBytes);
+      if (bytes.length <= macBytes || !crypto.equal(bytes.subarray(0, macBytes), mac(body))) {
+        throw new SheafError("BAD_SESSION", undefined, { hint: "send Sheaf-Session back as it came, or leave it out" });
+      }
+      const rows = unpackUntrusted(body, { maxBytes: maxTokenBytes, maxDepth: 4, maxItems: maxTokenBytes }) as [Shard, Generation, Seq][];
+      return new Map(rows.map(([shard, generation, seq]) => [shard, { generation, seq }]));
+    },
+    make(seen) {
+      const body = pack([...seen].map(([shard, { generation, seq }]) => [shard, generation, seq]));
+      return encode(concat([mac(body), body]));
+    },
+  };
+}
+
+/** A token that has seen what `seen` has, and this. */
+export function advance(seen: Seen, shard: Shard, generation: Generation, seq: Seq): Seen {
+  const before = seen.get(shard);
+  if (before && (before.generation > generation || (before.generation === generation && before.seq >= seq))) return seen;
+  return new Map(seen).set(shard, { generation, seq });
+}
+
+const encode = (bytes: Uint8Array): string => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+
+function decode(token: string): Uint8Array {
+  if (token.length > maxTokenBytes || !/^[A-Za-z0-9_-]*$/.test(token)) throw new SheafError("BAD_SESSION");
+  if (token.length % 4 === 1) throw new SheafError("BAD_SESSION");
+  return Uint8Array.from(atob(token.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
+}
