@@ -2,19 +2,32 @@
 
 import { SheafError } from "../base/index.ts";
 import { checkFields, checkName } from "./names.ts";
-import type { AppContractShape, AppShape, EntityImplementation, EntityShape, ServiceImplementation, ServiceShape } from "./shape.ts";
+import type {
+  AppContractShape,
+  AppShape,
+  EntityImplementation,
+  EntityShape,
+  ServiceImplementation,
+  ServiceShape,
+} from "./shape.ts";
 
 /** The contracts of an application, without any of its code: what `connect()` needs. */
-export interface AppContract<N extends string, E extends readonly EntityShape[], S extends readonly ServiceShape[]>
-  extends AppContractShape {
+export interface AppContract<
+  N extends string,
+  E extends readonly EntityShape[],
+  S extends readonly ServiceShape[],
+> extends AppContractShape {
   readonly name: N;
   readonly entities: E;
   readonly services: S;
 }
 
 /** An application: the implementations that a node runs, and their contracts. */
-export interface App<N extends string, E extends readonly EntityImplementation[], S extends readonly ServiceImplementation[]>
-  extends AppShape {
+export interface App<
+  N extends string,
+  E extends readonly EntityImplementation[],
+  S extends readonly ServiceImplementation[],
+> extends AppShape {
   readonly name: N;
   readonly entities: E;
   readonly services: S;
@@ -38,9 +51,14 @@ export function contract<
   checkFields(`app ${name}`, parts, ["entities", "services"]);
   const { entities = [] as unknown as E, services = [] as unknown as S } = parts;
   const seen = new Set<string>();
-  for (const [part, kind] of [...entities.map((e) => [e, "entity"] as const), ...services.map((s) => [s, "service"] as const)]) {
-    if (part?.kind !== kind) throw new SheafError("USAGE", `app ${name}: something among its ${kind} contracts is not one`);
-    if (seen.has(part.name)) throw new SheafError("USAGE", `app ${name}: two of its entities and services are named "${part.name}"`);
+  for (const [part, kind] of [
+    ...entities.map((e) => [e, "entity"] as const),
+    ...services.map((s) => [s, "service"] as const),
+  ]) {
+    if (part?.kind !== kind)
+      throw new SheafError("USAGE", `app ${name}: something among its ${kind} contracts is not one`);
+    if (seen.has(part.name))
+      throw new SheafError("USAGE", `app ${name}: two of its entities and services are named "${part.name}"`);
     seen.add(part.name);
   }
   return Object.freeze({ kind: "contract", name, entities: frozenList(entities), services: frozenList(services) });
@@ -57,13 +75,18 @@ export function app<
   const N extends string,
   const E extends readonly EntityImplementation[] = readonly [],
   const S extends readonly ServiceImplementation[] = readonly [],
->(name: N | (AppContractShape & { readonly name: N }), parts: { readonly entities?: E; readonly services?: S }): App<N, E, S> {
+>(
+  name: N | (AppContractShape & { readonly name: N }),
+  parts: { readonly entities?: E; readonly services?: S },
+): App<N, E, S> {
   const named = typeof name === "string" ? name : name.name;
   checkFields(`app ${named}`, parts, ["entities", "services"]);
   const { entities = [] as unknown as E, services = [] as unknown as S } = parts;
   for (const part of [...entities, ...services]) {
     if (typeof part?.handlers === "object") continue;
-    throw new SheafError("USAGE", `app ${named} is made of implementations`, { hint: "Give it Account.implement({ … }), not Account." });
+    throw new SheafError("USAGE", `app ${named} is made of implementations`, {
+      hint: "Give it Account.implement({ … }), not Account.",
+    });
   }
   const own = contract(named, { entities: contractsOf(entities), services: contractsOf(services) });
   if (typeof name !== "string") checkSame(name, own);
@@ -86,6 +109,7 @@ function checkSame(wanted: AppContractShape, given: AppContractShape): void {
   const missing = [...wanted.entities, ...wanted.services].filter((part) => !has.has(part));
   const extra = [...given.entities, ...given.services].filter((part) => !wants.has(part));
   const list = (parts: readonly { readonly name: string }[]): string => parts.map((part) => part.name).join(", ");
-  if (missing.length > 0) throw new SheafError("USAGE", `app ${wanted.name}: no implementation of ${list(missing)} is given`);
+  if (missing.length > 0)
+    throw new SheafError("USAGE", `app ${wanted.name}: no implementation of ${list(missing)} is given`);
   if (extra.length > 0) throw new SheafError("USAGE", `app ${wanted.name}: its contract does not have ${list(extra)}`);
 }

@@ -16,7 +16,10 @@ export const Account = entity("account", {
     },
     close: {},
   },
-  queries: { balance: { output: cents, consistency: "causal" }, find: { input: z.string().optional(), output: z.array(z.string()) } },
+  queries: {
+    balance: { output: cents, consistency: "causal" },
+    find: { input: z.string().optional(), output: z.array(z.string()) },
+  },
   events: { withdrawn: z.object({ cents }), emptied: z.undefined() },
 });
 
@@ -40,7 +43,10 @@ export const account = Account.implement({
   find: ({ state, input }) => state.tags.filter((tag) => input === undefined || tag === input),
 });
 
-export const rates = Rates.implement({ quote: async ({ input }) => ({ rate: input.pair.length }), refresh: () => undefined });
+export const rates = Rates.implement({
+  quote: async ({ input }) => ({ rate: input.pair.length }),
+  refresh: () => undefined,
+});
 
 export const bankContract = contract("bank", { entities: [Account], services: [Rates] });
 export const bank = app("bank", { entities: [account], services: [rates] });

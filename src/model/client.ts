@@ -32,7 +32,11 @@ export type Address =
   | { readonly kind: "procedure"; readonly service: string; readonly name: string };
 
 /** Carries out one call. Resolves with the output; rejects with SheafError only. */
-export type Invoke = (address: Address, input: unknown, options: (CommandOptions & QueryOptions) | undefined) => Promise<unknown>;
+export type Invoke = (
+  address: Address,
+  input: unknown,
+  options: (CommandOptions & QueryOptions) | undefined,
+) => Promise<unknown>;
 
 /** `(input, options?)`; `(options?)` when the contract has no input; the input may be left out when its schema takes undefined. */
 type Face<Operation, Options> = Operation extends { readonly input: object }
@@ -68,7 +72,8 @@ export const bindClient = <A extends AppContractShape = AppContractShape>(invoke
 
 /** The face of one entity. Throws USAGE when the key is not a non-empty string. */
 export function bindEntity<C extends EntityShape>(contract: C, key: string, invoke: Invoke): EntityClient<C> {
-  if (typeof key !== "string" || key === "") throw new SheafError("USAGE", `an entity's key is a non-empty string; ${contract.name} got ${JSON.stringify(key)}`);
+  if (typeof key !== "string" || key === "")
+    throw new SheafError("USAGE", `an entity's key is a non-empty string; ${contract.name} got ${JSON.stringify(key)}`);
   return bound(contract, key, invoke) as EntityClient<C>;
 }
 

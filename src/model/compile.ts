@@ -116,7 +116,13 @@ function operationsOf(
   });
 }
 
-function operationOf(kind: Operation["kind"], label: string, name: string, shape: CommandShape & QueryShape, handler: Handler): Operation {
+function operationOf(
+  kind: Operation["kind"],
+  label: string,
+  name: string,
+  shape: CommandShape & QueryShape,
+  handler: Handler,
+): Operation {
   const errors = keepers(shape.errors ?? {}, (error) => `the error ${error} of ${label}`);
   return {
     kind,
@@ -128,7 +134,8 @@ function operationOf(kind: Operation["kind"], label: string, name: string, shape
     output: keeper(shape.output, `the output of ${label}`),
     declared: (error, data) => {
       const keep = errors.get(error);
-      if (keep === undefined) return new SheafError("BAD_OUTPUT", `${label} failed with "${error}", which its contract does not declare`);
+      if (keep === undefined)
+        return new SheafError("BAD_OUTPUT", `${label} failed with "${error}", which its contract does not declare`);
       try {
         return new SheafError("DECLARED", `${label} refused: ${error}`, { name: error, data: keep(data) });
       } catch (unfit) {
@@ -145,5 +152,8 @@ function keeper(schema: Schema | undefined, what: string): Check {
   return (value) => plain(valid(value), what, "BAD_OUTPUT");
 }
 
-const keepers = (schemas: Readonly<Record<string, Schema>>, what: (name: string) => string): ReadonlyMap<string, Check> =>
+const keepers = (
+  schemas: Readonly<Record<string, Schema>>,
+  what: (name: string) => string,
+): ReadonlyMap<string, Check> =>
   new Map(Object.entries(schemas).map(([name, schema]) => [name, keeper(schema, what(name))]));

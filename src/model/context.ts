@@ -23,7 +23,10 @@ export interface Context<Operation> {
    *
    * @example if (state.cents < input.cents) fail("INSUFFICIENT", { short: input.cents - state.cents });
    */
-  fail<N extends keyof ErrorsOf<Operation> & string>(name: N, ...data: Optional<ValueOf<ErrorsOf<Operation>[N]>>): never;
+  fail<N extends keyof ErrorsOf<Operation> & string>(
+    name: N,
+    ...data: Optional<ValueOf<ErrorsOf<Operation>[N]>>
+  ): never;
   /**
    * Calls other entities and services; the same faces as `connect()` gives. A call is not part of this handler's commit: it stands
    * when the handler throws later. Calling back into a key that waits for this handler rejects with REENTRANT.
@@ -62,7 +65,9 @@ export interface ProcedureContext<Operation> extends Context<Operation> {
 }
 
 type Returned<Operation> = HandlerOutput<Operation> | Promise<HandlerOutput<Operation>>;
-type StateOf<C extends EntityShape> = C["state"]["schema"] extends infer S extends Schema ? StandardSchemaV1.InferOutput<S> : never;
+type StateOf<C extends EntityShape> = C["state"]["schema"] extends infer S extends Schema
+  ? StandardSchemaV1.InferOutput<S>
+  : never;
 
 /** The handlers that implement an entity contract, exactly one per command and query, and `initial`. */
 export type EntityHandlers<C extends EntityShape> = {

@@ -5,12 +5,16 @@ import { SheafError } from "../base/index.ts";
 import type { ErrorsOf, OperationsOf } from "./inference.ts";
 import type { CommandShape, EntityShape, Schema, ServiceShape } from "./shape.ts";
 
-type ErrorNames<C extends EntityShape | ServiceShape, O extends keyof OperationsOf<C>> = keyof ErrorsOf<OperationsOf<C>[O]> & string;
-type ErrorValue<C extends EntityShape | ServiceShape, O extends keyof OperationsOf<C>, N> = N extends ErrorNames<C, O>
-  ? ErrorsOf<OperationsOf<C>[O]>[N] extends infer S extends Schema
-    ? StandardSchemaV1.InferOutput<S>
-    : never
-  : never;
+type ErrorNames<C extends EntityShape | ServiceShape, O extends keyof OperationsOf<C>> = keyof ErrorsOf<
+  OperationsOf<C>[O]
+> &
+  string;
+type ErrorValue<C extends EntityShape | ServiceShape, O extends keyof OperationsOf<C>, N> =
+  N extends ErrorNames<C, O>
+    ? ErrorsOf<OperationsOf<C>[O]>[N] extends infer S extends Schema
+      ? StandardSchemaV1.InferOutput<S>
+      : never
+    : never;
 
 /** A SheafError whose `error` and `data` are known. */
 export type DeclaredError<Name extends string, Value> = SheafError & {

@@ -43,7 +43,18 @@ test("names: only letters, digits, _ and - are allowed, and none that objects or
     refusedWith("USAGE", () => looseService(name, { procedures: {} }));
     refusedWith("USAGE", () => contract(name as string, {}));
   }
-  for (const name of ["then", "catch", "finally", "constructor", "initial", "toString", "hasOwnProperty", "prototype", "a.b", ""]) {
+  for (const name of [
+    "then",
+    "catch",
+    "finally",
+    "constructor",
+    "initial",
+    "toString",
+    "hasOwnProperty",
+    "prototype",
+    "a.b",
+    "",
+  ]) {
     refusedWith("USAGE", () => looseEntity("a", { state, commands: { [name]: {} } }));
     refusedWith("USAGE", () => looseEntity("a", { state, commands: {}, queries: { [name]: {} } }));
     refusedWith("USAGE", () => looseEntity("a", { state, commands: {}, events: { [name]: state } }));
@@ -93,10 +104,26 @@ test("a definition: what it gets wrong is refused when it is loaded", () => {
 });
 
 test("a contract: nobody can change it afterwards", () => {
-  for (const part of [Account, Account.commands, Account.commands.deposit, Account.queries, Account.events, Account.state]) {
+  for (const part of [
+    Account,
+    Account.commands,
+    Account.commands.deposit,
+    Account.queries,
+    Account.events,
+    Account.state,
+  ]) {
     assert(Object.isFrozen(part));
   }
-  for (const part of [Rates, Rates.procedures, bank, bank.entities, bank.contract, bank.contract.services, account, rates]) {
+  for (const part of [
+    Rates,
+    Rates.procedures,
+    bank,
+    bank.entities,
+    bank.contract,
+    bank.contract.services,
+    account,
+    rates,
+  ]) {
     assert(Object.isFrozen(part));
   }
 });
@@ -105,7 +132,14 @@ test("an implementation: it has every handler of the contract and no other", () 
   const Counter = entity("counter", { state, commands: { add: {} }, queries: { get: {} } });
   const implement = Counter.implement as (handlers: unknown) => EntityImplementation;
   const whole = { initial: () => ({ n: 0 }), add: () => {}, get: () => {} };
-  for (const handlers of [undefined, {}, { ...whole, add: undefined }, { ...whole, more: () => {} }, { ...whole, initial: 0 }, Object.create(whole)]) {
+  for (const handlers of [
+    undefined,
+    {},
+    { ...whole, add: undefined },
+    { ...whole, more: () => {} },
+    { ...whole, initial: 0 },
+    Object.create(whole),
+  ]) {
     refusedWith("USAGE", () => implement(handlers));
   }
   const { contract: made, initial, handlers } = implement(whole);
@@ -120,12 +154,22 @@ test("an application: duplicates, strangers and missing implementations are refu
   refusedWith("USAGE", () => app("bank", { entities: [account], services: [Twin.implement({})] }));
   refusedWith("USAGE", () => contract("bank", { entities: [Account, Account] }));
   const loose = app as unknown as (name: unknown, parts: unknown) => AppShape;
-  for (const parts of [undefined, { entities: [Account] }, { entities: [rates] }, { services: [account] }, { entities: [undefined] }, { entity: [] }]) {
+  for (const parts of [
+    undefined,
+    { entities: [Account] },
+    { entities: [rates] },
+    { services: [account] },
+    { entities: [undefined] },
+    { entity: [] },
+  ]) {
     refusedWith("USAGE", () => loose("bank", parts));
   }
   const apart = contract("bank", { entities: [Account], services: [Rates] });
   assert.match(refusedWith("USAGE", () => app(apart, { entities: [account] })).message, /no implementation of rates/);
-  assert.match(refusedWith("USAGE", () => app(contract("bank", {}), { entities: [account] })).message, /does not have account/);
+  assert.match(
+    refusedWith("USAGE", () => app(contract("bank", {}), { entities: [account] })).message,
+    /does not have account/,
+  );
   assert.deepEqual(app(apart, { entities: [account], services: [rates] }).contract, apart);
 });
 
@@ -178,9 +222,16 @@ test("a compiled operation: input, output and declared errors are checked, each 
   const { entities, services } = compileApp(bank);
   const compiled = entities.get("account");
   const withdraw = compiled?.operations.get("withdraw");
-  assert(compiled !== undefined && withdraw !== undefined && services.get("rates")?.operations.get("quote")?.kind === "procedure");
+  assert(
+    compiled !== undefined &&
+      withdraw !== undefined &&
+      services.get("rates")?.operations.get("quote")?.kind === "procedure",
+  );
   assert.deepEqual(withdraw.input({ cents: 5 }), { cents: 5, memo: "none" });
-  assert.match(refusedWith("BAD_INPUT", () => withdraw.input({ cents: -5 })).message, /^the input of account\.withdraw does not fit: \/cents: /);
+  assert.match(
+    refusedWith("BAD_INPUT", () => withdraw.input({ cents: -5 })).message,
+    /^the input of account\.withdraw does not fit: \/cents: /,
+  );
   assert.deepEqual(withdraw.output({ cents: 1, at: "now" }), { cents: 1, at: 3 });
   refusedWith("BAD_OUTPUT", () => withdraw.output(undefined));
   const { code, error, data } = withdraw.declared("INSUFFICIENT", { short: 3, extra: 1 });
@@ -191,13 +242,16 @@ test("a compiled operation: input, output and declared errors are checked, each 
   assert.deepEqual(compiled.event("withdrawn", { cents: 1 }), { cents: 1 });
   refusedWith("BAD_OUTPUT", () => compiled.event("withdrawn", {}));
   refusedWith("BAD_OUTPUT", () => compiled.event("constructor", {}));
-  assert.deepEqual([...compiled.operations.values()].map((o) => `${o.kind} ${o.name} ${o.consistency}`), [
-    "command deposit strong",
-    "command withdraw strong",
-    "command close strong",
-    "query balance causal",
-    "query find strong",
-  ]);
+  assert.deepEqual(
+    [...compiled.operations.values()].map((o) => `${o.kind} ${o.name} ${o.consistency}`),
+    [
+      "command deposit strong",
+      "command withdraw strong",
+      "command close strong",
+      "query balance causal",
+      "query find strong",
+    ],
+  );
 });
 
 test("an output that is not plain data: it is refused although its schema allows it", () => {
@@ -212,7 +266,10 @@ test("a state: the first, the changed and the stored one are all checked", () =>
   const compiled = compileApp(bank).entities.get("account");
   assert.deepEqual(compiled?.initial("a"), { cents: 0, tags: [] });
   assert.deepEqual(compiled.state({ cents: 1, tags: ["x"] }), { cents: 1, tags: ["x"] });
-  assert.match(refusedWith("BAD_STATE", () => compiled.state({ cents: 0.5 })).message, /the state of account does not fit: \/cents/);
+  assert.match(
+    refusedWith("BAD_STATE", () => compiled.state({ cents: 0.5 })).message,
+    /the state of account does not fit: \/cents/,
+  );
   assert.deepEqual(compiled.restore(1, { cents: 1 }), { cents: 1, tags: [] });
   refusedWith("STATE_TOO_NEW", () => compiled.restore(2, { cents: 1 }));
 
@@ -220,7 +277,8 @@ test("a state: the first, the changed and the stored one are all checked", () =>
     state: versioned(2, z.any(), { 1: (old: { fail?: boolean }) => (old.fail ? 7 : { upgraded: true }) }),
     commands: {},
   });
-  const odd = (initial: () => unknown) => compileApp(app("odd", { entities: [Odd.implement({ initial })] })).entities.get("odd");
+  const odd = (initial: () => unknown) =>
+    compileApp(app("odd", { entities: [Odd.implement({ initial })] })).entities.get("odd");
   assert.deepEqual(odd(() => ({}))?.restore(1, {}), { upgraded: true });
   refusedWith("BAD_STATE", () => odd(() => ({}))?.restore(1, { fail: true }));
   for (const first of [undefined, null, 1, "x", new Uint8Array(1), new Map(), Promise.resolve({})]) {

@@ -31,7 +31,8 @@ function checkErrors(whose: string, errors: unknown): void {
   checkRecord(`${whose}: errors`, errors);
   for (const [name, schema] of Object.entries(errors)) {
     checkMember(`${whose}: error`, name);
-    if (!isSchema(schema)) throw usage(`${whose}: error ${name} needs a Standard Schema of its data (z.undefined() for none)`);
+    if (!isSchema(schema))
+      throw usage(`${whose}: error ${name} needs a Standard Schema of its data (z.undefined() for none)`);
   }
 }
 

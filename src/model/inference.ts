@@ -12,13 +12,21 @@ export type Schemas = Readonly<Record<string, Schema>>;
 export type None = Readonly<Record<never, never>>;
 
 /** What the caller passes; undefined when the operation takes no input. */
-export type SentInput<O> = O extends { readonly input: infer S extends Schema } ? StandardSchemaV1.InferInput<S> : undefined;
+export type SentInput<O> = O extends { readonly input: infer S extends Schema }
+  ? StandardSchemaV1.InferInput<S>
+  : undefined;
 /** What the handler gets; undefined when the operation takes no input. */
-export type HandlerInput<O> = O extends { readonly input: infer S extends Schema } ? StandardSchemaV1.InferOutput<S> : undefined;
+export type HandlerInput<O> = O extends { readonly input: infer S extends Schema }
+  ? StandardSchemaV1.InferOutput<S>
+  : undefined;
 /** What the handler returns, or promises; nothing when the operation has no output. */
-export type HandlerOutput<O> = O extends { readonly output: infer S extends Schema } ? StandardSchemaV1.InferInput<S> : void;
+export type HandlerOutput<O> = O extends { readonly output: infer S extends Schema }
+  ? StandardSchemaV1.InferInput<S>
+  : void;
 /** What the caller receives; nothing when the operation has no output. */
-export type ReceivedOutput<O> = O extends { readonly output: infer S extends Schema } ? StandardSchemaV1.InferOutput<S> : void;
+export type ReceivedOutput<O> = O extends { readonly output: infer S extends Schema }
+  ? StandardSchemaV1.InferOutput<S>
+  : void;
 /** An operation's declared errors, schemas by name. */
 export type ErrorsOf<O> = O extends { readonly errors: infer E extends Schemas } ? E : None;
 
@@ -40,7 +48,17 @@ export type Only<Members, Allowed> = {
   readonly [M in keyof Members]: { readonly [F in keyof Members[M]]: F extends keyof Allowed ? unknown : never };
 };
 
-type Leaf = string | number | boolean | bigint | symbol | null | undefined | Uint8Array | Date | ((...args: never) => unknown);
+type Leaf =
+  | string
+  | number
+  | boolean
+  | bigint
+  | symbol
+  | null
+  | undefined
+  | Uint8Array
+  | Date
+  | ((...args: never) => unknown);
 
 /** The type with every property and item read-only, at every depth. */
 export type Frozen<T> = T extends Leaf ? T : { readonly [K in keyof T]: Frozen<T[K]> };

@@ -22,7 +22,10 @@ export function jsonSchema(schema: Schema | undefined, side: "input" | "output",
   const converter = (schema["~standard"] as Partial<StandardJSONSchemaV1.Props>).jsonSchema;
   if (typeof converter?.[side] !== "function") return {};
   try {
-    const { $schema: _, ...found } = converter[side]({ target: "draft-2020-12", libraryOptions: { unrepresentable: "any" } });
+    const { $schema: _, ...found } = converter[side]({
+      target: "draft-2020-12",
+      libraryOptions: { unrepresentable: "any" },
+    });
     return at === "#" ? found : (moved(found, at) as JsonSchema);
   } catch {
     return {}; // the library says so when it cannot express a schema

@@ -8,14 +8,23 @@ const pattern = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 const systemPrefix = "sheaf.";
 
 /** Names an object already answers to, or that would make `await client` call it. */
-const taken = new Set(["then", "catch", "finally", "initial", "implement", "prototype", ...Object.getOwnPropertyNames(Object.prototype)]);
+const taken = new Set([
+  "then",
+  "catch",
+  "finally",
+  "initial",
+  "implement",
+  "prototype",
+  ...Object.getOwnPropertyNames(Object.prototype),
+]);
 
 const usage = (message: string): SheafError => new SheafError("USAGE", message);
 
 /** Throws USAGE unless `name` is 1 to 64 letters, digits, `_` and `-`, beginning with a letter. */
 export function checkName(what: string, name: string): void {
   if (typeof name !== "string") throw usage(`${what} needs a name, a string`);
-  if (name.startsWith(systemPrefix)) throw usage(`${what} "${name}": names that begin with "${systemPrefix}" are Sheaf's own`);
+  if (name.startsWith(systemPrefix))
+    throw usage(`${what} "${name}": names that begin with "${systemPrefix}" are Sheaf's own`);
   if (!pattern.test(name)) {
     throw usage(`${what} "${name}": a name is 1 to 64 letters, digits, "_" and "-", and begins with a letter`);
   }

@@ -31,7 +31,11 @@ const plainValue = fc.letrec((tie) => ({
     fc.string({ unit: "binary" }),
     fc.uint8Array(),
     fc.array(tie("value"), { maxLength: 5 }),
-    fc.dictionary(fc.string().filter((key) => key !== "__proto__"), tie("value"), { maxKeys: 5, noNullPrototype: true }),
+    fc.dictionary(
+      fc.string().filter((key) => key !== "__proto__"),
+      tie("value"),
+      { maxKeys: 5, noNullPrototype: true },
+    ),
   ),
 })).value;
 
@@ -45,7 +49,9 @@ const refusedValue = fc.constantFrom<unknown>(
   new Date(0),
   new Map(),
   new Set(),
-  new (class Money {})(),
+  new (class Money {
+    cents = 1;
+  })(),
   /x/,
   new Float64Array(1),
   new ArrayBuffer(1),
@@ -73,7 +79,8 @@ test("what is not plain data: it is refused wherever it is, and the path leads t
   fc.assert(
     fc.property(refusedValue, way, plainValue, (bad, path, beside) => {
       const value = path.reduceRight<unknown>(
-        (inner, step) => (typeof step === "number" ? [...Array(step).fill(beside), inner] : { z0: beside, [step]: inner }),
+        (inner, step) =>
+          typeof step === "number" ? [...Array(step).fill(beside), inner] : { z0: beside, [step]: inner },
         bad,
       );
       const issue = issueOf(value);
@@ -103,7 +110,10 @@ test("normalising: what is refused, and what a copy looks like, do not depend on
     value: fc.oneof(
       { maxDepth: 4 },
       fc.constantFrom<unknown>(-0, 0, null, "a", undefined),
-      fc.array(tie("value").map((item) => item ?? null), { maxLength: 4 }),
+      fc.array(
+        tie("value").map((item) => item ?? null),
+        { maxLength: 4 },
+      ),
       fc.dictionary(fc.constantFrom("a", "b", "c", "1"), tie("value")),
     ),
   })).value;
@@ -165,7 +175,10 @@ test("a message: it says what is wrong, where, and what to use instead", () => {
       return (error as Error).message;
     }
   };
-  assert.equal(said({ a: [new Date(0)] }), "the output does not fit: /a/0: is a Date, use a number or an ISO string; only plain data can be kept");
+  assert.equal(
+    said({ a: [new Date(0)] }),
+    "the output does not fit: /a/0: is a Date, use a number or an ISO string; only plain data can be kept",
+  );
   assert.equal(said({ "a/b": 1n }), "the output does not fit: /a~1b: is a bigint; use a string");
   assert.equal(said(Number.NaN), "the output does not fit: is NaN; numbers must be finite");
 });

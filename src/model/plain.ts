@@ -105,7 +105,9 @@ const isBytes = (value: object): value is Uint8Array =>
   value instanceof Uint8Array || Object.prototype.toString.call(value) === "[object Uint8Array]";
 
 const bare = (bytes: Uint8Array): Uint8Array =>
-  Object.getPrototypeOf(bytes) === Uint8Array.prototype ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  Object.getPrototypeOf(bytes) === Uint8Array.prototype
+    ? bytes
+    : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** Where the first value is that `walk` refused, and why. */
 function offender(value: unknown, path: readonly (string | number)[], around: Set<object>): Issue {
@@ -138,7 +140,8 @@ function find(
 
 function holeIn(array: readonly unknown[], path: readonly (string | number)[]): Issue | undefined {
   if (array.length > maxItems) return { path, message: `has more than ${maxItems} items` };
-  for (let i = 0; i < array.length; i++) if (!(i in array)) return { path: [...path, i], message: "is a hole in an array" };
+  for (let i = 0; i < array.length; i++)
+    if (!(i in array)) return { path: [...path, i], message: "is a hole in an array" };
   return undefined;
 }
 

@@ -50,7 +50,8 @@ export function versioned<const N extends number, S extends StateSchema>(
   schema: S,
   upgrades: Upgrades<N, S>,
 ): VersionedState<S> {
-  if (!Number.isSafeInteger(version) || version < 1) throw new SheafError("USAGE", `state version ${version}: versions are 1, 2, 3 …`);
+  if (!Number.isSafeInteger(version) || version < 1)
+    throw new SheafError("USAGE", `state version ${version}: versions are 1, 2, 3 …`);
   const steps: StateShape["upgrades"] = upgrades;
   const given = Object.keys(steps);
   for (let v = 1; v < version; v++) {
@@ -59,7 +60,8 @@ export function versioned<const N extends number, S extends StateSchema>(
     }
   }
   const extra = given.find((key) => !/^[1-9]\d*$/.test(key) || Number(key) >= version);
-  if (extra !== undefined) throw new SheafError("USAGE", `state version ${version} has no use for an upgrade from "${extra}"`);
+  if (extra !== undefined)
+    throw new SheafError("USAGE", `state version ${version} has no use for an upgrade from "${extra}"`);
   return Object.freeze({ version, schema, upgrades: Object.freeze({ ...upgrades }) });
 }
 
@@ -74,7 +76,11 @@ export function stateShape(what: string, state: Schema | StateShape): StateShape
 export function isSchema(value: unknown): value is Schema {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
   const standard: unknown = (value as Partial<Schema>)["~standard"];
-  return typeof standard === "object" && standard !== null && typeof (standard as Schema["~standard"]).validate === "function";
+  return (
+    typeof standard === "object" &&
+    standard !== null &&
+    typeof (standard as Schema["~standard"]).validate === "function"
+  );
 }
 
 /**
@@ -86,12 +92,16 @@ export function isSchema(value: unknown): value is Schema {
  */
 export function upgrade(state: StateShape, stored: number, value: unknown, what = "the state"): unknown {
   if (stored > state.version) {
-    throw new SheafError("STATE_TOO_NEW", `${what} was written at version ${stored}; this node knows versions up to ${state.version}`);
+    throw new SheafError(
+      "STATE_TOO_NEW",
+      `${what} was written at version ${stored}; this node knows versions up to ${state.version}`,
+    );
   }
   let current = value;
   for (let version = stored; version < state.version; version++) {
     const step = state.upgrades[version] as ((old: unknown) => unknown) | undefined;
-    if (step === undefined) throw new SheafError("BAD_STATE", `${what} is stored at version ${version}, which has no upgrade`);
+    if (step === undefined)
+      throw new SheafError("BAD_STATE", `${what} is stored at version ${version}, which has no upgrade`);
     try {
       current = step(current);
     } catch (cause) {

@@ -13,13 +13,17 @@ import type { Principal } from "../security/index.ts";
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 type Resolve<T> = T extends (...args: never) => unknown ? T : { [K in keyof T]: Resolve<T[K]> };
 /** Compiles only when the value's type is exactly T, intersections written out. */
-const is = <T>() => ({ of: <V>(_: V, ..._same: Equal<Resolve<V>, Resolve<T>> extends true ? [] : ["not this type"]): void => undefined });
+const is = <T>() => ({
+  of: <V>(_value: V, ..._same: Equal<Resolve<V>, Resolve<T>> extends true ? [] : ["not this type"]): void => undefined,
+});
 
 /** As `is`, for types too large to write out. */
-const same = <T>() => ({ as: <V>(_: V, ..._same: Equal<V, T> extends true ? [] : ["not this type"]): void => undefined });
+const same = <T>() => ({
+  as: <V>(_value: V, ..._same: Equal<V, T> extends true ? [] : ["not this type"]): void => undefined,
+});
 
 /** Holds code that is type-checked and never run. */
-const compiled = (_: () => unknown): void => undefined;
+const compiled = (_code: () => unknown): void => undefined;
 declare const bankClient: Client<typeof bank.contract>;
 declare const anyClient: Client;
 
@@ -197,7 +201,10 @@ test("an implementation: a missing, extra or wrong handler does not compile", ()
 
 test("a versioned state: each older version needs its upgrade, and the last one's result fits", () => {
   const V3 = z.object({ cents });
-  const state = versioned(3, V3, { 1: (old: { euros: string }) => ({ euros: Number(old.euros) }), 2: (old: { euros: number }) => ({ cents: old.euros * 100 }) });
+  const state = versioned(3, V3, {
+    1: (old: { euros: string }) => ({ euros: Number(old.euros) }),
+    2: (old: { euros: number }) => ({ cents: old.euros * 100 }),
+  });
   const Versioned = entity("versioned", { state, commands: { add: {} } });
   compiled(() =>
     Versioned.implement({
@@ -224,7 +231,9 @@ test("a client: inputs, outputs and options follow from the contract", () => {
   compiled(async () => {
     const acc = bankClient.entity(Account, "acc-7");
     is<{ cents: number }>().of(await acc.deposit({ cents: 5 }));
-    is<{ cents: number; at: number }>().of(await acc.withdraw({ cents: 5 }, { idempotencyKey: "k", deadlineMs: 800, ifVersion: 3 }));
+    is<{ cents: number; at: number }>().of(
+      await acc.withdraw({ cents: 5 }, { idempotencyKey: "k", deadlineMs: 800, ifVersion: 3 }),
+    );
     is<void>().of(await acc.close());
     is<void>().of(await acc.close({ deadlineMs: 5, signal: AbortSignal.timeout(5) }));
     is<number>().of(await acc.balance());

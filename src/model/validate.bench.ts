@@ -6,7 +6,10 @@ import { checker, plain } from "./index.ts";
 
 const check = checker(z.object({ cents: z.number().int(), memo: z.string() }), "the input", "BAD_INPUT");
 const value = { cents: 500, memo: "for the coffee" };
-const deep = { account: { cents: 1, tags: ["a", "b", "c"] }, log: Array.from({ length: 20 }, (_, i) => ({ at: i, memo: "entry" })) };
+const deep = {
+  account: { cents: 1, tags: ["a", "b", "c"] },
+  log: Array.from({ length: 20 }, (_, i) => ({ at: i, memo: "entry" })),
+};
 
 let sink: unknown;
 

@@ -47,16 +47,23 @@ export const validate = (schema: Schema | undefined, value: unknown, what: strin
 
 /** The error for a value with problems. Its message names the first three with their paths. */
 export function refusal(code: ErrorCode, what: string, issues: readonly Issue[]): SheafError {
-  const shown = issues.slice(0, 3).map((issue) => (issue.path.length === 0 ? issue.message : `${pointer(issue.path)}: ${issue.message}`));
+  const shown = issues
+    .slice(0, 3)
+    .map((issue) => (issue.path.length === 0 ? issue.message : `${pointer(issue.path)}: ${issue.message}`));
   const more = issues.length > 3 ? `; and ${issues.length - 3} more` : "";
-  return new SheafError(code, `${what} does not fit: ${shown.join("; ")}${more}`, { issues: issues.slice(0, maxIssues) });
+  return new SheafError(code, `${what} does not fit: ${shown.join("; ")}${more}`, {
+    issues: issues.slice(0, maxIssues),
+  });
 }
 
 /** A path as a JSON Pointer (RFC 6901): `["items", 0, "a/b"]` is `/items/0/a~1b`, the root is the empty string. */
 export const pointer = (path: readonly (string | number)[]): string =>
   path.map((step) => `/${String(step).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 
-type Found = Extract<Awaited<ReturnType<Schema["~standard"]["validate"]>>, { readonly issues: readonly unknown[] }>["issues"];
+type Found = Extract<
+  Awaited<ReturnType<Schema["~standard"]["validate"]>>,
+  { readonly issues: readonly unknown[] }
+>["issues"];
 
 const issuesOf = (found: Found): Issue[] =>
   found.map(({ path = [], message }) => ({
@@ -69,7 +76,11 @@ const issuesOf = (found: Found): Issue[] =>
 
 function asyncRefused(result: PromiseLike<unknown>, what: string): SheafError {
   result.then(undefined, () => undefined); // its failure has nowhere to go and must not count as an unhandled rejection
-  return new SheafError("USAGE", `the schema of ${what} answered with a promise: it is asynchronous, which is not supported, or its own code threw`, {
-    hint: "Check in the schema what the value alone can tell, without throwing, and look up the rest in the handler.",
-  });
+  return new SheafError(
+    "USAGE",
+    `the schema of ${what} answered with a promise: it is asynchronous, which is not supported, or its own code threw`,
+    {
+      hint: "Check in the schema what the value alone can tell, without throwing, and look up the rest in the handler.",
+    },
+  );
 }
