@@ -57,7 +57,7 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
           if (!(error instanceof SheafError)) throw error;
           const pause = host.dice.random() * Math.min(options.maxPauseMs, FIRST_PAUSE * 2 ** tries) + (error.retryAfterMs ?? 0);
           if (!mayRepeat(error, call) || host.clock.tick() + pause >= call.deadline) throw error;
-          if (error.code === "UNREACHABLE" || error.code === "STOPPING") at++;
+          if (error.code === "UNREACHABLE" || error.code === "CALL_LOST" || error.code === "STOPPING") at++;
           await new Promise<void>((resolve) => void host.clock.after(pause, resolve));
         }
       }

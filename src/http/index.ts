@@ -4,7 +4,7 @@ export * from "./fields.ts";
 export * from "./json.ts";
 export * from "./near.ts";
 export * from "./openapi.ts";
-export { loopbackHosts, type OriginRules } from "./origin.ts";
+export { checkOrigin, loopbackHosts, type OriginRules } from "./origin.ts";
 export * from "./probes.ts";
 export * from "./problem.ts";
 export { wrongMethod, type Method, type Route } from "./routes.ts";

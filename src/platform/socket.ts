@@ -7,16 +7,15 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { Limits, Millis } from "../base/index.ts";
+import { checkOrigin, type OriginRules } from "../http/index.ts";
 import type { Pipe, PipeEnd } from "../rpc/index.ts";
 
-export type SocketServerOptions = {
+export type SocketServerOptions = OriginRules & {
   readonly limits: Pick<Limits, "maxRequestBytes" | "maxConnections">;
   /** Begins a session on each connection. */
   open(pipe: Pipe): PipeEnd;
   /** Path that callers connect to. */
   readonly path?: string | undefined;
-  /** Origins of pages that may connect besides those of the address they connect to. Callers that are no page send none. */
-  readonly origins?: readonly string[] | undefined;
   /** Between pings; a connection that is silent from one to the next is cut. */
   readonly heartbeatMs?: Millis | undefined;
 };
@@ -47,7 +46,7 @@ export function socketServer(options: SocketServerOptions): SocketServer {
 
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     socket.on("error", () => socket.destroy());
-    const refusal = refusalOf(request, path, options.origins ?? [], silent.size >= limits.maxConnections);
+    const refusal = refusalOf(request, path, options, silent.size >= limits.maxConnections);
     if (refusal !== undefined) return void socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     server.handleUpgrade(request, socket, head, (ws) => {
       silent.set(ws, false);
@@ -70,10 +69,14 @@ export function socketServer(options: SocketServerOptions): SocketServer {
   };
 }
 
-function refusalOf(request: IncomingMessage, path: string, origins: readonly string[], full: boolean): string | undefined {
+function refusalOf(request: IncomingMessage, path: string, rules: OriginRules, full: boolean): string | undefined {
   if (request.url?.split("?", 1)[0] !== path) return "404 Not Found";
   const { origin, host } = request.headers;
-  if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}` && !origins.includes(origin)) return "403 Forbidden";
+  try {
+    checkOrigin(new Request(`http://${host}${path}`, origin === undefined ? {} : { headers: { origin } }), rules);
+  } catch {
+    return "403 Forbidden";
+  }
   return full ? "503 Service Unavailable" : undefined;
 }
 
