@@ -58,7 +58,7 @@ before(() => {
   const built = join(home, "built");
   run(root, process.execPath, "scripts/build.mjs", built);
   run(built, "npm", "pack", "--pack-destination", home);
-  const [tarball] = readdirSync(home).filter((name) => name.endsWith(".tgz"));
+  const tarball = readdirSync(home).find((name) => name.endsWith(".tgz"));
   assert.ok(tarball);
   mkdirSync(user);
   writeFileSync(join(user, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
