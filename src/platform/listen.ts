@@ -1,8 +1,8 @@
 // A real listener: node:http underneath, a web-standard fetch function on top. Everything that only a socket can get wrong is decided
 // here: how long a client may take, how many there may be, and which requests are refused before anybody reads them.
 //
-// H1. A request that two readers could read differently (two Host headers, an absolute or otherwise odd target) is refused with 400 and its
-//     connection is closed. Node's parser refuses the rest of that family: both lengths, bad chunks, bare line ends.
+// H1. A request that two readers could read differently (two Host headers, an odd target or coding) is refused with 400 and its connection
+//     is closed. Node's parser refuses the rest of that family: both lengths, bad chunks, bare line ends.
 // H2. Slow clients hold a connection, never a request: headers and whole requests have deadlines that are checked every second.
 // H3. After close() no new request is taken; those under way finish, or are cut off when the grace is over.
 
@@ -36,16 +36,20 @@ const maxHeaderBytes = 16 * 1024;
 /** Longer than the idle time of common load balancers would be kinder; shorter frees what slow clients hold. */
 const keepAliveMs = 15_000;
 const checkEveryMs = 1_000;
+const sweepEveryMs = 20;
 
 /** Why a request is refused unread, or undefined. */
 function odd(request: IncomingMessage): string | undefined {
   let hosts = 0;
-  const { rawHeaders, url = "" } = request;
+  const { rawHeaders, url = "", headers } = request;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i];
     if (name?.length === 4 && name.toLowerCase() === "host") hosts++;
   }
   if (hosts !== 1) return "a request names exactly one Host";
+  const coding = headers["transfer-encoding"];
+  // The parser takes a body in an unknown coding for no body at all, and what follows for another request.
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") return "the transfer encoding is not chunked";
   if (url.charCodeAt(0) !== 0x2f || url.startsWith("//")) return "the request target is a path";
   // The parser lets these through in a target; proxies disagree about what they mean.
   if (/[\\#\s\u0080-\uffff]/.test(url)) return "the request target holds characters that must be percent-encoded";
@@ -178,16 +182,17 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   let closing: Promise<void> | undefined;
   const close = (graceMs: Millis): Promise<void> =>
     new Promise((resolve) => {
+      // A connection becomes idle when its last answer is out; then it ends instead of waiting for another request.
+      const sweep = setInterval(() => server.closeIdleConnections(), sweepEveryMs);
       const cut = setTimeout(() => {
         server.closeAllConnections();
         for (const socket of upgraded) socket.destroy();
       }, graceMs);
-      server.on("request", (_, response) => response.setHeader("Connection", "close"));
       server.close(() => {
         clearTimeout(cut);
+        clearInterval(sweep);
         resolve();
       });
-      server.closeIdleConnections();
     });
   const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host;
   return { url: `http://${shown}:${port}`, port, close: (graceMs = 5_000) => (closing ??= close(graceMs)) };
