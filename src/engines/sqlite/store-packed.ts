@@ -1,0 +1,71 @@
+// One shard's changes as they cross threads: one buffer for all states, replies and other bytes, transferred.
+// Cloning a state that is a view would clone the whole buffer behind it.
+
+import { concat } from "../../base/index.ts";
+import type { Changes } from "../../shards/index.ts";
+
+type Numbers = readonly number[];
+export type PackedChanges = {
+  readonly shard: number;
+  readonly position: Numbers;
+  readonly names: readonly string[];
+  readonly ids: readonly string[];
+  readonly forgetOps: readonly string[];
+  /** Per cell: version, schema. Per operation: seq, at, issuedAt (NaN for none), version. */
+  readonly numbers: Float64Array<ArrayBuffer>;
+  /** Lengths of: hash, extra, each state, each fingerprint and reply, in the order in which `bytes` holds them. */
+  readonly lengths: Float64Array<ArrayBuffer>;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+};
+
+export function packChanges({ shard, position, cells, ops, forgetOps }: Changes): PackedChanges {
+  const parts: Uint8Array[] = [position.hash, position.extra];
+  const numbers = new Float64Array(cells.length * 2 + ops.length * 4);
+  const names: string[] = [];
+  let at = 0;
+  for (const { type, key, version, schema, state } of cells) {
+    names.push(type, key);
+    numbers[at++] = version;
+    numbers[at++] = schema;
+    parts.push(state);
+  }
+  for (const op of ops) {
+    numbers.set([op.seq, op.at, op.issuedAt ?? Number.NaN, op.version], at);
+    at += 4;
+    parts.push(op.fingerprint, op.reply);
+  }
+  return {
+    shard,
+    position: [position.generation, position.epoch, position.seq, position.at],
+    names,
+    ids: ops.map(({ id }) => id),
+    forgetOps,
+    numbers,
+    lengths: Float64Array.from(parts, ({ length }) => length),
+    bytes: concat(parts),
+  };
+}
+
+export const buffersOf = (packed: PackedChanges): ArrayBuffer[] => [packed.numbers.buffer, packed.lengths.buffer, packed.bytes.buffer];
+
+export function unpackChanges({ shard, position, names, ids, forgetOps, numbers, lengths, bytes }: PackedChanges): Changes {
+  let part = 0;
+  let from = 0;
+  let at = 0;
+  const take = (): Uint8Array => bytes.subarray(from, (from += lengths[part++] as number));
+  const number = (): number => numbers[at++] as number;
+  const [generation, epoch, seq, time] = position as [number, number, number, number];
+  const folded = { generation, epoch, seq, at: time, hash: take(), extra: take() };
+  const cells = Array.from({ length: names.length / 2 }, (_, i) => ({
+    type: names[i * 2] as string,
+    key: names[i * 2 + 1] as string,
+    version: number(),
+    schema: number(),
+    state: take(),
+  }));
+  const ops = ids.map((id) => {
+    const [seq, at, issuedAt, version] = [number(), number(), number(), number()];
+    return { id, seq, at, issuedAt: Number.isNaN(issuedAt) ? undefined : issuedAt, version, fingerprint: take(), reply: take() };
+  });
+  return { shard, position: folded, cells, ops, forgetOps };
+}
