@@ -8,6 +8,7 @@ import { type MemoryFate, type MemoryRequest, memoryDisk, memoryEngine } from ".
 import { app, entity, service } from "../model/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
 import { memoryStore, type Store } from "../shards/index.ts";
+import { memoryDisk as simFolder } from "../sim/disk.ts";
 import { seeded } from "../sim/random.ts";
 import { type SimHost, simHost } from "../sim/sim-host.ts";
 import { type Node, startNode } from "./index.ts";
@@ -22,6 +23,7 @@ const Counter = entity("counter", {
     slow: { input: z.number() },
     relay: { input: z.object({ to: z.string(), n: z.number() }), output: z.number() },
     ping: { input: z.string() },
+    bomb: { input: z.string() },
   },
   queries: { get: { output: z.number(), consistency: "strong" } },
 });
@@ -49,16 +51,20 @@ const counter = Counter.implement({
     return call.entity(Counter, input.to).add(input.n);
   },
   ping: async ({ call, input, key }) => call.entity(Counter, input).ping(key),
+  bomb: ({ input }) => explode(input),
   get: ({ state }) => state.n,
 });
+/** What `bomb` does: a crash of the process is the end of the host between two instructions. */
+let explode: (input: string) => void = () => {};
 const Echo = service("echo", { procedures: { say: { input: z.string(), output: z.string() } } });
 const tests = app("tests", { entities: [counter], services: [Echo.implement({ say: ({ input }) => input })] });
 
 type Send = (key: string, name: string, input?: unknown, extra?: Partial<Call>) => Promise<Reply>;
-type World = { host: SimHost; node: Node; store: Store; disk: ReturnType<typeof memoryDisk>; send: Send; ask: Send; run: <T>(promise: Promise<T>) => Promise<T> };
+type World = { host: SimHost; folder: ReturnType<typeof simFolder>; node: Node; store: Store; disk: ReturnType<typeof memoryDisk>; send: Send; ask: Send; run: <T>(promise: Promise<T>) => Promise<T> };
 
 async function world(options: { decide?: (request: MemoryRequest) => MemoryFate; limits?: object; from?: World; shards?: number; seed?: number } = {}): Promise<World> {
-  const host = simHost(options.from ? { disk: options.from.host.disk, schedule: options.from.host.schedule } : { random: seeded(options.seed ?? 1) });
+  const folder = options.from?.folder ?? simFolder();
+  const host = simHost(options.from ? { disk: folder, schedule: options.from.host.schedule } : { disk: folder, random: seeded(options.seed ?? 1) });
   const disk = options.from?.disk ?? memoryDisk();
   const store = options.from?.store ?? memoryStore();
   const engine = memoryEngine({ disk, clock: host.clock, ...(options.decide && { decide: options.decide }) });
@@ -72,7 +78,7 @@ async function world(options: { decide?: (request: MemoryRequest) => MemoryFate;
   const started = startNode({ host, engine, store, app: tests, cluster: "tests", shards: options.shards ?? 4, create: true, limits: options.limits });
   const node = await run(started);
   const send: Send = (key, name, input, extra) => node.call(callTo(host, key, name, input, extra));
-  return { host, node, store, disk, run, send, ask: (...args) => run(send(...args)) };
+  return { host, folder, node, store, disk, run, send, ask: (...args) => run(send(...args)) };
 }
 
 const callTo = (host: SimHost, key: string, name: string, input?: unknown, extra: Partial<Call> = {}): Call => ({
@@ -275,4 +281,44 @@ test("node: another cluster's engine, a lost one and a wrong name are refused by
   await assert.rejects(world({ from: { ...w, disk: memoryDisk() } }), code("ENGINE_REFUSED"));
   const other = await world({ seed: 2 });
   await assert.rejects(world({ from: { ...w, disk: other.disk } }), code("WRONG_CLUSTER"));
+});
+
+/** Sends the command to a node that dies of it, and starts the next one. */
+async function crashBy(w: World, key: string, input: string, bystander: string): Promise<World> {
+  explode = () => {
+    w.host.kill();
+    throw new Error("the process is gone");
+  };
+  void w.send(key, "bomb", input).catch(() => {});
+  void w.send(bystander, "add", 1).catch(() => {});
+  await w.host.schedule.run({ done: () => !w.host.alive() });
+  explode = () => {};
+  return world({ from: w });
+}
+
+test("node: a command that crashes the process is parked after five crashes of its own; bystanders never are", async () => {
+  let w = await world();
+  let crashes = 0;
+  while ((await w.run(w.node.parked())).length === 0) {
+    w = await crashBy(w, "a", "x", "b");
+    crashes++;
+    assert.ok(crashes <= 6, "one crash in company makes suspects, five alone convict");
+  }
+  assert.equal(crashes, 6);
+  await assert.rejects(w.ask("a", "bomb", "x"), code("POISONED", "not-applied"));
+  await w.ask("a", "bomb", "y");
+  await w.ask("a", "add", 1);
+  assert.equal((await w.ask("b", "add", 1)).version, 1);
+  const [parked] = await w.run(w.node.parked());
+  assert.ok(parked);
+  await w.run(w.node.release(parked.id));
+  await w.ask("a", "bomb", "x");
+});
+
+test("node: one good run clears a suspect", async () => {
+  let w = await world();
+  for (let i = 0; i < 4; i++) w = await crashBy(w, "a", "x", "b");
+  await w.ask("a", "bomb", "x");
+  for (let i = 0; i < 4; i++) w = await crashBy(w, "a", "x", "b");
+  assert.deepEqual(await w.run(w.node.parked()), []);
 });
