@@ -38,7 +38,7 @@ export class Attempt {
   /** Entities that calls made inside are waiting for. */
   readonly waits: { type: string; key: string }[] = [];
   /** More callers with the same operation id. */
-  joined: Answer[] | undefined;
+  #joined: Answer[] | undefined;
   #controller: AbortController | undefined;
   #chain: readonly Link[] | undefined;
 
@@ -63,7 +63,19 @@ export class Attempt {
     return this.#chain;
   }
 
-  readonly cancel = (): void => this.#giveUp("CANCELLED");
+  join(answer: Answer): void {
+    (this.#joined ??= []).push(answer);
+  }
+
+  leave(answer: Answer): void {
+    this.#joined = this.#joined?.filter((joined) => joined !== answer);
+  }
+
+  /** Its caller gave up. It goes on for the callers who asked the same. */
+  readonly cancel = (): void => {
+    if (!this.#joined?.length) this.#giveUp("CANCELLED");
+    else this.task.answer.reject(new SheafError("CANCELLED"));
+  };
 
   expire(): void {
     this.#giveUp("DEADLINE");
@@ -78,14 +90,14 @@ export class Attempt {
   resolve(reply: Reply): void {
     if (!this.#end()) return;
     this.task.answer.resolve(reply);
-    if (this.joined) for (const answer of this.joined) answer.resolve({ ...reply, replayed: true });
+    for (const answer of this.#joined ?? []) answer.resolve(reply);
   }
 
   reject(error: SheafError): void {
     if (!this.#end()) return;
     this.#controller?.abort(error);
     this.task.answer.reject(error);
-    if (this.joined) for (const answer of this.joined) answer.reject(error);
+    for (const answer of this.#joined ?? []) answer.reject(error);
   }
 
   #end(): boolean {

@@ -121,8 +121,7 @@ export class Entities {
       const original = this.#originals.get(opId);
       if (original) {
         if (!bytesEqual(original.task.fingerprint, fingerprint)) throw new SheafError("IDEMPOTENCY_MISMATCH");
-        (original.joined ??= []).push(answer);
-        return;
+        return this.#join(original, call.deadline, answer);
       }
     }
     const number = ++this.#count;
@@ -135,6 +134,21 @@ export class Entities {
     if (hot) return this.#enqueue(attempt, hot);
     const failed = (error: unknown): void => attempt.reject(error as SheafError);
     this.#options.shards.load(shard, entity.contract.name, key).then((loaded) => this.#enqueue(attempt, loaded), failed);
+  }
+
+  /** A repeat gets the original's answer, within a deadline of its own. */
+  #join(original: Attempt, deadline: Tick, answer: Answer): void {
+    const leave = (): void => {
+      this.#open.delete(joiner);
+      original.leave(joined);
+    };
+    const joined: Answer = {
+      resolve: (reply) => void (leave(), answer.resolve({ ...reply, replayed: true })),
+      reject: (error) => void (leave(), answer.reject(error)),
+    };
+    const joiner: Open = { deadline, expire: () => joined.reject(new SheafError("DEADLINE")) };
+    original.join(joined);
+    this.#admit(joiner);
   }
 
   #admit(open: Open): void {

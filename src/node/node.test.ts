@@ -322,3 +322,21 @@ test("node: one good run clears a suspect", async () => {
   for (let i = 0; i < 4; i++) w = await crashBy(w, "a", "x", "b");
   assert.deepEqual(await w.run(w.node.parked()), []);
 });
+
+test("node: a repeat has its own deadline, and outlives the caller of the original", async () => {
+  const w = await world();
+  const op = { id: "k", issuedAt: undefined };
+  const late = w.host.clock.tick() + 500;
+  const [original, repeat] = await w.run(
+    Promise.allSettled([w.send("a", "hang", undefined, { op, deadline: late }), w.send("a", "hang", undefined, { op, deadline: late - 400 })]),
+  );
+  assert.ok(repeat.status === "rejected" && code("DEADLINE", "unknown")(repeat.reason as SheafError));
+  assert.ok(original.status === "rejected" && code("DEADLINE", "not-applied")(original.reason as SheafError));
+  const caller = new AbortController();
+  const given = w.send("a", "add", 1, { op: { id: "j", issuedAt: undefined }, signal: caller.signal });
+  const joined = w.send("a", "add", 1, { op: { id: "j", issuedAt: undefined } });
+  caller.abort();
+  const [gone, kept] = await w.run(Promise.allSettled([given, joined]));
+  assert.ok(gone.status === "rejected" && code("CANCELLED")(gone.reason as SheafError));
+  assert.ok(kept.status === "fulfilled" && kept.value.output === 1);
+});
