@@ -1,8 +1,8 @@
 // `connect`: a typed client of one application, over a WebSocket that all calls share, or plain HTTP where none gets through.
 
 import { defaultLimits, type Millis, SheafError } from "../base/index.ts";
-import { type AppContractShape, bindClient, type Client, type Invoke } from "../model/index.ts";
-import { type Call, Caller, type Calls, type Principal } from "../rpc/index.ts";
+import { type AppContractShape, bindClient, type Client, type CommandOptions, type Invoke, type QueryOptions } from "../model/index.ts";
+import { type Call, Caller, type Calls, type Principal, type Reply } from "../rpc/index.ts";
 import { type Address, addressOf } from "./address.ts";
 import { automatic } from "./automatic.ts";
 import { type ClientHost, globalHost } from "./host.ts";
@@ -29,6 +29,10 @@ export interface ConnectedClient<A extends AppContractShape = AppContractShape> 
   [Symbol.dispose](): void;
 }
 
+type Given = CommandOptions & QueryOptions;
+const nothingGiven: Given = {};
+const outputOf = (reply: Reply): unknown => reply.output;
+
 /** The other side goes by its token. */
 const self: Principal = { id: "self", roles: [] };
 
@@ -54,9 +58,9 @@ export function connect<A extends AppContractShape>(contract: A, options: Connec
     maxPauseMs: MAX_PAUSE_MS,
   });
   const calls = transportOf(options.transport ?? "auto", caller, http, host, addresses);
-  const invoke: Invoke = async (target, input, given = {}) => {
+  const callOf = (target: Call["target"], input: unknown, given: Given): Call => {
     const { deadlineMs, signal, idempotencyKey, ifVersion, consistency } = given;
-    const call: Call = {
+    return {
       target,
       input,
       principal: self,
@@ -66,7 +70,15 @@ export function connect<A extends AppContractShape>(contract: A, options: Connec
       consistency,
       ifVersion,
     };
-    return (await calls.call(call)).output;
+  };
+  const invoke: Invoke = (target, input, given = nothingGiven) => {
+    let call: Call;
+    try {
+      call = callOf(target, input, given);
+    } catch (error) {
+      return Promise.reject(error as SheafError);
+    }
+    return calls.call(call).then(outputOf);
   };
   const close = (): void => {
     caller.close();

@@ -60,7 +60,19 @@ function packInput(input: unknown, limits: { maxDepth: number; maxItems: number 
     if (cause instanceof SheafError && cause.code === "TOO_LARGE") throw cause;
     throw new SheafError("BAD_INPUT", cause instanceof Error ? cause.message : "the input cannot be sent", { cause });
   }
-  // A value this short cannot be over the limits on depth and items; a longer one is read back, which counts both.
-  if (packed.length > limits.maxDepth) unpackUntrusted(packed, { ...limits, maxBytes: Infinity });
+  if (mayBeOver(packed, limits)) unpackUntrusted(packed, { ...limits, maxBytes: Infinity });
   return packed;
+}
+
+/** Whether reading it back could find it over a limit. Each item takes a byte, each level one of the bytes that open a map
+ *  or an array; text may hold those too, so a yes is only a maybe. */
+function mayBeOver(packed: Uint8Array, limits: { maxDepth: number; maxItems: number }): boolean {
+  if (packed.length <= limits.maxDepth) return false;
+  if (packed.length > limits.maxItems) return true;
+  let opened = 0;
+  for (let i = 0; i < packed.length; i++) {
+    const byte = packed[i]!;
+    if (byte >= 0x80 && (byte <= 0x9f || (byte >= 0xdc && byte <= 0xdf)) && ++opened > limits.maxDepth) return true;
+  }
+  return false;
 }

@@ -69,7 +69,7 @@ export interface Responder extends PipeEnd {
 type Running = {
   readonly kind: CallFrame["kind"];
   readonly deadline: Tick;
-  controller: AbortController | undefined;
+  readonly controller: AbortController;
   /** Nobody waits for the answer any more. */
   cancelled: boolean;
 };
@@ -233,7 +233,7 @@ class Session implements Responder {
       return this.#fail(frame.id, new SheafError("OVERLOADED", says, { retryAfterMs: 50 })); // R2
     }
     const deadline = this.#clock.tick() + Math.min(frame.deadlineMs, limits.maxDeadlineMs);
-    const running: Running = { kind: frame.kind, deadline, controller: undefined, cancelled: false };
+    const running: Running = { kind: frame.kind, deadline, controller: new AbortController(), cancelled: false };
     const call = callOf(frame, principal, this.#operation(frame, hello), running, frame.session ?? this.#session);
     let reply: Promise<Reply>;
     try {
@@ -351,20 +351,13 @@ class Session implements Responder {
   }
 }
 
-/** The signal is made when somebody asks for it: most calls are over before anybody does. */
 function callOf(frame: CallFrame, principal: Principal, op: Operation | undefined, running: Running, session: string | undefined): Call {
   return {
     target: targetOf(frame),
     input: frame.input,
     principal,
     deadline: running.deadline,
-    get signal(): AbortSignal {
-      if (running.controller === undefined) {
-        running.controller = new AbortController();
-        if (running.cancelled) running.controller.abort(new SheafError("CANCELLED"));
-      }
-      return running.controller.signal;
-    },
+    signal: running.controller.signal,
     op,
     consistency: frame.consistency,
     session,
@@ -380,5 +373,5 @@ function targetOf(frame: CallFrame): Target {
 
 function abandon(running: Running, why: string): void {
   running.cancelled = true;
-  running.controller?.abort(new SheafError("CANCELLED", why));
+  running.controller.abort(new SheafError("CANCELLED", why));
 }
