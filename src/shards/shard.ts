@@ -64,19 +64,20 @@ export class Shard {
 
   /** Throws why this node may not answer for the shard now; its epoch when it may. */
   serving(): Epoch {
+    if (this.tenure.kind === "serving") return this.tenure.epoch;
+    throw this.#refusal();
+  }
+
+  #refusal(): SheafError {
     switch (this.tenure.kind) {
-      case "serving":
-        return this.tenure.epoch;
-      case "quarantined":
-        throw new SheafError("QUARANTINED", `shard ${this.number} is quarantined: ${this.tenure.error.message}`, {
-          cause: this.tenure.error,
-        });
-      case "fenced":
-        throw new SheafError("NOT_OWNER");
+      case "quarantined": {
+        const { error } = this.tenure;
+        return new SheafError("QUARANTINED", `shard ${this.number} is quarantined: ${error.message}`, { hint: error.hint, cause: error });
+      }
       case "opening":
-        throw new SheafError("NOT_READY", undefined, { retryAfterMs: 100 });
-      case "closed":
-        throw new SheafError("NOT_OWNER");
+        return new SheafError("NOT_READY", undefined, { retryAfterMs: 100 });
+      default:
+        return new SheafError("NOT_OWNER");
     }
   }
 
@@ -92,6 +93,7 @@ export class Shard {
   /** `settle` hears when all accepted so far is durable and this node was the owner at a moment after now (F6). */
   settled(settle: Settle): void {
     if (this.ground.host.faults.mutant("M5")) return settle(undefined);
+    if (this.tenure.kind !== "serving") return settle(this.#refusal());
     this.#waiting.push(settle);
     this.ground.ready(this);
   }
