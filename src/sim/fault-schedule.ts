@@ -27,6 +27,8 @@ export type FaultScheduleOptions = {
 };
 
 const longestDown: Millis = 60;
+/** Faults that stop everything come more seldom, or nothing would ever run. */
+const rarity: Partial<Record<FaultName, number>> = { restart: 5, power: 5, "slow-engine": 2, full: 3, partition: 2 };
 
 /** Begins; ends when the weather has no fault enabled. */
 export function startFaults(options: FaultScheduleOptions): void {
@@ -35,7 +37,7 @@ export function startFaults(options: FaultScheduleOptions): void {
   const count = (name: FaultName): void => void weather.tally.injected[name]++;
 
   const again = (name: FaultName, act: () => boolean): void => {
-    const ms = -Math.log(1 - random.float()) * everyMs;
+    const ms = -Math.log(1 - random.float()) * everyMs * (rarity[name] ?? 1);
     schedule.after(ms, `fault:${name}`, () => {
       if (!weather.enabled.has(name)) return;
       if (act()) count(name);

@@ -55,7 +55,7 @@ export function createLink({ schedule, random, weather, direct }: LinkOptions): 
       const toNode = `caller>${machine.name}`;
       const toCaller = `${machine.name}>caller`;
       if (cut() || happens("lost-reply", chance.lose)) return after(delay() + 2, toCaller, () => resolve(failed("CALL_LOST", false)));
-      if (request.target.kind === "command" && happens("duplicate", chance.duplicate)) {
+      if (request.op !== undefined && happens("duplicate", chance.duplicate)) {
         stray = true;
         after(random.between(0, random.chance(0.5) ? 3 : 150), toNode, () => void deliver(machine, request)?.catch(() => undefined));
       }

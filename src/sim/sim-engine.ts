@@ -56,7 +56,7 @@ function fateOf(options: ConnectionOptions): Fate {
   }
   if (enabled.has("unknown") && random.chance(chance.unknown)) {
     ambiguous("unknown");
-    if (random.chance(0.4)) return { kind: "late", afterMs: random.between(0, random.chance(0.5) ? 5 : 400) };
+    if (random.chance(0.4)) return { kind: "late", afterMs: random.between(0, random.chance(0.5) ? 5 : 150) };
     return random.chance(0.5) ? { kind: "kept", answer: "unknown" } : { kind: "dropped", answer: "unknown" };
   }
   if (enabled.has("hang") && random.chance(chance.hang)) {
@@ -81,7 +81,7 @@ export function connectEngine(options: ConnectionOptions): Engine {
       const hangs = weather.enabled.has("hang") && random.chance(chance.hangRead);
       if (hangs) weather.tally.injected.hang++;
       const fails = hangs && random.chance(0.5);
-      later(delay() + (hangs ? random.between(10, 300) : 0), labels.send, () => {
+      later(delay() + (hangs ? random.between(10, 120) : 0), labels.send, () => {
         if (fails || weather.cutFromEngine.has(name)) return later(delay(), labels.answer, () => alive() && reject(unavailable()));
         look().then(
           (value) => later(delay(), labels.answer, () => alive() && resolve(value)),

@@ -41,21 +41,21 @@ export type TrialOptions = {
 export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const random = seeded(seed).fork("plan");
   const workload = random.pick(options.workloads ?? (Object.keys(workloads) as WorkloadName[]));
-  const nodes = random.pick([1, 1, 2, 2, 3]);
+  const nodes = random.pick([1, 1, 2, 2, 2, 3]);
   const fitting = (options.faults ?? faultNames).filter((name) => nodes > 1 || name !== "contend");
   const share = random.pick([0.15, 0.3, 0.6]);
   const faults = fitting.filter(() => random.chance(share));
   if (faults.length === 0 && fitting.length > 0) faults.push(random.pick(fitting));
   return {
     workload,
-    clients: 2 + random.below(4),
-    rounds: 4 + random.below(10),
+    clients: 2 + random.below(3),
+    rounds: 3 + random.below(8),
     keys: 2 + random.below(3),
     world: {
       nodes,
       seed,
       faults,
-      shards: 1 + random.below(4),
+      shards: 1 + random.below(3),
       limits: { ...simLimits, snapshotEveryBytes: random.pick([400, 1024, 100_000]) },
       mutants: options.mutants ?? [],
       encryptionKey: random.chance(0.1) ? random.bytes(32) : undefined,

@@ -64,13 +64,13 @@ export type World = {
 /** What a simulation uses instead of the defaults: everything as soon and as often as it can be made to happen. */
 export const simLimits: Partial<Limits> = {
   appendPatienceMs: 40,
-  saveEveryMs: 15,
+  saveEveryMs: 25,
   snapshotEveryBytes: 1024,
   maxCrashes: 100_000,
 };
 
 /** Everything that was under way when the world healed has landed or failed after this. */
-const settleMs: Millis = 1_500;
+const settleMs: Millis = 250;
 
 /** Creates the world and starts its nodes. To be driven. */
 export function createWorld(app: AppShape, options: WorldOptions): { world: World; started: Promise<void> } {
