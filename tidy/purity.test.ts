@@ -61,6 +61,15 @@ test("purity: tests and the floors above are free", () => {
   assert.deepEqual(planted(purityFindings, ["src/shards/a.test.ts", text], ["src/platform/clock.ts", text]), []);
 });
 
+test("purity: a file that says that it runs in the browser may reach for the browser, and only such a file", () => {
+  const text = "const a = window.navigator;";
+  assert.deepEqual(planted(purityFindings, ["src/gateway/page.ts", `// A button. Runs in the browser.\n${text}`]), []);
+  assert.equal(
+    planted(purityFindings, ["src/gateway/page.ts", `// A button.\n${text} // Runs in the browser.`]).length,
+    1,
+  );
+});
+
 test("purity: seeing no files is an error", () => {
   assert.throws(() => demand(purityFindings, []), /saw no files/);
 });

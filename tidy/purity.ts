@@ -141,7 +141,7 @@ export function purityFindings(sources: readonly Source[]): Finding[] {
     (source) =>
       pureFolders.has(folderOf(source.path) ?? "") &&
       !isTest(source.path) &&
-      !/\bruns? in the browser\b/.test(headerOf(source)),
+      !/\bruns? in the browser\b/i.test(headerOf(source)),
   );
   const imports = held.flatMap((source) =>
     importsOf(source)
