@@ -1,4 +1,4 @@
-// The API page's calls: the request that the form describes, and the same as code. Runs in the browser; see docs-script.ts.
+// The API page's calls: the request that the form describes, and the same as code. It runs in the browser; see docs-script.ts.
 
 import { make, type Entry, type Page } from "./docs-schema.ts";
 
@@ -108,7 +108,7 @@ export function samplesCard(page: Page, entry: Entry): { card: HTMLElement; refr
   });
   const copy = make("button", { class: "quiet", type: "button" }, "Copy");
   copy.addEventListener("click", () => {
-    void window.navigator.clipboard.writeText(code.textContent ?? "").then(() => (copy.textContent = "Copied"));
+    void navigator.clipboard.writeText(code.textContent ?? "").then(() => (copy.textContent = "Copied"));
   });
   const refresh = (): void => {
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.textContent === chosen));

@@ -1,4 +1,4 @@
-// The API page's view of the document: operations, schemas in a few words, JSON in colour. Runs in the browser; see docs-script.ts.
+// The API page's view of the document: operations, schemas in a few words, JSON in colour. It runs in the browser; see docs-script.ts.
 
 export type Shape = {
   [name: string]: unknown;

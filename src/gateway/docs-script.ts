@@ -1,4 +1,4 @@
-// The program of the API page. These functions run in the browser: the script that is served is their own source text, which
+// The program of the API page, which runs in the browser: the script that is served is these functions' own source text, which
 // Node and the build have stripped of types. So they are checked and linted like any other code, and need no bundler. They
 // may use each other and browser globals, nothing else of this module. All that comes from the document or an answer is set as
 // text, never as markup.

@@ -122,6 +122,7 @@ async function compare(concurrency: number): Promise<void> {
 
 const [what = "64"] = process.argv.slice(2);
 if (what === "bare" || what === "gateway") {
+  process.on("SIGINT", () => process.exit(0));
   process.on("message", () => {
     const { user, system } = process.cpuUsage();
     process.send?.(user + system);

@@ -1,0 +1,210 @@
+// The admin API: what it answers, to whom, and that its document describes what is there.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { defaultLimits, SheafError } from "../base/index.ts";
+import { apiKeys } from "../control/index.ts";
+import { systemShards } from "../control/keys.fixture.ts";
+import { fixtureHost } from "../http/http.fixture.ts";
+import { checkOpenApi } from "../http/openapi.fixture.ts";
+import type { Edge } from "../http/index.ts";
+import { rolePolicy } from "../security/index.ts";
+import { adminApi, type EntityView, type Operator } from "./index.ts";
+
+const token = "a-secret-made-at-start";
+const view = (key: string): EntityView => ({
+  type: "account",
+  key,
+  version: 1,
+  state: { cents: 5, raw: new Uint8Array([1]) },
+  schema: 1,
+  shard: 3,
+  bytes: 9,
+});
+
+type Desk = {
+  http: Edge;
+  asked: unknown[];
+  ask: (path: string, init?: RequestInit & { as?: string | null }) => Promise<Response>;
+};
+
+function desk(): Desk {
+  const host = fixtureHost();
+  const asked: unknown[] = [];
+  const note = <T>(value: T, ...what: unknown[]): T => (asked.push(what), value);
+  const operator: Operator = {
+    status: async () =>
+      note(
+        {
+          cluster: { id: "c", name: "bank", shards: 64, encrypted: false },
+          app: "bank",
+          engine: { kind: "memory" },
+          nodes: [],
+          shards: [],
+        },
+        "status",
+      ),
+    entity: async (type, key) => {
+      if (type !== "account") throw new SheafError("UNKNOWN_TARGET");
+      return note(view(key), "entity", type, key);
+    },
+    history: async (type, key, limit) => note({ items: [], complete: true }, "history", type, key, limit),
+    search: async (type, prefix, after, limit) => note([view("a"), view("b")], "search", type, prefix, after, limit),
+    parked: async () => note([], "parked"),
+    release: async (id) => note(undefined, "release", id),
+    ready: () => ({ ok: true, checks: { engine: "ok" } }),
+  };
+  const http = adminApi({
+    host,
+    operator,
+    keys: apiKeys({ host, ...systemShards(host) }),
+    adminToken: token,
+    policy: rolePolicy(),
+    limits: defaultLimits,
+    metrics: () => "sheaf_up 1\n",
+  });
+  return {
+    http,
+    asked,
+    ask: async (path, { as = token, ...init } = {}) => {
+      const headers = new Headers(init.headers);
+      if (as !== null) headers.set("authorization", `Bearer ${as}`);
+      if (init.body !== undefined) headers.set("content-type", "application/json");
+      return await http.fetch(new Request(new URL(path, "http://127.0.0.1:4001"), { ...init, headers }));
+    },
+  };
+}
+
+test("admin: each address asks the operator what it says and answers in JSON", async () => {
+  const { ask, asked } = desk();
+  const json = async (path: string): Promise<unknown> => {
+    const answer = await ask(path);
+    assert.equal(answer.status, 200, path);
+    return answer.json();
+  };
+  assert.equal(((await json("/admin/v1/status")) as { app: string }).app, "bank");
+  assert.deepEqual(await json("/admin/v1/entities/account/a%2Fb"), {
+    ...view("a/b"),
+    state: { cents: 5, raw: "AQ==" },
+  });
+  await json("/admin/v1/entities/account/a/history?limit=7");
+  await json("/admin/v1/entities/account?prefix=a%20&after=b&limit=1000");
+  await json("/admin/v1/entities/account");
+  assert.deepEqual(await json("/admin/v1/parked"), []);
+  assert.equal(((await json("/admin/v1/limits")) as { maxDepth: number }).maxDepth, 64);
+  assert.equal((await ask("/admin/v1/parked/p%2F1/release", { method: "POST" })).status, 204);
+  assert.deepEqual(asked, [
+    ["status"],
+    ["entity", "account", "a/b"],
+    ["history", "account", "a", 7],
+    ["search", "account", "a ", "b", 1000],
+    ["search", "account", "", undefined, 50],
+    ["parked"],
+    ["release", "p/1"],
+  ]);
+});
+
+test("admin: a key is made, listed, used and revoked, and its text is shown once", async () => {
+  const { ask } = desk();
+  const made = (await (
+    await ask("/admin/v1/keys", { method: "POST", body: JSON.stringify({ name: "ops", roles: ["admin"] }) })
+  ).json()) as { id: string; key: string };
+  assert.equal((await ask("/admin/v1/status", { as: made.key })).status, 200);
+  const listed = await (await ask("/admin/v1/keys")).text();
+  assert.ok(listed.includes(made.id) && !listed.includes(made.key.split("_")[2] ?? ""));
+  assert.equal((await ask(`/admin/v1/keys/${made.id}`, { method: "DELETE" })).status, 204);
+  assert.equal((await ask("/admin/v1/status", { as: made.key })).status, 401);
+  assert.equal((await ask("/admin/v1/keys/nosuchkeynosuchk", { method: "DELETE" })).status, 404);
+});
+
+test("admin: a key that is not an admin's opens nothing here", async () => {
+  const { ask, http } = desk();
+  const { key } = (await (
+    await ask("/admin/v1/keys", { method: "POST", body: '{"name":"app","roles":["app"]}' })
+  ).json()) as { key: string };
+  for (const { method, pattern, access } of http.routes) {
+    if (access === "guarded")
+      assert.equal(
+        (await ask(pattern.replaceAll(/:\w+/g, "x"), { method, as: key })).status,
+        403,
+        `${method} ${pattern}`,
+      );
+  }
+});
+
+test("admin: every route refuses a caller without the token, but for the open list", async () => {
+  const { ask, http, asked } = desk();
+  const open = ["/livez", "/readyz", "/metrics", "/"];
+  assert.ok(http.routes.length >= 15, "the matrix saw the routes");
+  for (const { method, pattern, access } of http.routes) {
+    assert.equal(access === "open", open.includes(pattern), pattern);
+    for (const as of [null, "", "a-secret-made-at-star", `${token}x`, "dev", token.toUpperCase()]) {
+      assert.equal(
+        (await ask(pattern.replaceAll(/:\w+/g, "x"), { method, as })).status,
+        access === "open" ? 200 : 401,
+        `${method} ${pattern}`,
+      );
+    }
+  }
+  assert.deepEqual(asked, []);
+});
+
+test("admin: the hashes of keys cannot be read through entities", async () => {
+  const { ask, asked } = desk();
+  for (const path of ["/entities/sheaf.key/x", "/entities/sheaf.key", "/entities/sheaf%2Ekey/x/history"])
+    assert.equal((await ask(`/admin/v1${path}`)).status, 403, path);
+  assert.deepEqual(asked, []);
+});
+
+test("admin: only this machine's names are answered to, and only its own pages", async () => {
+  const { http, ask } = desk();
+  const from = async (host: string): Promise<number> =>
+    (await http.fetch(new Request(`http://${host}/admin/v1/status`, { headers: { authorization: `Bearer ${token}` } })))
+      .status;
+  for (const host of ["127.0.0.1:4001", "localhost:4001", "[::1]:4001", "LOCALHOST", "console.localhost"])
+    assert.equal(await from(host), 200, host);
+  for (const host of ["evil.example", "127.0.0.1.evil.example", "192.168.1.5:4001", "0.0.0.0"])
+    assert.equal(await from(host), 403, host);
+  assert.equal((await ask("/admin/v1/status", { headers: { origin: "http://127.0.0.1:4001" } })).status, 200);
+  assert.equal((await ask("/admin/v1/status", { headers: { origin: "http://127.0.0.1:4000" } })).status, 403);
+  assert.equal((await ask("/admin/v1/status", { headers: { origin: "null" } })).status, 403);
+});
+
+test("admin: what does not fit is 400 with a pointer", async () => {
+  const { ask, asked } = desk();
+  for (const limit of ["0", "-1", "1001", "x", "", "1.5"])
+    assert.equal((await ask(`/admin/v1/entities/account?limit=${limit}`)).status, 400, limit);
+  const bodies = [
+    "null",
+    "[]",
+    "{}",
+    '{"name":1,"roles":["app"]}',
+    '{"name":"a","roles":"app"}',
+    '{"name":"a","roles":["root"]}',
+    '{"name":"a","roles":["app"],"x":1}',
+    '{"name":"a","roles":["app"],"expiresAt":"soon"}',
+  ];
+  for (const body of bodies) {
+    const answer = await ask("/admin/v1/keys", { method: "POST", body });
+    assert.equal(answer.status, 400, body);
+    assert.ok(((await answer.json()) as { errors: unknown[] }).errors.length > 0, body);
+  }
+  assert.equal((await ask("/admin/v1/entities/account/%00")).status, 400);
+  assert.deepEqual(asked, []);
+});
+
+test("admin: its document is valid and has exactly the guarded routes", async () => {
+  const { ask, http } = desk();
+  const document: unknown = await (await ask("/admin/v1/openapi.json")).json();
+  const served = http.routes
+    .filter(({ access }) => access === "guarded")
+    .map(({ method, pattern }) => `${method} ${pattern.replaceAll(/:(\w+)/g, "{$1}")}`);
+  assert.deepEqual([...checkOpenApi(document), "GET /admin/v1/openapi.json"].toSorted(), served.toSorted());
+});
+
+test("admin: probes, metrics and the front page are plain text", async () => {
+  const { ask } = desk();
+  assert.equal(await (await ask("/metrics", { as: null })).text(), "sheaf_up 1\n");
+  assert.match(await (await ask("/", { as: null })).text(), /admin listener/);
+  assert.equal(await (await ask("/readyz", { as: null })).text(), "ok\n");
+});
