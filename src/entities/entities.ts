@@ -5,13 +5,14 @@
 // E2. Every outcome, errors and no-ops included, is told only when what it was computed from is durable (F6).
 // E3. Unchanged state and no events: no record.
 
-import { bytesEqual, type Limits, SheafError, type Tick, utf8 } from "../base/index.ts";
+import { asSheafError, bytesEqual, type Limits, SheafError, type Tick, utf8 } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { CompiledApp, CompiledEntity, Operation } from "../model/index.ts";
 import { type Call, type Calls, Deadlines, type Link, type Reply } from "../rpc/index.ts";
 import type { Hot, Shard, Shards } from "../shards/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Answer, Attempt } from "./attempt.ts";
+import { CallMeters } from "./meters.ts";
 import { emptyMailbox, type Mailbox } from "./mailbox.ts";
 import type { Poison } from "./poison.ts";
 import { Query } from "./query.ts";
@@ -42,6 +43,7 @@ export class Entities {
   /** Where code is looked up for new calls. */
   #app: CompiledApp;
   readonly #runner: Runner;
+  readonly #meters: { readonly command: CallMeters; readonly query: CallMeters };
   readonly #open = new Set<Open>();
   readonly #deadlines: Deadlines;
   /** Attempts by scoped operation id, for repeats that arrive while the original is under way. */
@@ -55,6 +57,8 @@ export class Entities {
     this.#app = app;
     this.#options = options;
     this.#runner = new Runner(options);
+    const { meter } = options.host;
+    this.#meters = { command: new CallMeters(meter, "command"), query: new CallMeters(meter, "query") };
     this.#deadlines = new Deadlines(options.host.clock, (now) => this.#expire(now));
   }
 
@@ -73,23 +77,34 @@ export class Entities {
   }
 
   call(call: Call): Promise<Reply> {
-    return new Promise((resolve, reject) => {
-      const { target } = call;
-      if (target.kind === "procedure") throw new SheafError("UNKNOWN_TARGET");
-      const entity = this.#app.entities.get(target.entity);
-      if (!entity) throw unknownEntity(target.entity, this.#app);
-      const operation = entity.operations.get(target.name);
-      if (operation?.kind !== target.kind) throw unknownOperation(entity, target.kind, target.name);
-      this.#checkKey(target.key);
-      const shard = this.#options.shards.of(target.entity, target.key);
-      shard.serving();
-      const input = operation.input(call.input);
-      if (call.deadline <= this.#options.host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
-      if (this.#open.size >= this.#options.limits.maxInFlight) throw overloaded("this node has as many calls under way as it may");
-      const answer = { resolve, reject };
-      if (operation.kind === "query") this.#query({ call, entity, operation, shard, key: target.key, input, answer });
-      else this.#command(call, entity, operation, shard, target.key, input, answer);
+    const { target } = call;
+    const meters = target.kind === "query" ? this.#meters.query : this.#meters.command;
+    return new Promise((resolved, rejected) => {
+      const resolve = (reply: Reply): void => (meters.answered(), resolved(reply));
+      const reject = (error: SheafError): void => (meters.refused(error.code), rejected(error));
+      try {
+        this.#start(call, { resolve, reject });
+      } catch (error) {
+        reject(asSheafError(error));
+      }
     });
+  }
+
+  #start(call: Call, answer: Answer): void {
+    const { target } = call;
+    if (target.kind === "procedure") throw new SheafError("UNKNOWN_TARGET");
+    const entity = this.#app.entities.get(target.entity);
+    if (!entity) throw unknownEntity(target.entity, this.#app);
+    const operation = entity.operations.get(target.name);
+    if (operation?.kind !== target.kind) throw unknownOperation(entity, target.kind, target.name);
+    this.#checkKey(target.key);
+    const shard = this.#options.shards.of(target.entity, target.key);
+    shard.serving();
+    const input = operation.input(call.input);
+    if (call.deadline <= this.#options.host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
+    if (this.#open.size >= this.#options.limits.maxInFlight) throw overloaded("this node has as many calls under way as it may");
+    if (operation.kind === "query") this.#query({ call, entity, operation, shard, key: target.key, input, answer });
+    else this.#command(call, entity, operation, shard, target.key, input, answer);
   }
 
   #checkKey(key: string): void {

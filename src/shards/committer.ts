@@ -5,12 +5,14 @@ import { asSheafError } from "../base/index.ts";
 import type { Append, AppendResult } from "../journal/index.ts";
 import type { Ground, Shard } from "./shard.ts";
 
+const unanswered: AppendResult = { kind: "unknown", error: undefined };
+
 export class Committer {
-  readonly #ground: Pick<Ground, "host" | "limits" | "engine">;
+  readonly #ground: Pick<Ground, "host" | "limits" | "engine" | "meters">;
   readonly #ready = new Set<Shard>();
   #scheduled = false;
 
-  constructor(ground: Pick<Ground, "host" | "limits" | "engine">) {
+  constructor(ground: Pick<Ground, "host" | "limits" | "engine" | "meters">) {
     this.#ground = ground;
   }
 
@@ -43,15 +45,19 @@ export class Committer {
 
   /** After `appendPatienceMs` the answer is not waited for any more: unknown, whatever comes later (F5). */
   #append(shards: readonly Shard[], batch: readonly Append[]): void {
-    const { host, limits, engine } = this.#ground;
+    const { host, limits, engine, meters } = this.#ground;
+    const sentAt = host.clock.tick();
     const flights = shards.map((shard) => shard.flight);
     let answered = false;
     const land = (results: readonly AppendResult[]): void => {
       if (answered) return;
       answered = true;
       patience.cancel();
+      meters.appendSeconds.record((host.clock.tick() - sentAt) / 1000);
       shards.forEach((shard, i) => {
-        if (shard.flight === flights[i]) shard.landed(results[i] ?? { kind: "unknown", error: undefined });
+        const result = results[i] ?? unanswered;
+        meters.appends[result.kind].add();
+        if (shard.flight === flights[i]) shard.landed(result);
       });
     };
     const patience = host.clock.after(limits.appendPatienceMs, () => {
@@ -62,6 +68,7 @@ export class Committer {
   }
 
   async #look(looks: readonly { shard: Shard; looked: NonNullable<ReturnType<Shard["look"]>> }[]): Promise<void> {
+    this.#ground.meters.barriers.add();
     try {
       const heads = await this.#ground.engine.barrier(looks.map(({ shard }) => shard.number));
       looks.forEach(({ shard, looked }, i) => {

@@ -10,6 +10,7 @@ import { type Epoch, invariant, type Limits, type Shard as ShardNumber, SheafErr
 import type { Host } from "../host/index.ts";
 import type { Append, AppendResult, Commit, Decoded, Engine, Head, Payload, RecordCodec, SnapshotOptions } from "../journal/index.ts";
 import { Fold, type Hot, type Value } from "./fold.ts";
+import type { Meters } from "./meters.ts";
 import { type Place, sight, type Tenure } from "./tenure.ts";
 
 /** Called once with the error that befell, or undefined when all is durable. */
@@ -32,6 +33,7 @@ export type Ground = {
   readonly snapshotOptions: SnapshotOptions;
   readonly cluster: string;
   readonly node: string;
+  readonly meters: Meters;
   /** A shard has something to append or to wait for. */
   readonly ready: (shard: Shard) => void;
   /** An append of this shard is not plainly durable: find out (F5). */
@@ -206,6 +208,9 @@ export class Shard {
     if (flight.record.payload.kind === "batch") this.fold.applyOwn(flight.record, flight.items);
     else this.fold.apply(flight.record);
     this.journaledBytes += flight.append.record.length;
+    const { meters } = this.ground;
+    meters.recordBytes.add(flight.append.record.length);
+    meters.recordCommits.record(flight.items.length);
     for (const { hot } of flight.items) if (--hot.pending === 0) hot.ahead = undefined;
     for (const { settle } of flight.items) settle(undefined);
     for (const settle of flight.waiting) settle(undefined);
@@ -235,6 +240,7 @@ export class Shard {
     if (this.tenure.kind === "serving") {
       this.ground.host.log.warn("fenced: another node owns the shard", { shard: this.number, epoch: this.tenure.epoch, by });
       this.tenure = { kind: "fenced", by };
+      this.ground.meters.fenced.add();
     }
     this.discard(new SheafError("NOT_OWNER"), also);
   }
@@ -242,6 +248,7 @@ export class Shard {
   quarantine(error: SheafError, also: readonly Settle[] = []): void {
     this.ground.host.log.error("shard quarantined", { shard: this.number, code: error.code, reason: error.message });
     this.tenure = { kind: "quarantined", error };
+    this.ground.meters.quarantined.add();
     this.discard(error, also);
   }
 

@@ -6,6 +6,7 @@ import type { Engine, RecordCodec, SnapshotOptions } from "../journal/index.ts";
 import { Committer } from "./committer.ts";
 import { resolveDoubt } from "./doubt.ts";
 import type { Hot } from "./fold.ts";
+import { shardMeters } from "./meters.ts";
 import { openShard } from "./open.ts";
 import { type Ground, Shard } from "./shard.ts";
 import { writeSnapshot } from "./snapshots.ts";
@@ -37,7 +38,8 @@ export class Shards {
 
   constructor(options: ShardsOptions) {
     this.#options = options;
-    const committer = new Committer(options);
+    const meters = shardMeters(options.host.meter);
+    const committer = new Committer({ ...options, meters });
     const { host, limits, engine, codec, snapshotOptions, cluster, node } = options;
     const ground: Ground = {
       host,
@@ -47,6 +49,7 @@ export class Shards {
       snapshotOptions,
       cluster,
       node,
+      meters,
       ready: (shard) => committer.ready(shard),
       doubt: (shard) => void resolveDoubt(shard),
     };

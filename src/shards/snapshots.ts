@@ -29,6 +29,7 @@ export async function writeSnapshot(shard: Shard, store: Store): Promise<number>
   await engine.snapshots.put(name, counted());
   for await (const group of decodeSnapshot(snapshotOptions, name, engine.snapshots.get(name))) void group;
   await retire(shard);
+  shard.ground.meters.snapshots.add();
   return bytes;
 }
 
