@@ -27,7 +27,7 @@ function run(cwd: string, command: string, ...args: string[]): string {
 const app = `
 import { app, contract, entity, SheafError } from "sheaf";
 import { connect } from "sheaf/client";
-import { testApp } from "sheaf/testing";
+import { simulate } from "sheaf/testing";
 import { z } from "zod";
 
 const Counter = entity("counter", {
@@ -42,12 +42,12 @@ const counter = Counter.implement({
 });
 const counting = contract("counting", { entities: [Counter] });
 
-const world = await testApp(app(counting, { entities: [counter] }));
-const total: number = await world.client.entity(Counter, "a").add({ by: 2 });
-const read: number = await world.client.entity(Counter, "a").count();
-await world.stop();
+const world = await simulate(app(counting, { entities: [counter] }), { seed: 7, faults: ["crash", "lost-ack"] });
+const total: number = await world.run(async () => world.client().entity(Counter, "a").add({ by: 2 }));
+const read: number = await world.run(async () => world.client().entity(Counter, "a").count());
+await world.check();
 
-const nobody = connect(counting, { url: "http://127.0.0.1:9" });
+const nobody = connect(counting, { url: "http://127.0.0.1:9", deadlineMs: 500 });
 const refused: unknown = await nobody.entity(Counter, "a").count().catch((error: unknown) => error);
 nobody.close();
 

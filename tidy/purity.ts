@@ -18,7 +18,7 @@ import {
 } from "./source.ts";
 
 /** Packages that do nothing but compute. */
-const purePackages = new Set(["@standard-schema/spec", "hono", "lru-cache", "msgpackr"]);
+const purePackages = new Set(["@standard-schema/spec", "hono"]);
 
 const impureGlobals = new Set([
   "performance",
