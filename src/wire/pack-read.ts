@@ -28,7 +28,6 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 // The value being read: no user code runs in between, so one at a time is all there is.
 const nothing = new Uint8Array(0);
 let source: Uint8Array = nothing;
-let view: DataView = new DataView(nothing.buffer);
 let end = 0;
 let at = 0;
 let depthLeft = 0;
@@ -49,8 +48,7 @@ const tooLarge = (says: string): SheafError => new SheafError("TOO_LARGE", `msgp
 function readAll(bytes: Uint8Array, limits: PackLimits): unknown {
   if (bytes.length > limits.maxBytes) throw tooLarge(`over ${limits.maxBytes} bytes`);
   // A plain view, so that binary values of a Buffer are not Buffers.
-  source = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-  view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  source = bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   end = bytes.length;
   at = 0;
   depthLeft = limits.maxDepth;
@@ -65,7 +63,7 @@ function readAll(bytes: Uint8Array, limits: PackLimits): unknown {
 }
 
 function read(): unknown {
-  const token = source[take(1)]!;
+  const token = uint8();
   if (token < 0x80) return token;
   if (token < 0x90) return readMap(token & 0x0f);
   if (token < 0xa0) return readArray(token & 0x0f);
@@ -79,45 +77,45 @@ function read(): unknown {
     case 0xc3:
       return true;
     case 0xc4:
-      return readBinary(source[take(1)]!);
+      return readBinary(uint8());
     case 0xc5:
-      return readBinary(view.getUint16(take(2)));
+      return readBinary(uint16());
     case 0xc6:
-      return readBinary(view.getUint32(take(4)));
+      return readBinary(uint32());
     case 0xca:
-      return view.getFloat32(take(4));
+      return float(4);
     case 0xcb:
-      return view.getFloat64(take(8));
+      return float(8);
     case 0xcc:
-      return source[take(1)]!;
+      return uint8();
     case 0xcd:
-      return view.getUint16(take(2));
+      return uint16();
     case 0xce:
-      return view.getUint32(take(4));
+      return uint32();
     case 0xcf:
-      return view.getUint32(take(4)) * 0x1_0000_0000 + view.getUint32(take(4));
+      return uint32() * 0x1_0000_0000 + uint32();
     case 0xd0:
-      return view.getInt8(take(1));
+      return (uint8() << 24) >> 24;
     case 0xd1:
-      return view.getInt16(take(2));
+      return (uint16() << 16) >> 16;
     case 0xd2:
-      return view.getInt32(take(4));
+      return uint32() | 0;
     case 0xd3:
-      return view.getInt32(take(4)) * 0x1_0000_0000 + view.getUint32(take(4));
+      return (uint32() | 0) * 0x1_0000_0000 + uint32();
     case 0xd9:
-      return readText(source[take(1)]!);
+      return readText(uint8());
     case 0xda:
-      return readText(view.getUint16(take(2)));
+      return readText(uint16());
     case 0xdb:
-      return readText(view.getUint32(take(4)));
+      return readText(uint32());
     case 0xdc:
-      return readArray(view.getUint16(take(2)));
+      return readArray(uint16());
     case 0xdd:
-      return readArray(view.getUint32(take(4)));
+      return readArray(uint32());
     case 0xde:
-      return readMap(view.getUint16(take(2)));
+      return readMap(uint16());
     case 0xdf:
-      return readMap(view.getUint32(take(4)));
+      return readMap(uint32());
     default:
       throw malformed(token === 0xc1 ? "the unused token 0xc1" : "an extension type");
   }
@@ -129,6 +127,28 @@ function take(bytes: number): number {
   if (bytes > end - from) throw malformed("the bytes end inside a value");
   at = from + bytes;
   return from;
+}
+
+const uint8 = (): number => source[take(1)]!;
+
+function uint16(): number {
+  const from = take(2);
+  return (source[from]! << 8) | source[from + 1]!;
+}
+
+function uint32(): number {
+  const from = take(4);
+  return ((source[from]! << 24) | (source[from + 1]! << 16) | (source[from + 2]! << 8) | source[from + 3]!) >>> 0;
+}
+
+// Floats are read through eight bytes kept for them: making a view of each message costs more than most messages.
+const scratch = new Uint8Array(8);
+const scratchView = new DataView(scratch.buffer);
+
+function float(bytes: 4 | 8): number {
+  const from = take(bytes);
+  for (let i = 0; i < bytes; i++) scratch[i] = source[from + i]!;
+  return bytes === 4 ? scratchView.getFloat32(0) : scratchView.getFloat64(0);
 }
 
 /** Accounts for a container whose entries take at least `least` bytes. */
@@ -172,11 +192,11 @@ const KEYS = 1024;
 const keys: string[] = new Array<string>(KEYS).fill("");
 
 function readKey(): string {
-  const token = source[take(1)]!;
+  const token = uint8();
   if (token < 0xa0 || token >= 0xc0) {
-    if (token === 0xd9) return readText(source[take(1)]!);
-    if (token === 0xda) return readText(view.getUint16(take(2)));
-    if (token === 0xdb) return readText(view.getUint32(take(4)));
+    if (token === 0xd9) return readText(uint8());
+    if (token === 0xda) return readText(uint16());
+    if (token === 0xdb) return readText(uint32());
     throw malformed("a map key that is not a string");
   }
   const length = token & 0x1f;

@@ -139,13 +139,12 @@ function writeArray(items: readonly unknown[], depth: number): void {
   const length = items.length;
   if (length < 16) buffer[at++] = 0x90 | length;
   else writeCount(0xdc, length);
-  for (let i = 0; i < length; i++) {
-    try {
-      write(items[i], depth + 1);
-    } catch (error) {
-      if (error instanceof Unplain) error.path.push(i);
-      throw error;
-    }
+  let i = 0;
+  try {
+    for (; i < length; i++) write(items[i], depth + 1);
+  } catch (error) {
+    if (error instanceof Unplain) error.path.push(i);
+    throw error;
   }
 }
 
@@ -154,24 +153,26 @@ function writeMap(map: Record<string, unknown>, depth: number): void {
   // Plain in this realm or another one, or without a prototype.
   if (prototype !== Object.prototype && prototype !== null && Object.getPrototypeOf(prototype) !== null)
     throw new Unplain(`a ${nameOf(map)}`);
+  // Values are read once, before they are counted: asking twice would run getters twice.
   const keys = Object.keys(map);
   const values: unknown[] = new Array(keys.length);
   let count = 0;
   for (let i = 0; i < keys.length; i++) if ((values[i] = map[keys[i]!]) !== undefined) count++;
   if (count < 16) buffer[at++] = 0x80 | count;
   else writeCount(0xde, count);
-  for (let i = 0; i < keys.length; i++) {
-    const value = values[i];
-    if (value === undefined) continue;
-    const key = keys[i]!;
-    try {
+  let i = 0;
+  try {
+    for (; i < keys.length; i++) {
+      const value = values[i];
+      if (value === undefined) continue;
+      const key = keys[i]!;
       if (key === "__proto__") throw new Unplain("this key");
       writeString(key);
       write(value, depth + 1);
-    } catch (error) {
-      if (error instanceof Unplain) error.path.push(key);
-      throw error;
     }
+  } catch (error) {
+    if (error instanceof Unplain) error.path.push(keys[i]!);
+    throw error;
   }
 }
 
