@@ -48,7 +48,7 @@ export function handlersOf(what: string, given: object, names: readonly string[]
   const members: Readonly<Record<string, unknown>> = given;
   const handlers = Object.create(null) as Record<string, Handler>;
   for (const name of names) {
-    const handler = Object.hasOwn(members, name) ? members[name] : undefined;
+    const handler = members[name];
     if (typeof handler !== "function") throw usage(`${what}: the implementation has no function "${name}"`);
     if (name !== "initial") handlers[name] = handler as Handler;
   }

@@ -161,6 +161,9 @@ test("shared substructure: what would unfold beyond any size limit is refused at
   let node: unknown = [1];
   for (let i = 0; i < 50; i++) node = { left: node, right: node };
   assert.match(issueOf(node).message, /more than \d+ items/);
+  let list: unknown = [1];
+  for (let i = 0; i < 21; i++) list = [list, list];
+  assert.match(issueOf(list).message, /more than \d+ items/);
   const sparse: unknown[] = [];
   sparse.length = 2 ** 31;
   assert.match(issueOf(sparse).message, /more than \d+ items/);

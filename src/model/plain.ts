@@ -13,6 +13,8 @@ const maxDepth = defaultLimits.maxDepth;
 /** An encoded item takes at least a byte, so more items than this fit into no state. It also ends walks of shared substructure. */
 const maxItems = defaultLimits.maxStateBytes;
 
+type Fields = Readonly<Record<string, unknown>>;
+
 /** Items that the running walk may still meet. */
 let itemsLeft = 0;
 
@@ -33,7 +35,7 @@ export function plain(value: unknown, what: string, code: ErrorCode): unknown {
   itemsLeft = maxItems;
   const result = walk(value, 0);
   if (result !== refused) return result;
-  throw refusal(code, what, [offender(value, [], new Set())]);
+  throw refusal(code, what, [offender(value)]);
 }
 
 /** The plain value, or `refused`. `depth` counts the containers around the value. */
@@ -70,7 +72,7 @@ function walkArray(array: readonly unknown[], depth: number): unknown {
   return copy ?? array;
 }
 
-function walkObject(object: Readonly<Record<string, unknown>>, depth: number): unknown {
+function walkObject(object: Fields, depth: number): unknown {
   let copy: Record<string, unknown> | undefined;
   for (const key in object) {
     if (!Object.hasOwn(object, key)) continue;
@@ -85,7 +87,7 @@ function walkObject(object: Readonly<Record<string, unknown>>, depth: number): u
 }
 
 /** The properties of `object` that come before `end`, which are known to be plain. */
-function copyUpTo(object: Readonly<Record<string, unknown>>, end: string): Record<string, unknown> {
+function copyUpTo(object: Fields, end: string): Record<string, unknown> {
   const copy: Record<string, unknown> = {};
   for (const key of Object.keys(object)) {
     if (key === end) break;
@@ -95,7 +97,7 @@ function copyUpTo(object: Readonly<Record<string, unknown>>, end: string): Recor
 }
 
 /** An object literal, of this realm or of another (an iframe, a test runner's context), or one without a prototype. */
-function isPlainObject(value: object): value is Readonly<Record<string, unknown>> {
+function isPlainObject(value: object): value is Fields {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === Object.prototype || prototype === null) return true;
   return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype as object, "hasOwnProperty");
@@ -109,40 +111,53 @@ const bare = (bytes: Uint8Array): Uint8Array =>
     ? bytes
     : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** Where the first value is that `walk` refused, and why. */
-function offender(value: unknown, path: readonly (string | number)[], around: Set<object>): Issue {
-  return find(value, path, around, { left: maxItems }) ?? { path, message: "is not plain data" };
+/** Where the first value is that `walk` just refused, and why. */
+function offender(value: unknown): Issue {
+  if (itemsLeft < 0) return { path: [], message: `has more than ${maxItems} items` };
+  const found = find(value, new Set());
+  return found === undefined
+    ? { path: [], message: "is not plain data" }
+    : { path: found.upward.reverse(), message: found.message };
 }
 
-function find(
-  value: unknown,
-  path: readonly (string | number)[],
-  around: Set<object>,
-  items: { left: number },
-): Issue | undefined {
+/** An offender below a value: the steps to it, from the last to the first. */
+type Found = { readonly upward: (string | number)[]; readonly message: string };
+
+const here = (message: string): Found => ({ upward: [], message });
+
+/** Meets values in the order of `walk`, so it ends where that did, or earlier at a cycle. */
+function find(value: unknown, around: Set<object>): Found | undefined {
   const reason = reasonOf(value, around);
-  if (reason !== undefined) return { path, message: reason };
+  if (reason !== undefined) return here(reason);
   if (typeof value !== "object" || value === null || isBytes(value)) return undefined;
   around.add(value);
-  for (const key of Object.keys(value)) {
-    const at = [...path, Array.isArray(value) ? Number(key) : key];
-    if (--items.left < 0) return { path: [], message: `has more than ${maxItems} items` };
-    if (key === "__proto__") return { path: at, message: "a key may not be __proto__" };
-    if (!key.isWellFormed()) return { path: at, message: "a key has half a surrogate pair" };
-    const item: unknown = (value as Record<string, unknown>)[key];
-    if (item === undefined && !Array.isArray(value)) continue;
-    const issue = find(item, at, around, items);
-    if (issue !== undefined) return issue;
-  }
+  const found = Array.isArray(value) ? findInArray(value, around) : findInObject(value as Fields, around);
   around.delete(value);
-  return Array.isArray(value) ? holeIn(value, path) : undefined;
+  return found;
 }
 
-function holeIn(array: readonly unknown[], path: readonly (string | number)[]): Issue | undefined {
-  if (array.length > maxItems) return { path, message: `has more than ${maxItems} items` };
-  for (let i = 0; i < array.length; i++)
-    if (!(i in array)) return { path: [...path, i], message: "is a hole in an array" };
+function findInArray(array: readonly unknown[], around: Set<object>): Found | undefined {
+  for (let i = 0; i < array.length; i++) {
+    const found = i in array ? find(array[i], around) : here("is a hole in an array");
+    if (found !== undefined) return below(found, i);
+  }
   return undefined;
+}
+
+function findInObject(object: Fields, around: Set<object>): Found | undefined {
+  for (const key of Object.keys(object)) {
+    if (key === "__proto__") return below(here("a key may not be __proto__"), key);
+    if (!key.isWellFormed()) return below(here("a key has half a surrogate pair"), key);
+    const item = object[key];
+    const found = item === undefined ? undefined : find(item, around);
+    if (found !== undefined) return below(found, key);
+  }
+  return undefined;
+}
+
+function below(found: Found, step: string | number): Found {
+  found.upward.push(step);
+  return found;
 }
 
 function reasonOf(value: unknown, around: ReadonlySet<object>): string | undefined {
