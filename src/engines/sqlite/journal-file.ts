@@ -3,7 +3,7 @@
 // J1. A journal that ever existed is never recreated: cluster.json beside it says that it did.
 // J2. A record's row id is shard × 2^37 + sequence, so that one B-tree keeps each shard's records together and in order.
 
-import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fromHex, invariant, SheafError, toHex, type Seq, type Shard } from "../../base/index.ts";
@@ -67,6 +67,8 @@ export function openJournal(dir: string, patienceMs: number): DatabaseSync {
 /** Makes the folder and the tables where there are none, and refuses a folder whose journal has vanished (J1). */
 export function prepareFolder(dir: string, patienceMs: number): void {
   mkdirSync(join(dir, "snapshots"), { recursive: true });
+  // SQLite opens what it may only read, and refuses the first write: refuse the folder instead.
+  accessSync(dir, constants.W_OK);
   const path = join(dir, journalFile);
   const marker = existsSync(join(dir, markerFile));
   if (marker && (!existsSync(path) || statSync(path).size === 0)) {
@@ -95,8 +97,26 @@ export function readCluster(db: DatabaseSync): Cluster | undefined {
   return row.key_check ? { ...cluster, keyCheck: row.key_check } : cluster;
 }
 
-export const encodeMarker = (cluster: Cluster): string =>
-  `${JSON.stringify({ format, ...cluster, keyCheck: cluster.keyCheck && toHex(cluster.keyCheck) }, null, 2)}\n`;
+function writeSynced(path: string, text: string): void {
+  const fd = openSync(path, "w");
+  try {
+    writeFileSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Writes cluster.json, atomically and durably. */
+export function replaceMarker(dir: string, cluster: Cluster): void {
+  const shown = { format, ...cluster, keyCheck: cluster.keyCheck && toHex(cluster.keyCheck) };
+  const tmp = join(dir, `${markerFile}.${process.pid}.tmp`);
+  writeSynced(tmp, `${JSON.stringify(shown, null, 2)}\n`);
+  renameSync(tmp, join(dir, markerFile));
+  const folder = openSync(dir, "r");
+  fsyncSync(folder);
+  closeSync(folder);
+}
 
 export function decodeMarker(text: string): Cluster {
   const { id, name, shards, createdAt, keyCheck } = JSON.parse(text) as Omit<Cluster, "keyCheck"> & { keyCheck?: string };

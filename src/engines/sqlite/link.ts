@@ -26,7 +26,8 @@ export type Link = {
 /** Starts a worker from a file beside the caller: `worker.ts` when running the sources, `worker.js` when built. */
 export async function startWorker(caller: string, name: string, data: unknown): Promise<Link> {
   const file = new URL(`./${name}${caller.endsWith(".ts") ? ".ts" : ".js"}`, caller);
-  const worker = new Worker(file, { workerData: data, name });
+  // Flags of the main thread are not for a worker: some are refused there (--input-type), none is needed.
+  const worker = new Worker(file, { workerData: data, name, execArgv: [] });
   const pending = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
   let lastId = 0;
   let gone: SheafError | undefined;

@@ -12,8 +12,7 @@ import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { SheafError, type Seq, type Shard } from "../../base/index.ts";
 import type { Append, Cluster } from "../../journal/index.ts";
-import { replaceFile } from "../../platform/index.ts";
-import { decodeMarker, encodeMarker, journalFile, markerFile, openJournal, patiently, readCluster, rowId, seqOf, shortNap } from "./journal-file.ts";
+import { decodeMarker, journalFile, markerFile, openJournal, patiently, readCluster, replaceMarker, rowId, seqOf, shortNap } from "./journal-file.ts";
 import { asEngineError, sqliteCode } from "./sqlite-error.ts";
 import { countAppends, unpackAppends, type Packed } from "./packed.ts";
 
@@ -119,7 +118,7 @@ export function openWriter(dir: string, patienceMs: number): Writer {
         const hint = `restore the ${journalFile} of that cluster`;
         throw new SheafError(cluster ? "WRONG_CLUSTER" : "CORRUPT", `${markerFile} names cluster ${JSON.stringify(marker.name)}, ${journalFile} holds ${is}`, { hint });
       }
-      if (cluster && !marker) replaceFile(dir, markerFile, Buffer.from(encodeMarker(cluster)));
+      if (cluster && !marker) replaceMarker(dir, cluster);
       return cluster;
     },
     create(cluster) {
@@ -134,7 +133,7 @@ export function openWriter(dir: string, patienceMs: number): Writer {
       } finally {
         abandon();
       }
-      replaceFile(dir, markerFile, Buffer.from(encodeMarker(cluster)));
+      replaceMarker(dir, cluster);
     },
     trimSlice(shard, through) {
       db.exec("PRAGMA synchronous = NORMAL");
