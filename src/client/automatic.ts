@@ -1,8 +1,8 @@
 // Chooses between the socket and HTTP: the socket wherever it connects. HTTP takes over only when the socket never did and
 // the gateway answers over HTTP all the same, as behind a proxy that refuses upgrades; the socket is tried again later.
 
-import type { Millis } from "../base/index.ts";
-import type { Call, Calls } from "../rpc/index.ts";
+import { type Millis, SheafError } from "../base/index.ts";
+import type { Call, Calls, Reply } from "../rpc/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import type { ClientHost } from "./host.ts";
 
@@ -49,14 +49,32 @@ export function automatic(options: AutomaticOptions): Calls {
         return http.call(call);
       }
       if (choice.kind === "open") choice = { kind: "choosing", chosen: choose() };
-      const frozen = frozenOf(call);
-      return choice.chosen.then((calls) => calls.call(frozen));
+      return onceChosen(frozenOf(call), choice.chosen, host);
     },
   };
 }
 
 /** The call as it is now: its maker may change the input before the choice is made. */
 const frozenOf = (call: Call): Call => (call.input === undefined ? call : { ...call, input: unpack(pack(call.input)) });
+
+/** Choosing may take longer than the call has. */
+function onceChosen(call: Call, chosen: Promise<Calls>, host: ClientHost): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    let over = false;
+    const settle = (then: () => void): void => {
+      if (over) return;
+      over = true;
+      timer.cancel();
+      call.signal?.removeEventListener("abort", cancelled);
+      then();
+    };
+    const late = (): void => settle(() => reject(new SheafError("UNREACHABLE", "no connection could be made: no answer")));
+    const cancelled = (): void => settle(() => reject(new SheafError("CANCELLED", undefined, { outcome: "not-applied" })));
+    const timer = host.clock.after(Math.max(0, call.deadline - host.clock.tick()), late);
+    call.signal?.addEventListener("abort", cancelled);
+    void chosen.then((calls) => settle(() => resolve(calls.call(call))));
+  });
+}
 
 async function isThere(url: string, host: ClientHost): Promise<boolean> {
   const given = new AbortController();

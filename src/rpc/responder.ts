@@ -127,7 +127,6 @@ class Session implements Responder {
     } catch (error) {
       this.end(asSheafError(error)); // R4
     }
-    if (this.#pipe.unsentBytes() > this.#options.limits.maxUnsentBytes) this.#pause();
   }
 
   drained(): void {
