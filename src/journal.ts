@@ -14,4 +14,13 @@ export {
   type SnapshotName,
   type Snapshots,
 } from "./journal/index.ts";
-export { type Epoch, type ErrorCode, type ErrorDetail, type Generation, type Instant, type Seq, type Shard, SheafError } from "./base/index.ts";
+export {
+  type Epoch,
+  type ErrorCode,
+  type ErrorDetail,
+  type Generation,
+  type Instant,
+  type Seq,
+  type Shard,
+  SheafError,
+} from "./base/index.ts";

@@ -32,9 +32,13 @@ export const noTip: Tip = { generation: 1, epoch: 0, seq: 0, hash: new Uint8Arra
 export function follow(tip: Tip, record: Pick<Decoded, "header" | "hash">, faults?: Faults): Verdict {
   const { generation, epoch, seq, prev } = record.header;
   if (generation !== tip.generation)
-    return { kind: "corrupt", why: `record ${seq} is of generation ${generation}, its journal of generation ${tip.generation}` };
+    return {
+      kind: "corrupt",
+      why: `record ${seq} is of generation ${generation}, its journal of generation ${tip.generation}`,
+    };
   if (seq !== tip.seq + 1) return { kind: "corrupt", why: `record ${seq} follows record ${tip.seq}` };
-  if (!bytesEqual(prev, tip.hash)) return { kind: "corrupt", why: `record ${seq} does not name the hash of record ${tip.seq}` };
+  if (!bytesEqual(prev, tip.hash))
+    return { kind: "corrupt", why: `record ${seq} does not name the hash of record ${tip.seq}` };
   const next = { generation, epoch: Math.max(epoch, tip.epoch), seq, hash: record.hash };
   const stale = epoch < tip.epoch && faults?.mutant("M1") !== true;
   return { kind: stale ? "void" : "apply", tip: next };

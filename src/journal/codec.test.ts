@@ -45,13 +45,17 @@ test("codec: compression is used only where it makes a record smaller", () => {
   const repetitive = sampleRecord({ kind: "park", id: "x", reason: "a".repeat(10_000), parked: true });
   assert.ok(plain.encode(repetitive).bytes.length < 300);
   const noise = Uint8Array.from({ length: 8000 }, (_, i) => realCrypto.sha256(Uint8Array.of(i, i >> 8))[0]!);
-  const { bytes } = plain.encode(sampleRecord({ kind: "batch", commits: [{ ...(sampleBatch(1) as Batch).commits[0]!, state: noise }] }));
+  const { bytes } = plain.encode(
+    sampleRecord({ kind: "batch", commits: [{ ...(sampleBatch(1) as Batch).commits[0]!, state: noise }] }),
+  );
   assert.equal(bytes[1], 0);
 });
 type Batch = Extract<Payload, { kind: "batch" }>;
 
 test("codec: records written by format 1 stay readable, and are written the same to the byte", () => {
-  const lines = readFileSync(new URL("./golden/records-1.hex", import.meta.url), "utf8").trim().split("\n");
+  const lines = readFileSync(new URL("./golden/records-1.hex", import.meta.url), "utf8")
+    .trim()
+    .split("\n");
   assert.equal(lines.length, samplePayloads.length);
   for (const [i, line] of lines.entries()) {
     const record = sampleRecord(samplePayloads[i]!);
@@ -61,7 +65,9 @@ test("codec: records written by format 1 stay readable, and are written the same
 });
 
 test("codec: records compressed or sealed by format 1 stay readable", () => {
-  const [compressed, encrypted] = readFileSync(new URL("./golden/records-1-sealed.hex", import.meta.url), "utf8").trim().split("\n");
+  const [compressed, encrypted] = readFileSync(new URL("./golden/records-1-sealed.hex", import.meta.url), "utf8")
+    .trim()
+    .split("\n");
   assert.deepStrictEqual(withoutHash(plain.decode(fromHex(compressed!), place)), sampleRecord(sampleBatch(20)));
   assert.equal(fromHex(compressed!)[1], 1);
   assert.deepStrictEqual(withoutHash(sealed.decode(fromHex(encrypted!), place)), sampleRecord(sampleBatch(20)));
@@ -110,7 +116,8 @@ test("codec: with a checksum made to fit, unknown flags, kinds and shapes are st
   const flags = bytes.slice();
   flags[1] = 4;
   assert.equal(refusal(() => plain.decode(rehash(flags), place)).code, "CORRUPT");
-  const withBody = (body: Uint8Array): Uint8Array => rehash(new Uint8Array([...bytes.subarray(0, 86), ...body, ...new Uint8Array(32)]));
+  const withBody = (body: Uint8Array): Uint8Array =>
+    rehash(new Uint8Array([...bytes.subarray(0, 86), ...body, ...new Uint8Array(32)]));
   for (const body of [[], 1, "x", null, {}, [9], [1], [1, 2], [3, 4], [3, [[]]], [3, [1]], [4, "a"]])
     assert.equal(refusal(() => plain.decode(withBody(pack(body)), place)).code, "CORRUPT", JSON.stringify(body));
   assert.equal(refusal(() => plain.decode(withBody(Uint8Array.of(0xc1)), place)).code, "CORRUPT");

@@ -9,7 +9,16 @@
 //
 // Every later format keeps the first byte and the last 32, so that an older build can tell "newer" from "broken".
 
-import { bytesEqual, defaultLimits, fromHex, type Instant, type Shard, type Seq, SheafError, toHex } from "../base/index.ts";
+import {
+  bytesEqual,
+  defaultLimits,
+  fromHex,
+  type Instant,
+  type Shard,
+  type Seq,
+  SheafError,
+  toHex,
+} from "../base/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { payloadFromValue, payloadToValue } from "./payload.ts";
 import type { Decoded, JournalRecord, RecordCodec, Sealed } from "./record.ts";
@@ -31,8 +40,13 @@ export type CodecOptions = Sealing & {
  *  encrypted with another key or read without one; binary fields of a decoded record may look into `bytes`. */
 export function recordCodec(options: CodecOptions): RecordCodec {
   const cluster = fromHex(options.cluster);
-  if (cluster.length !== 16 || toHex(cluster) !== options.cluster) throw new SheafError("USAGE", "a cluster id has 32 hexadecimal digits");
-  const codec: Codec = { ...options, clusterId: cluster, maxBytes: options.maxRecordBytes ?? defaultLimits.maxRecordBytes };
+  if (cluster.length !== 16 || toHex(cluster) !== options.cluster)
+    throw new SheafError("USAGE", "a cluster id has 32 hexadecimal digits");
+  const codec: Codec = {
+    ...options,
+    clusterId: cluster,
+    maxBytes: options.maxRecordBytes ?? defaultLimits.maxRecordBytes,
+  };
   return {
     encode: (record) => encode(codec, record),
     decode: (bytes, place) => decode(codec, bytes, place),
@@ -43,7 +57,8 @@ type Codec = CodecOptions & { readonly clusterId: Uint8Array; readonly maxBytes:
 
 function encode(codec: Codec, record: JournalRecord): Sealed {
   const plain = pack(payloadToValue(record.payload));
-  if (plain.length > codec.maxBytes) throw new SheafError("TOO_LARGE", `a record's payload is over ${codec.maxBytes} bytes`);
+  if (plain.length > codec.maxBytes)
+    throw new SheafError("TOO_LARGE", `a record's payload is over ${codec.maxBytes} bytes`);
   const { body, flags } = squeeze(codec, plain);
   const envelope = writeEnvelope(codec, record, flags);
   const sealed = seal(codec, body, envelope);

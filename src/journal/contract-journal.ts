@@ -11,17 +11,25 @@ export const journalRules: readonly Rule[] = [
       assert.equal(await first.identify(), undefined);
       await first.create(kitCluster);
       const found = await first.identify();
-      assert.deepEqual({ ...found, keyCheck: [...(found?.keyCheck ?? [])] }, { ...kitCluster, keyCheck: [0, 1, 254, 255] });
+      assert.deepEqual(
+        { ...found, keyCheck: [...(found?.keyCheck ?? [])] },
+        { ...kitCluster, keyCheck: [0, 1, 254, 255] },
+      );
       await first.close();
       const again = await (await open()).identify();
-      assert.deepEqual({ ...again, keyCheck: [...(again?.keyCheck ?? [])] }, { ...kitCluster, keyCheck: [0, 1, 254, 255] });
+      assert.deepEqual(
+        { ...again, keyCheck: [...(again?.keyCheck ?? [])] },
+        { ...kitCluster, keyCheck: [0, 1, 254, 255] },
+      );
     },
   },
   {
     says: "a cluster is created once, whoever tries and however many at once",
     async holds({ open, assert }) {
       const engines = [await open(), await open(), await open()];
-      const tried = await Promise.all(engines.map((engine, i) => codeOf(engine.create({ ...kitCluster, name: `try-${i}` }))));
+      const tried = await Promise.all(
+        engines.map((engine, i) => codeOf(engine.create({ ...kitCluster, name: `try-${i}` }))),
+      );
       assert.deepEqual(tried.toSorted(), ["WRONG_CLUSTER", "WRONG_CLUSTER", "resolved"]);
       const names = await Promise.all(engines.map(async (engine) => (await engine.identify())?.name));
       assert.deepEqual(names, Array(3).fill(`try-${tried.indexOf("resolved")}`));
@@ -73,7 +81,10 @@ export const journalRules: readonly Rule[] = [
       assert.deepEqual(await kinds(a, entry(3, 4, 1)), ["fenced"]);
       assert.deepEqual(await kinds(a, entry(3, 4, 2)), ["fenced"]);
       assert.deepEqual(await kinds(b, entry(3, 5, 2)), ["durable"]);
-      assert.deepEqual((await readAll(a, 3)).map((one) => one.epoch), [4, 5, 5]);
+      assert.deepEqual(
+        (await readAll(a, 3)).map((one) => one.epoch),
+        [4, 5, 5],
+      );
       assert.deepEqual(await a.barrier([3]), [{ shard: 3, generation: 1, epoch: 5, seq: 3 }]);
     },
   },
@@ -105,7 +116,10 @@ export const journalRules: readonly Rule[] = [
       const mine = entry(3, 1, 0, bytesOf(42, 42));
       const results = [await kinds(engine, mine), await kinds(engine, mine)];
       stage.assert.deepEqual(results, [["durable"], ["fenced"]]);
-      stage.assert.deepEqual((await readAll(engine, 3)).map((one) => [...one.record]), [[42, 42]]);
+      stage.assert.deepEqual(
+        (await readAll(engine, 3)).map((one) => [...one.record]),
+        [[42, 42]],
+      );
     },
   },
   {
@@ -116,9 +130,15 @@ export const journalRules: readonly Rule[] = [
       await kinds(engine, entry(2, 7, 0));
       const shards = Array.from({ length: 64 }, (_, shard) => shard);
       const results = await kinds(engine, ...shards.map((shard) => entry(shard, 1, 0)));
-      assert.deepEqual(results, shards.map((shard) => (shard === 2 ? "fenced" : "durable")));
+      assert.deepEqual(
+        results,
+        shards.map((shard) => (shard === 2 ? "fenced" : "durable")),
+      );
       const heads = await engine.barrier(shards.toReversed());
-      assert.deepEqual(heads.map((head) => head.shard), shards.toReversed());
+      assert.deepEqual(
+        heads.map((head) => head.shard),
+        shards.toReversed(),
+      );
       for (const head of heads) assert.deepEqual([head.epoch, head.seq], [head.shard === 2 ? 7 : 1, 1]);
       assert.deepEqual(await kinds(engine), []);
       assert.deepEqual(await engine.barrier([]), []);
@@ -142,7 +162,10 @@ export const journalRules: readonly Rule[] = [
       assert.deepEqual(await kinds(engine, entry(2, 1, 0)), ["durable"]);
       const kept = (await readAll(engine, 3))[0]!.record;
       assert.equal(kept.length, largest.length);
-      assert.ok(kept.every((byte, i) => byte === largest[i]), "the bytes are the same");
+      assert.ok(
+        kept.every((byte, i) => byte === largest[i]),
+        "the bytes are the same",
+      );
     },
   },
   {
@@ -157,10 +180,16 @@ export const journalRules: readonly Rule[] = [
         assert.deepEqual(await kinds(engine, entry(4, 1, i, around.subarray(2, 2 + bytes.length))), ["durable"]);
         around.fill(99);
       }
-      assert.deepEqual((await readAll(engine, 4)).map((one) => [...one.record]), records);
+      assert.deepEqual(
+        (await readAll(engine, 4)).map((one) => [...one.record]),
+        records,
+      );
       const page = await engine.read(4, 3, 1);
       page.entries[0]!.record.fill(1);
-      assert.deepEqual((await readAll(engine, 4)).map((one) => [...one.record]), records);
+      assert.deepEqual(
+        (await readAll(engine, 4)).map((one) => [...one.record]),
+        records,
+      );
     },
   },
   {
@@ -171,12 +200,21 @@ export const journalRules: readonly Rule[] = [
       for (let i = 0; i < 25; i++) await kinds(engine, entry(6, 2, i));
       const head = { shard: 6, generation: 1, epoch: 2, seq: 25 };
       const page = await engine.read(6, 10, 5);
-      assert.deepEqual(page.entries.map((one) => one.seq), [10, 11, 12, 13, 14]);
+      assert.deepEqual(
+        page.entries.map((one) => one.seq),
+        [10, 11, 12, 13, 14],
+      );
       assert.deepEqual([page.first, page.head], [1, head]);
-      assert.deepEqual((await engine.read(6, 24, 100)).entries.map((one) => one.seq), [24, 25]);
+      assert.deepEqual(
+        (await engine.read(6, 24, 100)).entries.map((one) => one.seq),
+        [24, 25],
+      );
       assert.deepEqual((await engine.read(6, 1, 100)).entries.length, 25);
       assert.deepEqual(await engine.read(6, 26, 100), { entries: [], first: 1, head });
-      assert.deepEqual((await readAll(engine, 6, 1, 4)).map((one) => one.seq), Array.from({ length: 25 }, (_, i) => i + 1));
+      assert.deepEqual(
+        (await readAll(engine, 6, 1, 4)).map((one) => one.seq),
+        Array.from({ length: 25 }, (_, i) => i + 1),
+      );
       assert.equal((await engine.read(7, 1, 100)).entries.length, 0);
     },
   },
@@ -215,7 +253,10 @@ export const journalRules: readonly Rule[] = [
         assert.equal(won.length, 1, `round ${round}`);
         winners.push(...won);
       }
-      assert.deepEqual((await readAll(engines[0]!, 9)).map((one) => one.record[0]), winners);
+      assert.deepEqual(
+        (await readAll(engines[0]!, 9)).map((one) => one.record[0]),
+        winners,
+      );
     },
   },
   {
@@ -227,8 +268,12 @@ export const journalRules: readonly Rule[] = [
       const histories = await Promise.all(engines.map((engine) => readAll(engine, 10)));
       for (const history of histories) assert.deepEqual(history, histories[0]);
       const history = histories[0]!;
-      assert.deepEqual(history.map((one) => one.seq), history.map((_, i) => i + 1));
-      for (let i = 1; i < history.length; i++) assert.ok(history[i]!.epoch >= history[i - 1]!.epoch, "epochs never fall");
+      assert.deepEqual(
+        history.map((one) => one.seq),
+        history.map((_, i) => i + 1),
+      );
+      for (let i = 1; i < history.length; i++)
+        assert.ok(history[i]!.epoch >= history[i - 1]!.epoch, "epochs never fall");
       const writers = new Map<number, number>();
       for (const { epoch, record } of history) {
         assert.equal(writers.get(epoch) ?? record[0], record[0], `epoch ${epoch} has one writer`);
@@ -251,7 +296,14 @@ export const journalRules: readonly Rule[] = [
       await engine.trim(11, 999);
       const last = await engine.read(11, 1, 100);
       assert.deepEqual([last.first, last.entries.map((one) => one.seq)], [10, [10]]);
-      const stale = [entry(11, 3, 0), entry(11, 9, 0), entry(11, 2, 10), entry(11, 3, 4), entry(11, 3, 9), entry(11, 3, 11)];
+      const stale = [
+        entry(11, 3, 0),
+        entry(11, 9, 0),
+        entry(11, 2, 10),
+        entry(11, 3, 4),
+        entry(11, 3, 9),
+        entry(11, 3, 11),
+      ];
       for (const one of stale) assert.deepEqual(await kinds(engine, one), ["fenced"]);
       assert.deepEqual(await kinds(engine, entry(11, 3, 10)), ["durable"]);
       assert.deepEqual(await engine.barrier([11]), [{ shard: 11, generation: 1, epoch: 3, seq: 11 }]);
@@ -285,8 +337,15 @@ export const journalRules: readonly Rule[] = [
       const heads = await other.barrier(Array.from({ length: 20 }, (_, shard) => shard));
       const answers = await settled;
       for (const [shard, answer] of answers.entries()) assert.equal(heads[shard]!.seq, answer[0] === "durable" ? 1 : 0);
-      assert.deepEqual(answers, Array(20).fill(["durable"]));
-      const refused = [engine.identify(), engine.create(kitCluster), engine.barrier([1]), engine.read(1, 1, 1), engine.trim(1, 1), engine.snapshots.list(1)];
+      assert.deepEqual(answers.flat(), Array(20).fill("durable"));
+      const refused = [
+        engine.identify(),
+        engine.create(kitCluster),
+        engine.barrier([1]),
+        engine.read(1, 1, 1),
+        engine.trim(1, 1),
+        engine.snapshots.list(1),
+      ];
       for (const promise of refused) assert.ok((await codeOf(promise)) !== "resolved");
       assert.deepEqual(await kinds(engine, entry(1, 1, 1), entry(2, 1, 1)), ["refused", "refused"]);
       await engine.close();

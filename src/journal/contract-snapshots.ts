@@ -24,7 +24,11 @@ export const snapshotRules: readonly Rule[] = [
       await engine.snapshots.put(name, [bytesOf(1)]);
       const others = [{ shard: 2 }, { generation: 2 }, { epoch: 2 }, { seq: 11 }, { hash: "cd".repeat(32) }];
       for (const other of others)
-        stage.assert.equal(await codeOf(gather(engine.snapshots.get({ ...name, ...other }))), "NOT_FOUND", JSON.stringify(other));
+        stage.assert.equal(
+          await codeOf(gather(engine.snapshots.get({ ...name, ...other }))),
+          "NOT_FOUND",
+          JSON.stringify(other),
+        );
     },
   },
   {
@@ -94,12 +98,15 @@ export const snapshotRules: readonly Rule[] = [
     says: "a snapshot of 5 MiB and an empty one come back whole",
     async holds(stage) {
       const engine = await created(stage);
-      const chunks = Array.from({ length: 5 }, (_, n) => Uint8Array.from({ length: 1024 * 1024 }, (_, i) => (i * 31 + n) & 255));
+      const chunks = Array.from({ length: 5 }, (_, n) =>
+        Uint8Array.from({ length: 1024 * 1024 }, (_, i) => (i * 31 + n) & 255),
+      );
       await engine.snapshots.put(snapshotAt(1, 10), chunks);
       await engine.snapshots.put(snapshotAt(1, 11), []);
       const back = await gather(engine.snapshots.get(snapshotAt(1, 10)));
       stage.assert.equal(back.length, 5);
-      for (const [n, chunk] of back.entries()) stage.assert.ok(chunk.every((byte, i) => byte === chunks[n]![i]) && chunk.length === chunks[n]!.length);
+      for (const [n, chunk] of back.entries())
+        stage.assert.ok(chunk.every((byte, i) => byte === chunks[n]![i]) && chunk.length === chunks[n]!.length);
       stage.assert.deepEqual(await gather(engine.snapshots.get(snapshotAt(1, 11))), []);
       stage.assert.equal((await engine.snapshots.list(1)).length, 2);
     },
@@ -109,7 +116,19 @@ export const snapshotRules: readonly Rule[] = [
     async holds(stage) {
       const engine = await created(stage);
       const { assert } = stage;
-      const hashes = ["", "../../etc/passwd", "a/b", "%2e%2e", "' OR 1=1 --", "nul\0byte", "x".repeat(300), "*", ">", "é", " 0 1 2"];
+      const hashes = [
+        "",
+        "../../etc/passwd",
+        "a/b",
+        "%2e%2e",
+        "' OR 1=1 --",
+        "nul\0byte",
+        "x".repeat(300),
+        "*",
+        ">",
+        "é",
+        " 0 1 2",
+      ];
       const kept: string[] = [];
       for (const [i, hash] of hashes.entries()) {
         const name = snapshotAt(1, hashes.length - i, 1, hash);
@@ -118,7 +137,10 @@ export const snapshotRules: readonly Rule[] = [
           assert.deepEqual(await gather(engine.snapshots.get(name)), [bytesOf(i)], hash);
         }
       }
-      assert.deepEqual((await engine.snapshots.list(1)).map((name) => name.hash), kept);
+      assert.deepEqual(
+        (await engine.snapshots.list(1)).map((name) => name.hash),
+        kept,
+      );
       for (const name of await engine.snapshots.list(1)) await engine.snapshots.delete(name);
       assert.deepEqual(await engine.snapshots.list(1), []);
       assert.deepEqual((await engine.identify())?.name, "kit");

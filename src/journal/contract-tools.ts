@@ -30,7 +30,12 @@ export const kitCluster: Cluster = {
 export const bytesOf = (...bytes: readonly number[]): Uint8Array => Uint8Array.from(bytes);
 
 /** An append of a small record that tells its writer. */
-export const entry = (shard: Shard, epoch: number, expected: Seq, record: Uint8Array = bytesOf(shard, epoch, expected + 1)): Append => ({
+export const entry = (
+  shard: Shard,
+  epoch: number,
+  expected: Seq,
+  record: Uint8Array = bytesOf(shard, epoch, expected + 1),
+): Append => ({
   shard,
   generation: 1,
   epoch,
@@ -47,7 +52,8 @@ export async function readAll(engine: Engine, shard: Shard, from: Seq = 1, limit
   const all: Entry[] = [];
   for (;;) {
     const { entries, head } = await engine.read(shard, from + all.length, limit);
-    for (const { seq, epoch, record, ...at } of entries) all.push({ shard: at.shard, seq, epoch, record: new Uint8Array(record) });
+    for (const { seq, epoch, record, ...at } of entries)
+      all.push({ shard: at.shard, seq, epoch, record: new Uint8Array(record) });
     if (entries.length === 0 || entries.at(-1)!.seq >= head.seq) return all;
   }
 }

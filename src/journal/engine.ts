@@ -87,4 +87,3 @@ export interface Engine {
   /** Waits for appends under way, then releases everything. */
   close(): Promise<void>;
 }
-

@@ -22,6 +22,9 @@ test("key check: fits the key and cluster it was made for, and nothing else", ()
 });
 
 test("key check: two checks of one key do not look alike", () => {
-  const [a, b] = [makeKeyCheck(realCrypto, dice, sampleKey, sampleCluster), makeKeyCheck(realCrypto, dice, sampleKey, sampleCluster)];
+  const [a, b] = [
+    makeKeyCheck(realCrypto, dice, sampleKey, sampleCluster),
+    makeKeyCheck(realCrypto, dice, sampleKey, sampleCluster),
+  ];
   assert.notDeepEqual(a, b);
 });

@@ -32,12 +32,16 @@ export type MemoryDisk = {
   readonly inside: Inside;
 };
 
-export type MemoryCopy = { readonly cluster: Cluster | undefined; readonly journals: ReadonlyMap<Shard, Journal>; readonly snapshots: Blobs };
+export type MemoryCopy = {
+  readonly cluster: Cluster | undefined;
+  readonly journals: ReadonlyMap<Shard, Journal>;
+  readonly snapshots: ReadonlyMap<string, Snapshot>;
+};
 
 /** One shard's journal. */
 type Journal = { head: Head; readonly entries: Stored[] };
 type Stored = Entry & { readonly write: number };
-type Blobs = ReadonlyMap<string, { readonly name: SnapshotName; readonly chunks: readonly Uint8Array[] }>;
+type Snapshot = { readonly name: SnapshotName; readonly chunks: readonly Uint8Array[] };
 
 /** The disk as handles use it. Every call is atomic and immediate; waiting and lying are the engine's part. */
 export type Inside = {
@@ -61,87 +65,54 @@ const PAGE_BYTES = 8 * 1024 * 1024;
 
 const emptyJournal = (shard: Shard): Journal => ({ head: { shard, generation: 1, epoch: 0, seq: 0 }, entries: [] });
 const nameOf = (n: SnapshotName): string => `${n.shard} ${n.generation} ${n.epoch} ${n.seq} ${n.hash}`;
-const newestFirst = (a: SnapshotName, b: SnapshotName): number => b.generation - a.generation || b.seq - a.seq || b.epoch - a.epoch;
+const newestFirst = (a: SnapshotName, b: SnapshotName): number =>
+  b.generation - a.generation || b.seq - a.seq || b.epoch - a.epoch;
+
+/** Everything a disk holds. Writes are numbered; those up to `synced` are durable. */
+type Kept = {
+  readonly maxRecordBytes: number;
+  readonly syncsItself: boolean;
+  cluster: Cluster | undefined;
+  journals: Map<Shard, Journal>;
+  snapshots: Map<string, Snapshot>;
+  life: number;
+  writes: number;
+  synced: number;
+};
 
 export function memoryDisk(options: MemoryDiskOptions = {}): MemoryDisk {
-  const maxRecordBytes = options.maxRecordBytes ?? defaultLimits.maxRecordBytes;
-  let cluster: Cluster | undefined;
-  let journals = new Map<Shard, Journal>();
-  let snapshots: Map<string, { name: SnapshotName; chunks: readonly Uint8Array[] }> = new Map();
-  let life = 0;
-  let writes = 0;
-  let synced = 0;
-
-  const journal = (shard: Shard): Journal => {
-    let found = journals.get(shard);
-    if (found === undefined) journals.set(shard, (found = emptyJournal(shard)));
-    return found;
+  const kept: Kept = {
+    maxRecordBytes: options.maxRecordBytes ?? defaultLimits.maxRecordBytes,
+    syncsItself: options.acknowledgeUnsynced !== true,
+    cluster: undefined,
+    journals: new Map(),
+    snapshots: new Map(),
+    life: 0,
+    writes: 0,
+    synced: 0,
   };
-
-  const sync = (): void => {
-    synced = writes;
-  };
-
-  const inside: Inside = {
-    life: () => life,
-    identify: () => cluster,
-    create(given) {
-      if (cluster !== undefined) throw new SheafError("WRONG_CLUSTER", `this engine holds the cluster ${cluster.name} (${cluster.id})`);
-      cluster = structuredClone(given);
-    },
-    append(one, byExpectedOnly = false) {
-      if (one.record.length > maxRecordBytes)
-        return { kind: "refused", error: new SheafError("TOO_LARGE", `a record of ${one.record.length} bytes is over ${maxRecordBytes}`) };
-      const kept = journal(one.shard);
-      const { head } = kept;
-      const epochFits = byExpectedOnly || one.epoch >= head.epoch;
-      if (head.generation !== one.generation || head.seq !== one.expected || !epochFits) return { kind: "fenced" };
-      const seq = one.expected + 1;
-      kept.entries.push({ shard: one.shard, seq, epoch: one.epoch, record: new Uint8Array(one.record), write: ++writes });
-      kept.head = { ...head, epoch: one.epoch, seq };
-      if (options.acknowledgeUnsynced !== true) sync();
-      return { kind: "durable" };
-    },
-    head: (shard) => journal(shard).head,
-    read: (shard, from, limit, behind) => page(journal(shard), from, limit, behind),
-    trim(shard, through) {
-      const { head, entries } = journal(shard);
-      const end = Math.min(through, head.seq - 1);
-      entries.splice(0, Math.max(0, end + 1 - (entries[0]?.seq ?? end + 1)));
-      sync();
-    },
-    putSnapshot: (name, chunks) => void snapshots.set(nameOf(name), { name: { ...name }, chunks }),
-    getSnapshot(name) {
-      const found = snapshots.get(nameOf(name));
-      if (found === undefined) throw new SheafError("NOT_FOUND", `there is no snapshot ${nameOf(name)}`);
-      return found.chunks;
-    },
-    listSnapshots: (shard) => [...snapshots.values()].map((kept) => kept.name).filter((name) => name.shard === shard).toSorted(newestFirst),
-    deleteSnapshot: (name) => void snapshots.delete(nameOf(name)),
-  };
-
   return {
-    maxRecordBytes,
-    inside,
+    maxRecordBytes: kept.maxRecordBytes,
+    inside: insideOf(kept),
     crash({ loseUnsynced, keep = 0 }) {
-      life++;
-      const last = loseUnsynced ? Math.min(writes, synced + keep) : writes;
-      const lost = writes - last;
-      if (lost > 0) for (const kept of journals.values()) cutAfterWrite(kept, last);
-      writes = last;
-      synced = last;
+      kept.life++;
+      const last = loseUnsynced ? Math.min(kept.writes, kept.synced + keep) : kept.writes;
+      const lost = kept.writes - last;
+      if (lost > 0) for (const journal of kept.journals.values()) cutAfterWrite(journal, last);
+      kept.writes = last;
+      kept.synced = last;
       return lost;
     },
-    sync,
-    copy: () => ({ cluster, journals: copyOf(journals), snapshots: new Map(snapshots) }),
+    sync: () => sync(kept),
+    copy: () => ({ cluster: kept.cluster, journals: copyOf(kept.journals), snapshots: new Map(kept.snapshots) }),
     restore(copy) {
-      life++;
-      cluster = copy.cluster;
-      journals = copyOf(copy.journals);
-      snapshots = new Map(copy.snapshots);
+      kept.life++;
+      kept.cluster = copy.cluster;
+      kept.journals = copyOf(copy.journals);
+      kept.snapshots = new Map(copy.snapshots);
     },
     rot(shard, seq, bit) {
-      const { entries } = journal(shard);
+      const { entries } = journalOf(kept, shard);
       const index = entries.findIndex((entry) => entry.seq === seq);
       const entry = entries[index];
       if (entry === undefined) throw new SheafError("NOT_FOUND", `shard ${shard} keeps no record ${seq}`);
@@ -149,8 +120,73 @@ export function memoryDisk(options: MemoryDiskOptions = {}): MemoryDisk {
       record[bit >> 3]! ^= 1 << (bit & 7);
       entries[index] = { ...entry, record };
     },
-    entryCount: () => [...journals.values()].reduce((sum, kept) => sum + kept.entries.length, 0),
+    entryCount: () => [...kept.journals.values()].reduce((sum, journal) => sum + journal.entries.length, 0),
   };
+}
+
+function insideOf(kept: Kept): Inside {
+  return {
+    life: () => kept.life,
+    identify: () => kept.cluster,
+    create(given) {
+      const { cluster } = kept;
+      if (cluster !== undefined)
+        throw new SheafError("WRONG_CLUSTER", `this engine holds the cluster ${cluster.name} (${cluster.id})`);
+      kept.cluster = structuredClone(given);
+    },
+    append: (one, byExpectedOnly = false) => append(kept, one, byExpectedOnly),
+    head: (shard) => journalOf(kept, shard).head,
+    read: (shard, from, limit, behind) => page(journalOf(kept, shard), from, limit, behind),
+    trim(shard, through) {
+      const { head, entries } = journalOf(kept, shard);
+      const end = Math.min(through, head.seq - 1);
+      entries.splice(0, Math.max(0, end + 1 - (entries[0]?.seq ?? end + 1)));
+      sync(kept);
+    },
+    putSnapshot: (name, chunks) => void kept.snapshots.set(nameOf(name), { name: { ...name }, chunks }),
+    getSnapshot(name) {
+      const found = kept.snapshots.get(nameOf(name));
+      if (found === undefined) throw new SheafError("NOT_FOUND", `there is no snapshot ${nameOf(name)}`);
+      return found.chunks;
+    },
+    listSnapshots: (shard) =>
+      [...kept.snapshots.values()].flatMap(({ name }) => (name.shard === shard ? [name] : [])).toSorted(newestFirst),
+    deleteSnapshot: (name) => void kept.snapshots.delete(nameOf(name)),
+  };
+}
+
+function sync(kept: Kept): void {
+  kept.synced = kept.writes;
+}
+
+function journalOf(kept: Kept, shard: Shard): Journal {
+  let found = kept.journals.get(shard);
+  if (found === undefined) kept.journals.set(shard, (found = emptyJournal(shard)));
+  return found;
+}
+
+function append(kept: Kept, one: Append, byExpectedOnly: boolean): AppendResult {
+  const { length } = one.record;
+  if (length > kept.maxRecordBytes)
+    return {
+      kind: "refused",
+      error: new SheafError("TOO_LARGE", `a record of ${length} bytes is over ${kept.maxRecordBytes}`),
+    };
+  const journal = journalOf(kept, one.shard);
+  const { head } = journal;
+  const epochFits = byExpectedOnly || one.epoch >= head.epoch;
+  if (head.generation !== one.generation || head.seq !== one.expected || !epochFits) return { kind: "fenced" };
+  const seq = one.expected + 1;
+  journal.entries.push({
+    shard: one.shard,
+    seq,
+    epoch: one.epoch,
+    record: new Uint8Array(one.record),
+    write: ++kept.writes,
+  });
+  journal.head = { ...head, epoch: one.epoch, seq };
+  if (kept.syncsItself) sync(kept);
+  return { kind: "durable" };
 }
 
 function page({ head, entries }: Journal, from: Seq, limit: number, behind: number): Page {
@@ -164,7 +200,11 @@ function page({ head, entries }: Journal, from: Seq, limit: number, behind: numb
     bytes += record.length;
     found.push({ shard, seq, epoch, record: record.slice() });
   }
-  return { entries: found, first, head: { ...head, seq: Math.min(head.seq, last), epoch: entries[last - first]?.epoch ?? head.epoch } };
+  return {
+    entries: found,
+    first,
+    head: { ...head, seq: Math.min(head.seq, last), epoch: entries[last - first]?.epoch ?? head.epoch },
+  };
 }
 
 /** Takes the entries of later writes away. Trimming syncs, so what was trimmed was never among them. */

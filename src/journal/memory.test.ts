@@ -34,13 +34,20 @@ function handClock(): Clock & { pass(ms: number): Promise<void> } {
   };
 }
 
-const append = (expected: number, epoch = 1, shard = 0): Append => ({ shard, generation: 1, epoch, expected, record: Uint8Array.of(epoch, expected) });
+const append = (expected: number, epoch = 1, shard = 0): Append => ({
+  shard,
+  generation: 1,
+  epoch,
+  expected,
+  record: Uint8Array.of(epoch, expected),
+});
 
 /** An engine whose appends meet these fates, in order, and then go well. */
 function faulty(...fates: MemoryFate[]) {
   const disk = memoryDisk();
   const clock = handClock();
-  const decide = (request: MemoryRequest): MemoryFate => (request.kind === "append" ? fates.shift() : undefined) ?? { kind: "ok" };
+  const decide = (request: MemoryRequest): MemoryFate =>
+    (request.kind === "append" ? fates.shift() : undefined) ?? { kind: "ok" };
   const engine = memoryEngine({ disk, clock, decide });
   const kind = async (one: Append): Promise<string> => (await engine.append([one]))[0]!.kind;
   const seq = async (): Promise<number> => (await memoryEngine({ disk }).read(0, 1, 1)).head.seq;
@@ -74,7 +81,10 @@ test("memory engine: a late append lands after its unknown answer, unless the pl
   await taken.kind(append(0));
   assert.equal(await taken.kind(append(0, 2)), "durable");
   await taken.clock.pass(100);
-  assert.deepEqual((await taken.engine.read(0, 1, 9)).entries.map((entry) => entry.epoch), [2]);
+  assert.deepEqual(
+    (await taken.engine.read(0, 1, 9)).entries.map((entry) => entry.epoch),
+    [2],
+  );
 });
 
 test("memory engine: a hanging append is stored at once and answered late; latency delays both", async () => {
@@ -97,7 +107,10 @@ test("memory engine: unfenced lets a stale epoch in by sequence alone, as the ki
   const world = faulty({ kind: "ok" }, { kind: "unfenced" });
   await world.kind(append(0, 5));
   assert.equal(await world.kind(append(1, 4)), "durable");
-  assert.deepEqual((await world.engine.read(0, 1, 9)).entries.map((entry) => entry.epoch), [5, 4]);
+  assert.deepEqual(
+    (await world.engine.read(0, 1, 9)).entries.map((entry) => entry.epoch),
+    [5, 4],
+  );
 });
 
 test("memory engine: the kit goes red on an engine that does not fence epochs", async () => {
@@ -106,25 +119,40 @@ test("memory engine: the kit goes red on an engine that does not fence epochs", 
   engineContract("broken", tools, () => {
     const disk = memoryDisk();
     const decide = (): MemoryFate => ({ kind: "unfenced" });
-    return Promise.resolve({ open: () => Promise.resolve(memoryEngine({ disk, decide })), destroy: () => Promise.resolve() });
+    return Promise.resolve({
+      open: () => Promise.resolve(memoryEngine({ disk, decide })),
+      destroy: () => Promise.resolve(),
+    });
   });
-  const failed = (await Promise.allSettled(runs.map((run) => run()))).filter((result) => result.status === "rejected").length;
+  const failed = (await Promise.allSettled(runs.map((run) => run()))).filter(
+    (result) => result.status === "rejected",
+  ).length;
   assert.ok(failed >= 2, `${failed} rules noticed`);
 });
 
 test("memory engine: a stale read shows an earlier head; a barrier never does", async () => {
   const disk = memoryDisk();
-  const decide = (request: MemoryRequest): MemoryFate => (request.kind === "append" ? { kind: "ok" } : { kind: "stale", behind: 2 });
+  const decide = (request: MemoryRequest): MemoryFate =>
+    request.kind === "append" ? { kind: "ok" } : { kind: "stale", behind: 2 };
   const engine = memoryEngine({ disk, decide });
   for (let i = 0; i < 5; i++) await engine.append([append(i, i + 1)]);
   const page = await engine.read(0, 1, 100);
-  assert.deepEqual(page.entries.map((entry) => entry.seq), [1, 2, 3]);
+  assert.deepEqual(
+    page.entries.map((entry) => entry.seq),
+    [1, 2, 3],
+  );
   assert.deepEqual(page.head, { shard: 0, generation: 1, epoch: 3, seq: 3 });
   assert.equal((await engine.barrier([0]))[0]!.seq, 5);
 });
 
 test("memory disk: acknowledged writes survive a power loss, and requests under way never arrive", async () => {
-  const world = faulty({ kind: "ok" }, { kind: "lost-ack" }, { kind: "late", ms: 10 }, { kind: "ok", latencyMs: 10 }, { kind: "hang", ms: 10 });
+  const world = faulty(
+    { kind: "ok" },
+    { kind: "lost-ack" },
+    { kind: "late", ms: 10 },
+    { kind: "ok", latencyMs: 10 },
+    { kind: "hang", ms: 10 },
+  );
   await world.kind(append(0));
   await world.kind(append(1));
   await world.kind(append(2));
@@ -134,7 +162,10 @@ test("memory disk: acknowledged writes survive a power loss, and requests under 
   assert.equal(world.disk.crash({ loseUnsynced: true }), 0);
   await world.clock.pass(10);
   assert.deepEqual([await slow, await hanging, await world.seq()], ["unknown", "unknown", 3]);
-  assert.deepEqual((await world.engine.read(0, 1, 9)).entries.map((entry) => entry.epoch), [1, 1, 3]);
+  assert.deepEqual(
+    (await world.engine.read(0, 1, 9)).entries.map((entry) => entry.epoch),
+    [1, 1, 3],
+  );
 });
 
 test("memory disk: a late append dies with the power", async () => {
@@ -162,7 +193,10 @@ test("memory disk: a dishonest one loses its unsynced tail, and tells how much",
   disk.sync();
   for (let i = 3; i < 5; i++) await engine.append([append(i), append(i, 1, 1)]);
   assert.equal(disk.crash({ loseUnsynced: true, keep: 1 }), 3);
-  assert.deepEqual((await engine.barrier([0, 1])).map((head) => head.seq), [4, 3]);
+  assert.deepEqual(
+    (await engine.barrier([0, 1])).map((head) => head.seq),
+    [4, 3],
+  );
   const fresh = memoryDisk({ acknowledgeUnsynced: true });
   await memoryEngine({ disk: fresh }).append([append(0)]);
   fresh.crash({ loseUnsynced: true });
@@ -194,7 +228,13 @@ test("memory engine: requests that fail, or are under way when the power goes, r
   const disk = memoryDisk();
   const clock = handClock();
   const failing = memoryEngine({ disk, clock, decide: () => ({ kind: "fail" }) });
-  for (const promise of [failing.identify(), failing.barrier([0]), failing.read(0, 1, 1), failing.trim(0, 1), failing.snapshots.list(0)])
+  for (const promise of [
+    failing.identify(),
+    failing.barrier([0]),
+    failing.read(0, 1, 1),
+    failing.trim(0, 1),
+    failing.snapshots.list(0),
+  ])
     await assert.rejects(promise, { code: "ENGINE_UNAVAILABLE" });
   const slow = memoryEngine({ disk, clock, decide: () => ({ kind: "ok", latencyMs: 5 }) });
   const barrier = assert.rejects(slow.barrier([0]), { code: "ENGINE_UNAVAILABLE" });

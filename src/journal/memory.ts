@@ -3,12 +3,18 @@
 
 import { invariant, type Millis, never, type Seq, type Shard, SheafError } from "../base/index.ts";
 import type { Clock } from "../host/index.ts";
-import type { Append, AppendResult, Cluster, Engine, Head, Page, SnapshotName } from "./engine.ts";
-import { type MemoryDisk, memoryDisk } from "./memory-disk.ts";
+import type { Append, AppendResult, Cluster, Engine, Head, Page, Snapshots } from "./engine.ts";
+import { type Inside, type MemoryDisk, memoryDisk } from "./memory-disk.ts";
 
 /** A request as `decide` sees it. */
 export type MemoryRequest =
-  | { readonly kind: "append"; readonly shard: Shard; readonly epoch: number; readonly expected: Seq; readonly bytes: number }
+  | {
+      readonly kind: "append";
+      readonly shard: Shard;
+      readonly epoch: number;
+      readonly expected: Seq;
+      readonly bytes: number;
+    }
   | { readonly kind: "read"; readonly shard: Shard; readonly from: Seq }
   | { readonly kind: "barrier"; readonly shards: readonly Shard[] }
   | { readonly kind: "trim"; readonly shard: Shard; readonly through: Seq }
@@ -46,6 +52,9 @@ export type MemoryEngineOptions = {
   readonly decide?: ((request: MemoryRequest) => MemoryFate) | undefined;
 };
 
+/** Carries out a request as its fate says. */
+type Ask = <T>(asked: MemoryRequest, act: (fate: MemoryFate) => T) => Promise<T>;
+
 const ok: MemoryFate = { kind: "ok" };
 const unavailable = (says: string): SheafError => new SheafError("ENGINE_UNAVAILABLE", `memory engine: ${says}`);
 
@@ -57,16 +66,10 @@ export function memoryEngine(options: MemoryEngineOptions = {}): Engine {
   const pending = new Set<Promise<unknown>>();
   let closed = false;
 
-  /** Resolves after `ms`: in the next microtask when that is 0, so that no caller sees its answer too early. */
-  const pause = (ms: Millis): Promise<void> => {
-    if (ms <= 0) return Promise.resolve();
-    const { clock } = options;
-    invariant(clock !== undefined, "a memory engine that takes time has a clock");
-    return new Promise((resolve) => void clock.after(ms, resolve));
-  };
+  const pause = pauseOn(options.clock);
 
   /** Runs `act` as the fate says; rejects when the disk lost power while the request was under way. */
-  const request = async <T>(asked: MemoryRequest, act: (fate: MemoryFate) => T): Promise<T> => {
+  const request: Ask = async (asked, act) => {
     if (closed) throw unavailable("closed");
     const life = inside.life();
     const fate = decide(asked);
@@ -86,39 +89,11 @@ export function memoryEngine(options: MemoryEngineOptions = {}): Engine {
   const appendOne = async (one: Append): Promise<AppendResult> => {
     const { shard, epoch, expected, record } = one;
     try {
-      return await request({ kind: "append", shard, epoch, expected, bytes: record.length }, (fate) => store(one, fate));
+      return await request({ kind: "append", shard, epoch, expected, bytes: record.length }, (fate) =>
+        store(inside, pause, one, fate),
+      );
     } catch (error) {
       return { kind: "unknown", error };
-    }
-  };
-
-  const store = (one: Append, fate: MemoryFate): AppendResult => {
-    switch (fate.kind) {
-      case "ok":
-      case "hang":
-        return inside.append(one);
-      case "unfenced":
-        return inside.append(one, true);
-      case "full":
-        return { kind: "refused", error: new SheafError("ENGINE_FULL") };
-      case "lost-ack":
-        inside.append(one);
-        return { kind: "unknown", error: unavailable("the answer was lost") };
-      case "fenced-own-copy": {
-        const result = inside.append(one);
-        return result.kind === "durable" ? { kind: "fenced" } : result;
-      }
-      case "late": {
-        const life = inside.life();
-        const copy = { ...one, record: one.record.slice() };
-        void pause(fate.ms).then(() => inside.life() === life && inside.append(copy));
-        return { kind: "unknown", error: unavailable("no answer came") };
-      }
-      case "fail":
-      case "stale":
-        throw unavailable("the request failed");
-      default:
-        return never(fate);
     }
   };
 
@@ -134,27 +109,75 @@ export function memoryEngine(options: MemoryEngineOptions = {}): Engine {
       void results.then(() => pending.delete(results));
       return results;
     },
-    barrier: (shards) => request({ kind: "barrier", shards }, (): readonly Head[] => shards.map((shard) => inside.head(shard))),
+    barrier: (shards) =>
+      request({ kind: "barrier", shards }, (): readonly Head[] => shards.map((shard) => inside.head(shard))),
     read: (shard, from, limit) =>
-      request({ kind: "read", shard, from }, (fate): Page => inside.read(shard, from, limit, fate.kind === "stale" ? fate.behind : 0)),
+      request({ kind: "read", shard, from }, (fate): Page =>
+        inside.read(shard, from, limit, fate.kind === "stale" ? fate.behind : 0),
+      ),
     trim: (shard, through) => request({ kind: "trim", shard, through }, () => inside.trim(shard, through)),
-    snapshots: {
-      async put(name, chunks) {
-        const copies: Uint8Array[] = [];
-        for await (const chunk of chunks) copies.push(new Uint8Array(chunk));
-        await request({ kind: "snapshot", act: "put", shard: name.shard }, () => inside.putSnapshot(name, copies));
-      },
-      async *get(name) {
-        const chunks = await request({ kind: "snapshot", act: "get", shard: name.shard }, () => inside.getSnapshot(name));
-        for (const chunk of chunks) yield new Uint8Array(chunk);
-      },
-      list: (shard) => request({ kind: "snapshot", act: "list", shard }, (): readonly SnapshotName[] => inside.listSnapshots(shard)),
-      delete: (name) => request({ kind: "snapshot", act: "delete", shard: name.shard }, () => inside.deleteSnapshot(name)),
-    },
-    describe: () => Promise.resolve({ durable: false, entries: disk.entryCount(), maxRecordBytes: disk.maxRecordBytes }),
+    snapshots: snapshotsOf(inside, request),
+    describe: () =>
+      Promise.resolve({ durable: false, entries: disk.entryCount(), maxRecordBytes: disk.maxRecordBytes }),
     async close() {
       closed = true;
       await Promise.all(pending);
     },
+  };
+}
+
+/** Resolves after `ms`: in the next microtask when that is 0, so that no caller sees its answer too early. */
+const pauseOn =
+  (clock: Clock | undefined) =>
+  (ms: Millis): Promise<void> => {
+    if (ms <= 0) return Promise.resolve();
+    invariant(clock !== undefined, "a memory engine that takes time has a clock");
+    return new Promise((resolve) => void clock.after(ms, resolve));
+  };
+
+function store(inside: Inside, pause: (ms: Millis) => Promise<void>, one: Append, fate: MemoryFate): AppendResult {
+  switch (fate.kind) {
+    case "ok":
+    case "hang":
+      return inside.append(one);
+    case "unfenced":
+      return inside.append(one, true);
+    case "full":
+      return { kind: "refused", error: new SheafError("ENGINE_FULL") };
+    case "lost-ack":
+      inside.append(one);
+      return { kind: "unknown", error: unavailable("the answer was lost") };
+    case "fenced-own-copy": {
+      const result = inside.append(one);
+      return result.kind === "durable" ? { kind: "fenced" } : result;
+    }
+    case "late": {
+      const life = inside.life();
+      const copy = { ...one, record: one.record.slice() };
+      void pause(fate.ms).then(() => inside.life() === life && inside.append(copy));
+      return { kind: "unknown", error: unavailable("no answer came") };
+    }
+    case "fail":
+    case "stale":
+      throw unavailable("the request failed");
+    default:
+      return never(fate);
+  }
+}
+
+function snapshotsOf(inside: Inside, request: Ask): Snapshots {
+  return {
+    async put(name, chunks) {
+      const copies: Uint8Array[] = [];
+      for await (const chunk of chunks) copies.push(new Uint8Array(chunk));
+      await request({ kind: "snapshot", act: "put", shard: name.shard }, () => inside.putSnapshot(name, copies));
+    },
+    async *get(name) {
+      const chunks = await request({ kind: "snapshot", act: "get", shard: name.shard }, () => inside.getSnapshot(name));
+      for (const chunk of chunks) yield new Uint8Array(chunk);
+    },
+    list: (shard) => request({ kind: "snapshot", act: "list", shard }, () => inside.listSnapshots(shard)),
+    delete: (name) =>
+      request({ kind: "snapshot", act: "delete", shard: name.shard }, () => inside.deleteSnapshot(name)),
   };
 }

@@ -26,7 +26,17 @@ const commits: readonly Commit[] = [
       reply: pack({ cents: 1200 }),
     },
   },
-  { type: "account", key: "acc-8", version: 2 ** 40, state: undefined, schema: 1, command: "close", principal: "", events: [], op: undefined },
+  {
+    type: "account",
+    key: "acc-8",
+    version: 2 ** 40,
+    state: undefined,
+    schema: 1,
+    command: "close",
+    principal: "",
+    events: [],
+    op: undefined,
+  },
   {
     type: "note",
     key: "ключ",

@@ -49,7 +49,8 @@ export function unseal(
     if (sealing.key !== undefined) throw corrupt(`the ${what} is not encrypted although this cluster is`);
   } else {
     if (sealing.key === undefined) throw new SheafError("WRONG_KEY", `the ${what} is encrypted and no key was given`);
-    if (sealed.keyId !== keyId(sealing)) throw new SheafError("WRONG_KEY", `the ${what} was encrypted with another key`);
+    if (sealed.keyId !== keyId(sealing))
+      throw new SheafError("WRONG_KEY", `the ${what} was encrypted with another key`);
     const opened = sealing.crypto.open(sealing.key, body, sealed.aad);
     if (opened === undefined) throw corrupt(`the ${what} was altered, or moved from another place`);
     body = opened;

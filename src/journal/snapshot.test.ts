@@ -28,9 +28,17 @@ const outcome = async (options: SnapshotOptions, chunks: readonly Uint8Array[], 
   }
 };
 
-const small = [[["cell", "account", "a", 1]], [], [["cell", "account", "b", new Uint8Array([1, 2])], { op: "x", at: 5 }]];
+const small = [
+  [["cell", "account", "a", 1]],
+  [],
+  [["cell", "account", "b", new Uint8Array([1, 2])], { op: "x", at: 5 }],
+];
 /** Incompressible values, 100 KiB each. */
-const large = [Array.from({ length: 30 }, (_, n) => concat(Array.from({ length: 3200 }, (_, i) => realCrypto.sha256(Uint8Array.of(n, i, i >> 8)))))];
+const large = [
+  Array.from({ length: 30 }, (_, n) =>
+    concat(Array.from({ length: 3200 }, (_, i) => realCrypto.sha256(Uint8Array.of(n, i, i >> 8)))),
+  ),
+];
 
 test("snapshot: items come back in order, plain and sealed, empty and of several chunks", async () => {
   for (const options of [plain, sealed])
@@ -84,7 +92,8 @@ test("snapshot: the planted defect M8 lets flipped bits pass, which the guarante
 
 test("snapshot: a cut at any byte is noticed, as is anything behind the end", async () => {
   const whole = concat(await encode(plain, small));
-  for (let length = 0; length < whole.length; length++) assert.equal(await outcome(plain, [whole.subarray(0, length)]), "CORRUPT");
+  for (let length = 0; length < whole.length; length++)
+    assert.equal(await outcome(plain, [whole.subarray(0, length)]), "CORRUPT");
   assert.equal(await outcome(plain, [whole, Uint8Array.of(0)]), "CORRUPT");
   assert.equal(await outcome(plain, [whole, whole]), "CORRUPT");
   assert.equal(await outcome(plain, []), "CORRUPT");
@@ -96,7 +105,14 @@ test("snapshot: frames left out, repeated, swapped or taken from another snapsho
     const other = await encode(options, large, { ...name, seq: 1235 });
     assert.equal(await outcome(options, chunks), "read");
     const [a, b, c, ...rest] = chunks as [Uint8Array, Uint8Array, Uint8Array, ...Uint8Array[]];
-    for (const mixed of [[a, c, ...rest], [a, b, b, c, ...rest], [a, c, b, ...rest], [b, c, ...rest], [a, other[1]!, c, ...rest], [a, rest.at(-1)!]])
+    for (const mixed of [
+      [a, c, ...rest],
+      [a, b, b, c, ...rest],
+      [a, c, b, ...rest],
+      [b, c, ...rest],
+      [a, other[1]!, c, ...rest],
+      [a, rest.at(-1)!],
+    ])
       assert.equal(await outcome(options, mixed), "CORRUPT");
     assert.equal(await outcome(options, chunks.slice(0, -1)), "CORRUPT");
   }
@@ -137,7 +153,11 @@ test("snapshot: a newer format stops with its version named", async () => {
   const [first, ...rest] = await encode(plain, small);
   first![0] = 2;
   first!.set(realCrypto.sha256(first!.subarray(0, -32)), first!.length - 32);
-  await assert.rejects(decode(plain, [first!, ...rest]), { code: "CORRUPT", message: /format version 2/, hint: /newer Sheaf/ });
+  await assert.rejects(decode(plain, [first!, ...rest]), {
+    code: "CORRUPT",
+    message: /format version 2/,
+    hint: /newer Sheaf/,
+  });
 });
 
 test("snapshot: an end that counts other items than came is noticed, whoever made its checksum", async () => {

@@ -79,9 +79,14 @@ export async function* decodeSnapshot(
   }
 }
 
-async function* readFrames(reader: FrameReader, input: FrameInput, name: Uint8Array): AsyncGenerator<readonly unknown[]> {
+async function* readFrames(
+  reader: FrameReader,
+  input: FrameInput,
+  name: Uint8Array,
+): AsyncGenerator<readonly unknown[]> {
   const first = await reader.next(input);
-  if (first.kind !== NAME || !bytesEqual(first.body, name)) throw corrupt("the snapshot is another one than its name says");
+  if (first.kind !== NAME || !bytesEqual(first.body, name))
+    throw corrupt("the snapshot is another one than its name says");
   let total = 0;
   for (;;) {
     const { kind, body } = await reader.next(input);
@@ -97,7 +102,14 @@ async function* readFrames(reader: FrameReader, input: FrameInput, name: Uint8Ar
   }
 }
 
-const nameToValue = (cluster: string, n: SnapshotName): unknown => [cluster, n.shard, n.generation, n.epoch, n.seq, n.hash];
+const nameToValue = (cluster: string, n: SnapshotName): unknown => [
+  cluster,
+  n.shard,
+  n.generation,
+  n.epoch,
+  n.seq,
+  n.hash,
+];
 
 /** Packed values as one packed array of them. */
 function arrayOf(packed: readonly Uint8Array[], bytes: number): Uint8Array {
@@ -131,7 +143,8 @@ class FrameWriter {
   }
 
   frame(kind: Kind, plain: Uint8Array): Uint8Array {
-    if (plain.length > MAX_BODY_BYTES) throw new SheafError("TOO_LARGE", `one item of a snapshot is over ${MAX_BODY_BYTES} bytes`);
+    if (plain.length > MAX_BODY_BYTES)
+      throw new SheafError("TOO_LARGE", `one item of a snapshot is over ${MAX_BODY_BYTES} bytes`);
     const sealing: Sealing = kind === NAME ? { ...this.#options, key: undefined } : this.#options;
     const { body, flags } = squeeze(sealing, plain);
     const head = new Uint8Array(HEAD_BYTES);
@@ -177,7 +190,8 @@ class FrameReader {
     const end = HEAD_BYTES + length;
     const hash = frame.slice(end);
     if (!this.#skipsChecksums) {
-      if (!bytesEqual(sha256(this.#options.crypto, frame.subarray(0, end)), hash)) throw corrupt(`${where} fails its checksum`);
+      if (!bytesEqual(sha256(this.#options.crypto, frame.subarray(0, end)), hash))
+        throw corrupt(`${where} fails its checksum`);
       if (frame[0] !== SNAPSHOT_FORMAT)
         throw corrupt(
           `${where} has format version ${frame[0]}`,

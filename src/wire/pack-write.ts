@@ -64,7 +64,8 @@ function write(value: unknown, depth: number): void {
       return;
     case "object":
       if (value === null) buffer[at++] = 0xc0;
-      else if (depth >= maxPackDepth) throw new SheafError("TOO_LARGE", `the value is nested deeper than ${maxPackDepth}, or within itself`);
+      else if (depth >= maxPackDepth)
+        throw new SheafError("TOO_LARGE", `the value is nested deeper than ${maxPackDepth}, or within itself`);
       else if (Array.isArray(value)) writeArray(value, depth);
       else if (ArrayBuffer.isView(value)) writeBinary(value);
       else writeMap(value as Record<string, unknown>, depth);

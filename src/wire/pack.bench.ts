@@ -2,7 +2,15 @@
 
 import { pack, unpack, unpackUntrusted } from "./index.ts";
 
-const small = { type: "account", key: "acc-1234", version: 17, cents: 123456, flags: [1, 2, 3], name: "Some One", at: 1732350000123 };
+const small = {
+  type: "account",
+  key: "acc-1234",
+  version: 17,
+  cents: 123456,
+  flags: [1, 2, 3],
+  name: "Some One",
+  at: 1732350000123,
+};
 const bytes = pack(small);
 const text = JSON.stringify(small);
 

@@ -28,10 +28,14 @@ const plain = fc.letrec((tie) => ({
     fc.string({ maxLength: 400 }),
     fc.uint8Array({ maxLength: 300 }),
     fc.array(tie("value"), { maxLength: 40 }),
-    fc.dictionary(fc.string({ unit: "binary" }).filter((key) => key !== "__proto__" && key.isWellFormed()), tie("value"), {
-      maxKeys: 40,
-      noNullPrototype: true,
-    }),
+    fc.dictionary(
+      fc.string({ unit: "binary" }).filter((key) => key !== "__proto__" && key.isWellFormed()),
+      tie("value"),
+      {
+        maxKeys: 40,
+        noNullPrototype: true,
+      },
+    ),
   ),
 })).value;
 
@@ -48,8 +52,38 @@ test("pack: every plain value comes back exactly, trusted or not", () => {
 });
 
 test("pack: numbers keep their value, sign of zero included, at every width's edge", () => {
-  const edges = [0, -0, 127, 128, 255, 256, 65535, 65536, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1, 2 ** 53, 1e300];
-  const all = [...edges, ...edges.map((n) => -n), -32, -33, -128, -129, -32768, -32769, 1.5, NaN, Infinity, -Infinity, 5e-324];
+  const edges = [
+    0,
+    -0,
+    127,
+    128,
+    255,
+    256,
+    65535,
+    65536,
+    2 ** 31 - 1,
+    2 ** 31,
+    2 ** 32 - 1,
+    2 ** 32,
+    2 ** 53 - 1,
+    2 ** 53,
+    1e300,
+  ];
+  const all = [
+    ...edges,
+    ...edges.map((n) => -n),
+    -32,
+    -33,
+    -128,
+    -129,
+    -32768,
+    -32769,
+    1.5,
+    NaN,
+    Infinity,
+    -Infinity,
+    5e-324,
+  ];
   for (const n of all) assert.ok(Object.is(unpack(pack(n)), n), String(n));
   const oddNaN = new DataView(fromHex("fff8000000000123").buffer).getFloat64(0);
   assert.deepEqual(pack(oddNaN), pack(NaN));
@@ -57,7 +91,9 @@ test("pack: numbers keep their value, sign of zero included, at every width's ed
 
 test("pack: text of every length around a header's edge comes back, a byte-order mark included", () => {
   for (const unit of ["a", "é", "€", "😀", "\uFEFF"])
-    for (const n of [0, 1, 7, 8, 10, 11, 15, 16, 23, 24, 31, 32, 85, 86, 127, 128, 255, 256, 21845, 21846, 65535, 65536, 200_000]) {
+    for (const n of [
+      0, 1, 7, 8, 10, 11, 15, 16, 23, 24, 31, 32, 85, 86, 127, 128, 255, 256, 21845, 21846, 65535, 65536, 200_000,
+    ]) {
       const text = unit.repeat(n);
       assert.ok(unpackUntrusted(pack(text)) === text, `${unit} × ${n}`);
     }
@@ -113,13 +149,33 @@ test("pack: what has no plain form is refused by name and place, never bent", ()
   class Point {
     x = 1;
   }
-  const bad = [new Date(0), 10n, Symbol("s"), () => 1, /x/, new Error("e"), new Map(), new Set(), new Float64Array(2), new ArrayBuffer(2)];
+  const bad = [
+    new Date(0),
+    10n,
+    Symbol("s"),
+    () => 1,
+    /x/,
+    new Error("e"),
+    new Map(),
+    new Set(),
+    new Float64Array(2),
+    new ArrayBuffer(2),
+  ];
   for (const value of [...bad, new Point(), new String("s"), new DataView(new ArrayBuffer(1)), Promise.resolve(1)]) {
-    assert.equal(codeOf(() => pack(value)), "MALFORMED");
-    assert.equal(codeOf(() => pack({ a: [1, { b: value }] })), "MALFORMED");
+    assert.equal(
+      codeOf(() => pack(value)),
+      "MALFORMED",
+    );
+    assert.equal(
+      codeOf(() => pack({ a: [1, { b: value }] })),
+      "MALFORMED",
+    );
   }
   assert.throws(() => pack({ a: [1, { b: new Date(0) }] }), /a Date at a\.1\.b cannot be stored/);
-  assert.equal(codeOf(() => pack(JSON.parse('{"__proto__":{"x":1}}'))), "MALFORMED");
+  assert.equal(
+    codeOf(() => pack(JSON.parse('{"__proto__":{"x":1}}'))),
+    "MALFORMED",
+  );
   assert.deepStrictEqual(unpack(pack({ constructor: 1, toJSON: 2, then: 3, hasOwnProperty: 4 })), {
     constructor: 1,
     toJSON: 2,
@@ -129,7 +185,10 @@ test("pack: what has no plain form is refused by name and place, never bent", ()
 });
 
 test("pack: after a refusal the next value is packed as ever", () => {
-  assert.equal(codeOf(() => pack({ fine: "x".repeat(50), bad: 1n })), "MALFORMED");
+  assert.equal(
+    codeOf(() => pack({ fine: "x".repeat(50), bad: 1n })),
+    "MALFORMED",
+  );
   assert.deepStrictEqual(unpack(pack({ a: 1 })), { a: 1 });
 });
 
@@ -140,11 +199,20 @@ test("pack: what packs can be read; deeper and cyclic values are refused", () =>
     return value;
   };
   assert.deepStrictEqual(unpack(pack(nest(maxPackDepth))), nest(maxPackDepth));
-  assert.equal(codeOf(() => pack(nest(maxPackDepth + 1))), "TOO_LARGE");
-  assert.equal(codeOf(() => pack(nest(200_000))), "TOO_LARGE");
+  assert.equal(
+    codeOf(() => pack(nest(maxPackDepth + 1))),
+    "TOO_LARGE",
+  );
+  assert.equal(
+    codeOf(() => pack(nest(200_000))),
+    "TOO_LARGE",
+  );
   const cycle: { self?: unknown } = {};
   cycle.self = cycle;
-  assert.equal(codeOf(() => pack(cycle)), "TOO_LARGE");
+  assert.equal(
+    codeOf(() => pack(cycle)),
+    "TOO_LARGE",
+  );
 });
 
 test("pack: a large value does not keep its buffer, and packs whole", () => {
@@ -191,20 +259,43 @@ test("unpack untrusted: hostile bytes are refused by name", () => {
     ["overlong UTF-8", hex("a2 c080"), "MALFORMED"],
     ["a surrogate in UTF-8", hex("a3 eda080"), "MALFORMED"],
   ];
-  for (const [says, bytes, code] of cases) assert.equal(codeOf(() => unpackUntrusted(bytes)), code, says);
+  for (const [says, bytes, code] of cases)
+    assert.equal(
+      codeOf(() => unpackUntrusted(bytes)),
+      code,
+      says,
+    );
   assert.equal(({} as { x?: unknown }).x, undefined);
 });
 
 test("unpack untrusted: limits are exact", () => {
   const three = pack([1, [2]]);
-  assert.equal(codeOf(() => unpackUntrusted(three, { maxItems: 3 })), "none");
-  assert.equal(codeOf(() => unpackUntrusted(three, { maxItems: 2 })), "TOO_LARGE");
-  assert.equal(codeOf(() => unpackUntrusted(three, { maxDepth: 2 })), "none");
-  assert.equal(codeOf(() => unpackUntrusted(three, { maxDepth: 1 })), "TOO_LARGE");
+  assert.equal(
+    codeOf(() => unpackUntrusted(three, { maxItems: 3 })),
+    "none",
+  );
+  assert.equal(
+    codeOf(() => unpackUntrusted(three, { maxItems: 2 })),
+    "TOO_LARGE",
+  );
+  assert.equal(
+    codeOf(() => unpackUntrusted(three, { maxDepth: 2 })),
+    "none",
+  );
+  assert.equal(
+    codeOf(() => unpackUntrusted(three, { maxDepth: 1 })),
+    "TOO_LARGE",
+  );
   const siblings = Array.from({ length: 100 }, () => ({ a: [1] }));
   assert.deepStrictEqual(unpackUntrusted(pack(siblings), { maxDepth: 3 }), siblings);
-  assert.equal(codeOf(() => unpackUntrusted(three, { maxBytes: three.length })), "none");
-  assert.equal(codeOf(() => unpackUntrusted(three, { maxBytes: three.length - 1 })), "TOO_LARGE");
+  assert.equal(
+    codeOf(() => unpackUntrusted(three, { maxBytes: three.length })),
+    "none",
+  );
+  assert.equal(
+    codeOf(() => unpackUntrusted(three, { maxBytes: three.length - 1 })),
+    "TOO_LARGE",
+  );
 });
 
 test("unpack untrusted: 64-bit integers of other writers come as numbers", () => {
@@ -226,7 +317,12 @@ function stream(seed: number): () => number {
 
 test("unpack untrusted: 110,000 random and mutated inputs only ever yield a plain value or a typed error", () => {
   const next = stream(0x5eaf);
-  const sample = pack({ key: "acc-7", __p: 1, list: [1, -2, 3.5, "é", null, { a: new Uint8Array(9) }], long: "x".repeat(40) });
+  const sample = pack({
+    key: "acc-7",
+    __p: 1,
+    list: [1, -2, 3.5, "é", null, { a: new Uint8Array(9) }],
+    long: "x".repeat(40),
+  });
   const tokens = [0xdd, 0xdf, 0xdc, 0xde, 0x9f, 0x8f, 0xc1, 0xc7, 0xc9, 0xd4, 0xd8, 0xdb, 0xc6, 0xa9];
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0; // most of the time would go into traces nobody reads
@@ -257,9 +353,15 @@ test("unpack untrusted: 110,000 random and mutated inputs only ever yield a plai
 test("unpack untrusted: megabytes of nested claims cost no more than their length", () => {
   const claims = new Uint8Array(1_000_000);
   for (let i = 0; i + 5 <= claims.length; i += 5) claims.set([0xdd, 0x00, 0x0e, 0x00, 0x00], i);
-  assert.equal(codeOf(() => unpackUntrusted(claims)), "TOO_LARGE");
+  assert.equal(
+    codeOf(() => unpackUntrusted(claims)),
+    "TOO_LARGE",
+  );
   const flat = new Uint8Array(1_000_001).fill(0xc0);
   flat.set([0xdd, 0x00, 0x0f, 0x42, 0x3c]);
-  assert.equal(codeOf(() => unpackUntrusted(flat)), "TOO_LARGE");
+  assert.equal(
+    codeOf(() => unpackUntrusted(flat)),
+    "TOO_LARGE",
+  );
   assert.equal((unpackUntrusted(flat, { maxItems: 1_000_000 }) as unknown[]).length, 999_996);
 });
