@@ -5,27 +5,17 @@
 // E2. Every outcome, errors and no-ops included, is told only when what it was computed from is durable (F6).
 // E3. Unchanged state and no events: no record.
 
-import { asSheafError, bytesEqual, type Limits, SheafError, type Tick, utf8 } from "../base/index.ts";
-import type { Host } from "../host/index.ts";
+import { asSheafError, bytesEqual, SheafError, type Tick, utf8 } from "../base/index.ts";
 import type { CompiledApp, CompiledEntity, Operation } from "../model/index.ts";
-import { type Call, type Calls, Deadlines, type Link, type Reply } from "../rpc/index.ts";
-import type { Hot, Shard, Shards } from "../shards/index.ts";
+import { type Call, Deadlines, type Link, type Reply } from "../rpc/index.ts";
+import type { Hot, Shard } from "../shards/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Answer, Attempt } from "./attempt.ts";
 import { CallMeters } from "./meters.ts";
 import { emptyMailbox, type Mailbox } from "./mailbox.ts";
-import type { Poison } from "./poison.ts";
+import type { EntitiesOptions } from "./options.ts";
 import { Query } from "./query.ts";
 import { Runner } from "./runner.ts";
-
-export type EntitiesOptions = {
-  readonly host: Host;
-  readonly limits: Limits;
-  readonly shards: Shards;
-  readonly poison: Poison;
-  /** Where calls made inside handlers go. */
-  readonly calls: Calls;
-};
 
 interface Open {
   readonly deadline: Tick;

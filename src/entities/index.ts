@@ -1,2 +1,3 @@
-export * from "./entities.ts";
+export { Entities } from "./entities.ts";
+export type { EntitiesOptions } from "./options.ts";
 export { Poison } from "./poison.ts";

@@ -7,7 +7,7 @@ import { HandlerContext, type Reply, runHandler } from "../rpc/index.ts";
 import type { Hot, Settle, Value } from "../shards/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import type { Attempt } from "./attempt.ts";
-import type { EntitiesOptions } from "./entities.ts";
+import type { EntitiesOptions } from "./options.ts";
 import type { Query } from "./query.ts";
 import { CommandSurroundings, QuerySurroundings } from "./surroundings.ts";
 

@@ -7,7 +7,7 @@ import type { Invoke } from "../model/index.ts";
 import { innerCall, type Principal, type Surroundings } from "../rpc/index.ts";
 import { pack } from "../wire/index.ts";
 import type { Attempt } from "./attempt.ts";
-import type { EntitiesOptions } from "./entities.ts";
+import type { EntitiesOptions } from "./options.ts";
 import type { Query } from "./query.ts";
 
 export class CommandSurroundings implements Surroundings {

@@ -6,7 +6,7 @@ import type { Commit, Header } from "../journal/index.ts";
 import type { CompiledEntity } from "../model/index.ts";
 import type { Hot, Shard, Value } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
-import { type Parts, shardOfCommand } from "./start.ts";
+import { type Parts, shardOfCommand } from "./parts.ts";
 
 const version = "0.1.0";
 const pageRecords = 256;

@@ -4,8 +4,7 @@
 import { SheafError, utf8 } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Cluster } from "../journal/index.ts";
-import type { Call, Reply } from "../rpc/index.ts";
-import { advance, type Seen, type Sessions, sessions } from "../security/index.ts";
+import { advance, type Call, type Reply, type Seen, type Sessions, sessions } from "../rpc/index.ts";
 import type { Shard, Shards } from "../shards/index.ts";
 
 const secretFile = "session-secret";

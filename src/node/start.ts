@@ -3,7 +3,7 @@
 import { checkLimits, SheafError, type Shard as ShardNumber } from "../base/index.ts";
 import { systemEntities } from "../control/index.ts";
 import { Entities, Poison } from "../entities/index.ts";
-import { type Cluster, recordCodec } from "../journal/index.ts";
+import { recordCodec } from "../journal/index.ts";
 import { type AppShape, type CompiledApp, compileApp } from "../model/index.ts";
 import type { Call, Calls, Reply } from "../rpc/index.ts";
 import { Services } from "../services/index.ts";
@@ -11,22 +11,8 @@ import { Shards } from "../shards/index.ts";
 import { identify } from "./identity.ts";
 import type { Node, NodeOptions } from "./node.ts";
 import { operator } from "./operate.ts";
+import { type Parts, shardOfCommand } from "./parts.ts";
 import { inSession, openSessions } from "./session.ts";
-
-/** What is alive in a node, for its operator's side. */
-export type Parts = {
-  readonly options: NodeOptions;
-  readonly id: string;
-  readonly cluster: Cluster;
-  readonly shards: Shards;
-  readonly entities: Entities;
-  readonly services: Services;
-  readonly poison: Poison;
-  readonly startedAt: number;
-  app: AppShape;
-  compiled: CompiledApp;
-  state: "starting" | "ready" | "draining" | "stopping";
-};
 
 const compile = (app: AppShape): CompiledApp => compileApp({ ...app, entities: [...app.entities, ...systemEntities] });
 
@@ -82,13 +68,6 @@ async function park({ poison, shards }: Parts, maxCrashes: number): Promise<void
     await shard.park(name, `it crashed the process ${maxCrashes} times`, true);
     poison.forget(name);
   }
-}
-
-/** The shard of a precise command name, `type/key/command#input`; a key may hold slashes. */
-export function shardOfCommand(shards: Shards, name: string): Shards["all"][number] {
-  const label = name.slice(0, name.lastIndexOf("#"));
-  const type = label.slice(0, label.indexOf("/"));
-  return shards.of(type, label.slice(type.length + 1, label.lastIndexOf("/")));
 }
 
 function node(parts: Parts & { route: (call: Call) => Promise<Reply> }, limits: Node["limits"]): Node {

@@ -1,6 +1,7 @@
 // One call, as every floor above names it: what is asked, by whom, until when; and what came of it.
 
 import type { Millis, Tick, Version } from "../base/index.ts";
+import type { Principal } from "../security/index.ts";
 
 export type Consistency = "strong" | "causal" | "eventual";
 
@@ -9,10 +10,7 @@ export type Target =
   | { readonly kind: "query"; readonly entity: string; readonly key: string; readonly name: string }
   | { readonly kind: "procedure"; readonly service: string; readonly name: string };
 
-/** Who calls, as authentication found it. `id` is what handlers see and what is journaled. */
-export type Principal = { readonly id: string; readonly roles: readonly string[] };
-
-export const anonymous: Principal = { id: "anonymous", roles: [] };
+export type { Principal };
 
 /** `issuedAt` (cluster time) when Sheaf issued the id, undefined when the user chose it. An issued id is
  *  `<client>.<n>` with the client's random name (no dot) and its own count from 1 in base 36; operations inside it add

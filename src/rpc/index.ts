@@ -5,3 +5,4 @@ export * from "./responder.ts";
 export * from "./deadlines.ts";
 export * from "./handler-context.ts";
 export * from "./inner.ts";
+export * from "./session-token.ts";

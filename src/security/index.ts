@@ -2,4 +2,3 @@ export * from "./api-key.ts";
 export * from "./policy.ts";
 export * from "./principal.ts";
 export * from "./secret.ts";
-export * from "./session.ts";

@@ -1,0 +1,16 @@
+// What entities are given by their node.
+
+import type { Limits } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import type { Calls } from "../rpc/index.ts";
+import type { Shards } from "../shards/index.ts";
+import type { Poison } from "./poison.ts";
+
+export type EntitiesOptions = {
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly shards: Shards;
+  readonly poison: Poison;
+  /** Where calls made inside handlers go. */
+  readonly calls: Calls;
+};
