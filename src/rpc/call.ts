@@ -12,6 +12,9 @@ export type Target =
 
 export type { Principal };
 
+/** A caller whom nobody identified: tests and simulation. */
+export const anonymous: Principal = { id: "anonymous", roles: [] };
+
 /** `issuedAt` (cluster time) when Sheaf issued the id, undefined when the user chose it. An issued id is
  *  `<client>.<n>` with the client's random name (no dot) and its own count from 1 in base 36; operations inside it add
  *  `/<ordinal>`. `settled`: this client needs no more answers to its operations numbered below this (RIFL, Lee et al.,
