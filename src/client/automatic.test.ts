@@ -32,7 +32,11 @@ function world(): World {
   return made;
 }
 
-const caught = (promise: Promise<unknown>): Promise<SheafError> => promise.then(() => assert.fail("it resolved"), (error: SheafError) => error);
+const caught = (promise: Promise<unknown>): Promise<SheafError> =>
+  promise.then(
+    () => assert.fail("it resolved"),
+    (error: SheafError) => error,
+  );
 
 test("while no transport is chosen yet: a call keeps its deadline", async () => {
   const { host, clock } = world();

@@ -68,8 +68,10 @@ function onceChosen(call: Call, chosen: Promise<Calls>, host: ClientHost): Promi
       call.signal?.removeEventListener("abort", cancelled);
       then();
     };
-    const late = (): void => settle(() => reject(new SheafError("UNREACHABLE", "no connection could be made: no answer")));
-    const cancelled = (): void => settle(() => reject(new SheafError("CANCELLED", undefined, { outcome: "not-applied" })));
+    const late = (): void =>
+      settle(() => reject(new SheafError("UNREACHABLE", "no connection could be made: no answer")));
+    const cancelled = (): void =>
+      settle(() => reject(new SheafError("CANCELLED", undefined, { outcome: "not-applied" })));
     const timer = host.clock.after(Math.max(0, call.deadline - host.clock.tick()), late);
     call.signal?.addEventListener("abort", cancelled);
     void chosen.then((calls) => settle(() => resolve(calls.call(call))));

@@ -22,10 +22,15 @@ export type Town = {
 };
 
 const onlyKey: Authenticator = {
-  authenticate: ({ bearer }) => (bearer === "key" ? { ok: true, principal: { id: "me", roles: ["app"] } } : { ok: false, reason: "unknown" }),
+  authenticate: ({ bearer }) =>
+    bearer === "key" ? { ok: true, principal: { id: "me", roles: ["app"] } } : { ok: false, reason: "unknown" },
 };
 
-export async function town(calls: Calls, dir: string, given: { limits?: Partial<Limits>; upgrades?: boolean } = {}): Promise<Town> {
+export async function town(
+  calls: Calls,
+  dir: string,
+  given: { limits?: Partial<Limits>; upgrades?: boolean } = {},
+): Promise<Town> {
   const host = realHost({ dir, log: { debug() {}, info() {}, warn() {}, error() {} } });
   const limits = { ...defaultLimits, ...given.limits };
   const shared = { host, calls, contract: () => bank, limits, authenticator: onlyKey, policy: rolePolicy() };
@@ -38,7 +43,12 @@ export async function town(calls: Calls, dir: string, given: { limits?: Partial<
     requests.push(request.url ?? "");
     void serve(request, response);
   });
-  http.on("upgrade", given.upgrades === false ? (_, socket) => void socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") : server.onUpgrade);
+  http.on(
+    "upgrade",
+    given.upgrades === false
+      ? (_, socket) => void socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+      : server.onUpgrade,
+  );
   await new Promise<void>((resolve) => void http.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,

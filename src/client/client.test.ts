@@ -12,7 +12,11 @@ import { connect, type ConnectOptions } from "./index.ts";
 
 type Given = Partial<ConnectOptions> & Parameters<typeof town>[2];
 
-async function inTown(t: TestContext, calls: Calls["call"], given: Given = {}): Promise<{ client: ReturnType<typeof connect<typeof bank>>; there: Town }> {
+async function inTown(
+  t: TestContext,
+  calls: Calls["call"],
+  given: Given = {},
+): Promise<{ client: ReturnType<typeof connect<typeof bank>>; there: Town }> {
   const dir = mkdtempSync(join(tmpdir(), "sheaf-client-"));
   const there = await town({ call: calls }, dir, given);
   const client = connect(bank, { url: there.url, token: "key", ...given });
@@ -24,18 +28,32 @@ async function inTown(t: TestContext, calls: Calls["call"], given: Given = {}): 
   return { client, there };
 }
 
-const caught = (promise: Promise<unknown>): Promise<SheafError> => promise.then(() => assert.fail("it resolved"), (error: SheafError) => error);
+const caught = (promise: Promise<unknown>): Promise<SheafError> =>
+  promise.then(
+    () => assert.fail("it resolved"),
+    (error: SheafError) => error,
+  );
 
 for (const transport of ["socket", "http", "auto"] as const) {
   test(`a client over ${transport}: calls commands, queries and procedures by their types`, async (t) => {
     const seen: Call[] = [];
-    const { client } = await inTown(t, async (call) => (seen.push(call), { output: call.target.kind === "query" ? 7 : { cents: 1, rate: 2 } }), { transport });
-    assert.equal((await client.entity(Account, "a/ü 1").deposit({ cents: 5 }, { idempotencyKey: "k", ifVersion: 3 })).cents, 1);
+    const { client } = await inTown(
+      t,
+      async (call) => (seen.push(call), { output: call.target.kind === "query" ? 7 : { cents: 1, rate: 2 } }),
+      { transport },
+    );
+    assert.equal(
+      (await client.entity(Account, "a/ü 1").deposit({ cents: 5 }, { idempotencyKey: "k", ifVersion: 3 })).cents,
+      1,
+    );
     assert.equal(await client.entity(Account, "a").balance({ consistency: "strong" }), 7);
     assert.equal((await client.service(Rates).quote({ pair: "EURUSD" })).rate, 2);
     const [deposit, balance, quote] = seen;
     assert.deepEqual(deposit?.target, { kind: "command", entity: "account", key: "a/ü 1", name: "deposit" });
-    assert.deepEqual([deposit?.input, deposit?.op?.id, deposit?.op?.issuedAt, deposit?.ifVersion], [{ cents: 5 }, "k", undefined, 3]);
+    assert.deepEqual(
+      [deposit?.input, deposit?.op?.id, deposit?.op?.issuedAt, deposit?.ifVersion],
+      [{ cents: 5 }, "k", undefined, 3],
+    );
     assert.deepEqual([balance?.consistency, quote?.target.kind, quote?.principal.id], ["strong", "procedure", "me"]);
   });
 
@@ -43,19 +61,41 @@ for (const transport of ["socket", "http", "auto"] as const) {
     const { client } = await inTown(
       t,
       async (call) => {
-        if (call.target.name === "close") throw new SheafError("BAD_INPUT", "no", { issues: [{ path: ["a", 0], message: "odd" }] });
+        if (call.target.name === "close")
+          throw new SheafError("BAD_INPUT", "no", { issues: [{ path: ["a", 0], message: "odd" }] });
         throw new SheafError("DECLARED", "too little", { name: "INSUFFICIENT", data: { short: 4 } });
       },
       { transport },
     );
     const declared = await caught(client.entity(Account, "a").withdraw({ cents: 5 }));
-    assert.deepEqual([declared.code, declared.error, declared.data, declared.outcome], ["DECLARED", "INSUFFICIENT", { short: 4 }, "not-applied"]);
+    assert.deepEqual(
+      [declared.code, declared.error, declared.data, declared.outcome],
+      ["DECLARED", "INSUFFICIENT", { short: 4 }, "not-applied"],
+    );
     const bad = await caught(client.entity(Account, "a").close());
     assert.deepEqual([bad.code, bad.issues], ["BAD_INPUT", [{ path: ["a", 0], message: "odd" }]]);
   });
 
+  test(`a client over ${transport}: keeps a session when it is asked to, and only then`, async (t) => {
+    const seen: (string | undefined)[] = [];
+    const calls = async (call: Call): Promise<{ output: unknown; session?: string }> => {
+      seen.push(call.session === "" ? undefined : call.session);
+      return call.session === undefined ? { output: 1 } : { output: 1, session: `${call.session}+` };
+    };
+    const { client, there } = await inTown(t, calls, { transport, session: "" });
+    for (let i = 0; i < 3; i++) await client.entity(Account, "a").balance();
+    assert.deepEqual([seen, client.session], [[undefined, "+", "++"], "+++"]);
+    using without = connect(bank, { url: there.url, token: "key", transport });
+    for (let i = 0; i < 2; i++) await without.entity(Account, "a").balance();
+    assert.deepEqual([seen.slice(3), without.session], [[undefined, undefined], undefined]);
+  });
+
   test(`a client over ${transport}: is not told what went wrong inside`, async (t) => {
-    const { client } = await inTown(t, async () => Promise.reject(new SheafError("HANDLER_FAILED", "password is hunter2")), { transport });
+    const { client } = await inTown(
+      t,
+      async () => Promise.reject(new SheafError("HANDLER_FAILED", "password is hunter2")),
+      { transport },
+    );
     const error = await caught(client.entity(Account, "a").close());
     assert.deepEqual([error.code, /hunter2/.test(error.message)], ["HANDLER_FAILED", false]);
   });
@@ -80,15 +120,22 @@ for (const transport of ["socket", "http", "auto"] as const) {
     const { there, client } = await inTown(t, async () => ({ output: 1 }), { transport });
     await there.stop();
     there.stop = async () => {};
-    const error = await caught(client.entity(Account, "a").close({ deadlineMs: 300 }));
+    const error = await caught(client.entity(Account, "a").close({ deadlineMs: 1000 }));
     assert.deepEqual([error.code, error.outcome], ["UNREACHABLE", "not-applied"]);
   });
 }
 
 test("a client: many calls at once share one connection", async (t) => {
-  const { client, there } = await inTown(t, async (call) => ({ output: { cents: (call.input as { cents: number }).cents } }));
-  const all = await Promise.all(Array.from({ length: 5000 }, (_, i) => client.entity(Account, `a-${i % 100}`).deposit({ cents: i + 1 })));
-  assert.deepEqual(all.map(({ cents }) => cents), Array.from({ length: 5000 }, (_, i) => i + 1));
+  const { client, there } = await inTown(t, async (call) => ({
+    output: { cents: (call.input as { cents: number }).cents },
+  }));
+  const all = await Promise.all(
+    Array.from({ length: 5000 }, (_, i) => client.entity(Account, `a-${i % 100}`).deposit({ cents: i + 1 })),
+  );
+  assert.deepEqual(
+    all.map(({ cents }) => cents),
+    Array.from({ length: 5000 }, (_, i) => i + 1),
+  );
   assert.deepEqual([there.sockets.size, there.requests], [1, []]);
 });
 
@@ -131,14 +178,21 @@ test("a client: uses HTTP where no WebSocket gets through", async (t) => {
 
 test("a client: options that make no sense are USAGE", () => {
   const usage = { code: "USAGE" };
-  for (const url of ["", "nonsense", "ftp://x", "http://key@host", "http://host?token=x", "http://host#x", []]) assert.throws(() => connect(bank, { url }), usage, String(url));
+  for (const url of ["", "nonsense", "ftp://x", "http://key@host", "http://host?token=x", "http://host#x", []])
+    assert.throws(() => connect(bank, { url }), usage, String(url));
   assert.throws(() => connect(bank, { url: "http://x", deadlineMs: 0 }), usage);
   assert.throws(() => connect(bank, { url: "http://x", transport: "pigeon" as "http" }), usage);
 });
 
 test("a client: an odd deadline or idempotency key is refused before anything is sent", async (t) => {
   const { client, there } = await inTown(t, async () => ({ output: 5 }));
-  for (const options of [{ deadlineMs: Number.NaN }, { deadlineMs: -1 }, { idempotencyKey: "" }, { idempotencyKey: "a b" }, { idempotencyKey: "x".repeat(300) }]) {
+  for (const options of [
+    { deadlineMs: Number.NaN },
+    { deadlineMs: -1 },
+    { idempotencyKey: "" },
+    { idempotencyKey: "a b" },
+    { idempotencyKey: "x".repeat(300) },
+  ]) {
     assert.equal((await caught(client.entity(Account, "a").close(options))).code, "USAGE");
   }
   assert.equal(there.sockets.size, 0);
@@ -170,7 +224,15 @@ test("a caller of the gateway: reaches neither what is not there, nor a command 
 
 test("the client door: bundles for browsers with nothing of Node's, under 40 kB", async (t) => {
   const entry = join(import.meta.dirname, "../client.ts");
-  const { outputFiles, metafile } = await build({ entryPoints: [entry], bundle: true, platform: "browser", format: "esm", minify: true, write: false, metafile: true });
+  const { outputFiles, metafile } = await build({
+    entryPoints: [entry],
+    bundle: true,
+    platform: "browser",
+    format: "esm",
+    minify: true,
+    write: false,
+    metafile: true,
+  });
   const bytes = outputFiles[0]!.contents;
   const size = gzipSync(bytes).length;
   t.diagnostic(`${bytes.length} bytes, ${size} gzipped`);

@@ -1,7 +1,14 @@
 // `connect`: a typed client of one application, over a WebSocket that all calls share, or plain HTTP where none gets through.
 
 import { defaultLimits, type Millis, SheafError } from "../base/index.ts";
-import { type AppContractShape, bindClient, type Client, type CommandOptions, type Invoke, type QueryOptions } from "../model/index.ts";
+import {
+  type AppContractShape,
+  bindClient,
+  type Client,
+  type CommandOptions,
+  type Invoke,
+  type QueryOptions,
+} from "../model/index.ts";
 import { type Call, Caller, type Calls, type Principal, type Reply } from "../rpc/index.ts";
 import { type Address, addressOf } from "./address.ts";
 import { automatic } from "./automatic.ts";
@@ -17,12 +24,15 @@ export type ConnectOptions = {
   readonly transport?: "auto" | "socket" | "http" | undefined;
   /** For calls that name none. Default 10 s. */
   readonly deadlineMs?: Millis | undefined;
+  /** Keeps a session, so that a gateway whose data was rolled back says so (DATA_ROLLED_BACK) rather than answer from the
+   *  past: "" begins one, a token goes on with it. It costs every call some microseconds. None is kept when absent. */
+  readonly session?: string | undefined;
   /** The outside world; that of this process when absent. */
   readonly host?: ClientHost | undefined;
 };
 
 export interface ConnectedClient<A extends AppContractShape = AppContractShape> extends Client<A> {
-  /** Session token that covers all that was seen through this client. */
+  /** Token of the session, if one is kept: what was seen through this client. */
   readonly session: string | undefined;
   /** Fails calls under way (CANCELLED) and closes the connection. Calls made later are UNREACHABLE. */
   close(): void;
@@ -44,16 +54,20 @@ const MAX_PAUSE_MS: Millis = 5_000;
 export function connect<A extends AppContractShape>(contract: A, options: ConnectOptions): ConnectedClient<A> {
   const host = options.host ?? globalHost();
   const addresses = (typeof options.url === "string" ? [options.url] : options.url).map(addressOf);
-  if (addresses.length === 0) throw new SheafError("USAGE", "connect needs the address of a gateway", { hint: "Pass `url`." });
+  if (addresses.length === 0)
+    throw new SheafError("USAGE", "connect needs the address of a gateway", { hint: "Pass `url`." });
   const defaultDeadlineMs = checkedDeadline(options.deadlineMs ?? defaultLimits.defaultDeadlineMs);
   const token = tokenOf(options.token);
   const caller = callerOf(contract.name, host, addresses, token);
+  caller.session = options.session;
   const http = httpCalls({
     host,
     urls: addresses.map((address) => address.http),
     token,
     session: () => caller.session,
-    keepSession: (seen) => void (caller.session = seen),
+    keepSession(seen) {
+      if (caller.session !== undefined) caller.session = seen;
+    },
     maxRequestBytes: defaultLimits.maxRequestBytes,
     maxPauseMs: MAX_PAUSE_MS,
   });
@@ -96,7 +110,12 @@ export function connect<A extends AppContractShape>(contract: A, options: Connec
   };
 }
 
-function callerOf(app: string, host: ClientHost, addresses: readonly Address[], token: () => Promise<string | undefined>): Caller {
+function callerOf(
+  app: string,
+  host: ClientHost,
+  addresses: readonly Address[],
+  token: () => Promise<string | undefined>,
+): Caller {
   let next = Math.floor(host.dice.random() * addresses.length);
   const { maxDepth, maxItems, maxInFlight, maxUnsentBytes } = defaultLimits;
   return new Caller({
@@ -113,7 +132,11 @@ function callerOf(app: string, host: ClientHost, addresses: readonly Address[], 
       let stopped = false;
       token().then(
         (given) => {
-          if (!stopped) stop = host.dial(socket, { opened: (pipe) => end.opened(pipe, given), failed: (error) => end.failed(error) });
+          if (!stopped)
+            stop = host.dial(socket, {
+              opened: (pipe) => end.opened(pipe, given),
+              failed: (error) => end.failed(error),
+            });
         },
         (cause: unknown) => {
           if (!stopped) end.failed(new SheafError("UNAUTHENTICATED", "no token could be had", { cause }));
@@ -124,16 +147,30 @@ function callerOf(app: string, host: ClientHost, addresses: readonly Address[], 
   });
 }
 
-function transportOf(transport: "auto" | "socket" | "http", caller: Caller, http: Calls, host: ClientHost, addresses: readonly Address[]): Calls {
+function transportOf(
+  transport: "auto" | "socket" | "http",
+  caller: Caller,
+  http: Calls,
+  host: ClientHost,
+  addresses: readonly Address[],
+): Calls {
   switch (transport) {
     case "socket":
       return caller;
     case "http":
       return http;
     case "auto":
-      return automatic({ host, socket: caller, connected: () => caller.ready(), http, probes: addresses.map((address) => `${address.http}/livez`) });
+      return automatic({
+        host,
+        socket: caller,
+        connected: () => caller.ready(),
+        http,
+        probes: addresses.map((address) => `${address.http}/livez`),
+      });
     default:
-      throw new SheafError("USAGE", `no such transport: ${String(transport)}`, { hint: "There is auto, socket and http." });
+      throw new SheafError("USAGE", `no such transport: ${String(transport)}`, {
+        hint: "There is auto, socket and http.",
+      });
   }
 }
 
@@ -147,6 +184,10 @@ function checkedDeadline(ms: Millis): Millis {
 }
 
 function checkedKey(key: string): string {
-  if (typeof key === "string" && key.length <= defaultLimits.maxOperationIdLength && /^[\x21-\x7e]+$/.test(key)) return key;
-  throw new SheafError("USAGE", `idempotencyKey is 1 to ${defaultLimits.maxOperationIdLength} visible ASCII characters`);
+  if (typeof key === "string" && key.length <= defaultLimits.maxOperationIdLength && /^[\x21-\x7e]+$/.test(key))
+    return key;
+  throw new SheafError(
+    "USAGE",
+    `idempotencyKey is 1 to ${defaultLimits.maxOperationIdLength} visible ASCII characters`,
+  );
 }

@@ -4,7 +4,7 @@
 // certainly never arrived.
 
 import { catalogue, type ErrorCode, type Issue, type Outcome, type Retry, SheafError } from "../base/index.ts";
-import type { Call, Calls, Reply, Target } from "../rpc/index.ts";
+import { type Call, type Calls, inDoubt, type Reply, type Target } from "../rpc/index.ts";
 import type { ClientHost } from "./host.ts";
 
 export type HttpOptions = {
@@ -19,8 +19,16 @@ export type HttpOptions = {
 };
 
 const FIRST_PAUSE = 25;
+/** A repeat with less time than this would only trade a good reason for DEADLINE. */
+const SHORTEST_TRY = 50;
 /** How `fetch` of Node says that no connection was made, so nothing was sent. */
-const neverSent: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ENETUNREACH", "UND_ERR_CONNECT_TIMEOUT"]);
+const neverSent: ReadonlySet<unknown> = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
 
 export function httpCalls(options: HttpOptions): Calls & { close(): void } {
   const { host, urls } = options;
@@ -34,7 +42,12 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
     const signals = [given.signal, closing.signal, ...(call.signal === undefined ? [] : [call.signal])];
     try {
       const headers = headersOf(call, left, await options.token(), body !== undefined, options.session());
-      const request = { method: "POST", headers, signal: AbortSignal.any(signals), ...(body === undefined ? {} : { body }) };
+      const request = {
+        method: "POST",
+        headers,
+        signal: AbortSignal.any(signals),
+        ...(body === undefined ? {} : { body }),
+      };
       const response = await host.fetch(`${urls[at % urls.length]}${pathOf(call.target)}`, request);
       return await replyOf(response, options.keepSession);
     } catch (error) {
@@ -47,7 +60,11 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
   return {
     async call(call) {
       const body = call.input === undefined ? undefined : jsonOf(call.input, options.maxRequestBytes);
+      let before: SheafError | undefined;
+      let doubt = false;
+      const outOfTime = (pause: number): boolean => host.clock.tick() + pause + SHORTEST_TRY >= call.deadline;
       for (let tries = 0; ; tries++) {
+        if (before !== undefined && outOfTime(0)) throw inDoubt(before, doubt);
         if (closing.signal.aborted) throw new SheafError("UNREACHABLE", "the client was closed", { retry: "never" });
         if (call.signal?.aborted === true) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
         if (call.deadline <= host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
@@ -55,8 +72,11 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
           return await attempt(call, body);
         } catch (error) {
           if (!(error instanceof SheafError)) throw error;
-          const pause = host.dice.random() * Math.min(options.maxPauseMs, FIRST_PAUSE * 2 ** tries) + (error.retryAfterMs ?? 0);
-          if (!mayRepeat(error, call) || host.clock.tick() + pause >= call.deadline) throw error;
+          const pause =
+            host.dice.random() * Math.min(options.maxPauseMs, FIRST_PAUSE * 2 ** tries) + (error.retryAfterMs ?? 0);
+          if (!mayRepeat(error, call) || outOfTime(pause)) throw inDoubt(error, doubt);
+          before = error;
+          doubt ||= error.outcome === "unknown";
           if (error.code === "UNREACHABLE" || error.code === "CALL_LOST" || error.code === "STOPPING") at++;
           await new Promise<void>((resolve) => void host.clock.after(pause, resolve));
         }
@@ -66,17 +86,35 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
   };
 }
 
-const passing: ReadonlySet<ErrorCode> = new Set(["UNREACHABLE", "CALL_LOST", "NOT_OWNER", "NOT_READY", "STOPPING", "OUTCOME_UNKNOWN"]);
+const passing: ReadonlySet<ErrorCode> = new Set([
+  "UNREACHABLE",
+  "CALL_LOST",
+  "NOT_OWNER",
+  "NOT_READY",
+  "STOPPING",
+  "OUTCOME_UNKNOWN",
+]);
 
 const mayRepeat = (error: SheafError, call: Call): boolean =>
-  passing.has(error.code) && error.retry !== "never" && (error.outcome === "not-applied" || call.op !== undefined || call.target.kind === "query");
+  passing.has(error.code) &&
+  error.retry !== "never" &&
+  (error.outcome === "not-applied" || call.op !== undefined || call.target.kind === "query");
 
 function pathOf(target: Target): string {
-  const parts = target.kind === "procedure" ? ["services", target.service, target.name] : ["entities", target.entity, target.key, target.name];
+  const parts =
+    target.kind === "procedure"
+      ? ["services", target.service, target.name]
+      : ["entities", target.entity, target.key, target.name];
   return `/${parts.map(encodeURIComponent).join("/")}`;
 }
 
-function headersOf(call: Call, leftMs: number, token: string | undefined, body: boolean, session: string | undefined): Record<string, string> {
+function headersOf(
+  call: Call,
+  leftMs: number,
+  token: string | undefined,
+  body: boolean,
+  session: string | undefined,
+): Record<string, string> {
   const headers: Record<string, string> = { "sheaf-deadline-ms": String(Math.max(1, Math.ceil(leftMs))) };
   if (body) headers["content-type"] = "application/json";
   if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
@@ -85,7 +123,7 @@ function headersOf(call: Call, leftMs: number, token: string | undefined, body: 
   if (call.ifVersion !== undefined) headers["if-match"] = `"v${call.ifVersion}"`;
   if (call.trace !== undefined) headers["traceparent"] = call.trace;
   const seen = call.session ?? session;
-  if (seen !== undefined) headers["sheaf-session"] = seen;
+  if (seen !== undefined && seen !== "") headers["sheaf-session"] = seen;
   return headers;
 }
 
@@ -138,17 +176,22 @@ type Problem = {
 function problemOf(response: Response, text: string): SheafError {
   let problem: Problem = {};
   try {
-    if (response.headers.get("content-type")?.startsWith("application/problem+json") === true) problem = JSON.parse(text) as Problem;
+    if (response.headers.get("content-type")?.startsWith("application/problem+json") === true)
+      problem = JSON.parse(text) as Problem;
   } catch {
     problem = {};
   }
   const { code } = problem;
-  if (typeof code !== "string") return new SheafError("CALL_LOST", `something before the gateway answered ${response.status}`);
+  if (typeof code !== "string")
+    return new SheafError("CALL_LOST", `something before the gateway answered ${response.status}`);
   const known = Object.hasOwn(catalogue, code) ? (code as ErrorCode) : "INTERNAL";
   const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
   const retryAfterMs = problem.retryAfterMs ?? (Number.isFinite(seconds) ? seconds * 1000 : undefined);
   const { retry, outcome, hint, error: name, data } = problem;
-  const issues = problem.errors?.map(({ pointer, detail }): Issue => ({ path: pathOfPointer(pointer), message: detail }));
+  const issues = problem.errors?.map(({ pointer, detail }): Issue => ({
+    path: pathOfPointer(pointer),
+    message: detail,
+  }));
   return new SheafError(known, problem.detail, { retry, outcome, hint, issues, name, data, retryAfterMs });
 }
 
@@ -164,8 +207,10 @@ function failureOf(error: unknown, call: Call, deadline: AbortSignal, closing: A
   const outcome = call.target.kind === "query" ? "not-applied" : "unknown";
   if (deadline.aborted) return new SheafError("DEADLINE", undefined, { outcome });
   if (closing.aborted) return new SheafError("CANCELLED", "the client was closed", { outcome });
-  if (call.signal?.aborted === true) return new SheafError("CANCELLED", "the caller gave up", { outcome, cause: call.signal.reason });
+  if (call.signal?.aborted === true)
+    return new SheafError("CANCELLED", "the caller gave up", { outcome, cause: call.signal.reason });
   const reason = (error as { cause?: { code?: unknown } } | undefined)?.cause?.code;
-  if (neverSent.has(reason)) return new SheafError("UNREACHABLE", `no connection could be made (${String(reason)})`, { cause: error });
+  if (neverSent.has(reason))
+    return new SheafError("UNREACHABLE", `no connection could be made (${String(reason)})`, { cause: error });
   return new SheafError("CALL_LOST", undefined, { outcome, cause: error });
 }

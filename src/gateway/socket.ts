@@ -102,7 +102,9 @@ async function admit(app: string, token: string | undefined, options: SocketOpti
   const found = await options.authenticator.authenticate({ bearer: token });
   if (!found.ok) {
     options.host.log.info("a connection was refused", { reason: found.reason });
-    throw new SheafError("UNAUTHENTICATED", "the caller could not be identified", { hint: "Pass a valid API key as `token`." });
+    throw new SheafError("UNAUTHENTICATED", "the caller could not be identified", {
+      hint: "Pass a valid API key as `token`.",
+    });
   }
   const { name } = options.contract();
   if (app !== name) throw new SheafError("UNKNOWN_TARGET", `this gateway serves ${name}, not ${app.slice(0, 80)}`);
@@ -113,7 +115,8 @@ async function admit(app: string, token: string | undefined, options: SocketOpti
 function checkTarget(directory: Directory, target: Target, limits: Limits): void {
   if (target.kind === "procedure") return checkProcedure(directory, target.service, target.name);
   const kind = memberKind(entityNamed(directory, target.entity), target.name);
-  if (kind !== target.kind) throw new SheafError("UNKNOWN_TARGET", `${target.entity}.${target.name} is a ${kind}, not a ${target.kind}`);
+  if (kind !== target.kind)
+    throw new SheafError("UNKNOWN_TARGET", `${target.entity}.${target.name} is a ${kind}, not a ${target.kind}`);
   const { key } = target;
   if (key === "") throw new SheafError("BAD_INPUT", "the key is empty");
   if (key.length * 3 > limits.maxKeyBytes && utf8(key).length > limits.maxKeyBytes) {
@@ -124,12 +127,16 @@ function checkTarget(directory: Directory, target: Target, limits: Limits): void
 
 function checkOperation(op: string | undefined, limits: Limits): void {
   if (op === undefined || (op.length <= limits.maxOperationIdLength && /^[\x21-\x7e]+$/.test(op))) return;
-  throw new SheafError("BAD_INPUT", `an idempotency key is 1 to ${limits.maxOperationIdLength} visible ASCII characters`);
+  throw new SheafError(
+    "BAD_INPUT",
+    `an idempotency key is 1 to ${limits.maxOperationIdLength} visible ASCII characters`,
+  );
 }
 
 function authorise(policy: Policy, principal: Principal, target: Target): void {
   const action: Action = target.kind;
-  const resource: Resource = target.kind === "procedure" ? { ...target, kind: "service" } : { ...target, kind: "entity" };
+  const resource: Resource =
+    target.kind === "procedure" ? { ...target, kind: "service" } : { ...target, kind: "entity" };
   const decision = policy.decide(principal, action, resource);
   if (!decision.allow) throw new SheafError("FORBIDDEN", "the caller may not do this", { hint: decision.why });
 }

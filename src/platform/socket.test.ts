@@ -10,12 +10,19 @@ import { socketServer, type SocketServer, type SocketServerOptions } from "./soc
 
 type Session = { readonly pipe: Pipe; readonly got: Uint8Array[]; drained: number; ended: string | undefined };
 
-async function serving(t: TestContext, given: Partial<SocketServerOptions> = {}): Promise<{ url: string; port: number; sessions: Session[]; server: SocketServer }> {
+async function serving(
+  t: TestContext,
+  given: Partial<SocketServerOptions> = {},
+): Promise<{ url: string; port: number; sessions: Session[]; server: SocketServer }> {
   const sessions: Session[] = [];
   const open = (pipe: Pipe): PipeEnd => {
     const session: Session = { pipe, got: [], drained: 0, ended: undefined };
     sessions.push(session);
-    return { message: (bytes) => void session.got.push(bytes), drained: () => void session.drained++, closed: (why) => void (session.ended = why) };
+    return {
+      message: (bytes) => void session.got.push(bytes),
+      drained: () => void session.drained++,
+      closed: (why) => void (session.ended = why),
+    };
   };
   const server = socketServer({ limits: defaultLimits, open, ...given });
   const http = createServer();
@@ -53,10 +60,16 @@ test("a socket: messages arrive whole and in order, both ways", async (t) => {
   socket.on("message", (bytes: Buffer) => got.push(bytes[0]!));
   for (let i = 0; i < 100; i++) socket.send(new Uint8Array([i]));
   await until(() => sessions[0]?.got.length === 100);
-  assert.deepEqual(sessions[0]!.got.map((bytes) => bytes[0]), Array.from({ length: 100 }, (_, i) => i));
+  assert.deepEqual(
+    sessions[0]!.got.map((bytes) => bytes[0]),
+    Array.from({ length: 100 }, (_, i) => i),
+  );
   for (let i = 0; i < 100; i++) sessions[0]!.pipe.send(new Uint8Array([i]));
   await until(() => got.length === 100);
-  assert.deepEqual(got, Array.from({ length: 100 }, (_, i) => i));
+  assert.deepEqual(
+    got,
+    Array.from({ length: 100 }, (_, i) => i),
+  );
   assert.ok(sessions[0]!.drained > 0);
   sessions[0]!.pipe.close("enough");
   const [code, why] = (await once(socket, "close")) as [number, Buffer];
@@ -95,7 +108,9 @@ test("a socket: text and broken framing reach nobody but end their own connectio
   const { url, port, sessions } = await serving(t);
   const good = await opened(url);
   const raw = connectTcp(port, "127.0.0.1");
-  raw.write(`GET /connect HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==\r\n\r\n`);
+  raw.write(
+    `GET /connect HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==\r\n\r\n`,
+  );
   await once(raw, "data");
   raw.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff]));
   await once(raw, "close");
@@ -108,7 +123,9 @@ test("a socket: text and broken framing reach nobody but end their own connectio
 test("a socket: one that answers no pings is cut", async (t) => {
   const { port, sessions, server } = await serving(t, { heartbeatMs: 20 });
   const raw = connectTcp(port, "127.0.0.1");
-  raw.write(`GET /connect HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==\r\n\r\n`);
+  raw.write(
+    `GET /connect HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==\r\n\r\n`,
+  );
   raw.resume();
   await once(raw, "close");
   await until(() => sessions[0]!.ended !== undefined);

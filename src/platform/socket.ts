@@ -30,7 +30,12 @@ export interface SocketServer {
 
 export function socketServer(options: SocketServerOptions): SocketServer {
   const { limits, path = "/connect", heartbeatMs = 15_000 } = options;
-  const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: limits.maxRequestBytes, clientTracking: false });
+  const server = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: limits.maxRequestBytes,
+    clientTracking: false,
+  });
   const silent = new Map<WebSocket, boolean>();
   const beat = setInterval(() => {
     for (const [socket, wasSilent] of silent) {
@@ -47,7 +52,8 @@ export function socketServer(options: SocketServerOptions): SocketServer {
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     socket.on("error", () => socket.destroy());
     const refusal = refusalOf(request, path, options, silent.size >= limits.maxConnections);
-    if (refusal !== undefined) return void socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    if (refusal !== undefined)
+      return void socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     server.handleUpgrade(request, socket, head, (ws) => {
       silent.set(ws, false);
       const heard = (): void => void silent.set(ws, false);
@@ -81,11 +87,11 @@ function refusalOf(request: IncomingMessage, path: string, rules: OriginRules, f
 }
 
 function attach(ws: WebSocket, socket: Duplex, open: (pipe: Pipe) => PipeEnd): void {
-  let end: PipeEnd | undefined;
+  // Runs after a write is over, so never before there is a session.
   const sent = (error?: Error | null): void => {
-    if (error === undefined || error === null) if (ws.bufferedAmount === 0) end?.drained();
+    if ((error === undefined || error === null) && ws.bufferedAmount === 0) session.drained();
   };
-  const pipe: Pipe = {
+  const session = open({
     send(message) {
       if (ws.readyState !== ws.OPEN) return;
       ws.send(message, sent);
@@ -98,9 +104,7 @@ function attach(ws: WebSocket, socket: Duplex, open: (pipe: Pipe) => PipeEnd): v
       ws.close(1000, why.replace(/[^\x20-\x7e]/g, "?").slice(0, 123));
       setTimeout(() => ws.terminate(), 1000).unref();
     },
-  };
-  end = open(pipe);
-  const session = end;
+  });
   ws.on("message", (bytes: RawData, binary: boolean) => {
     if (binary) session.message(bytes as Buffer);
     else session.message(new Uint8Array(0));

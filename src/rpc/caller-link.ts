@@ -88,7 +88,11 @@ export class CallerLink implements PipeEnd {
   /** Whether one more call may go out now. */
   get roomy(): boolean {
     const stage = this.#stage;
-    return stage.kind === "open" && this.#inFlight.size < stage.welcome.maxInFlight && this.#pipe.unsentBytes() <= this.#options.maxUnsentBytes;
+    return (
+      stage.kind === "open" &&
+      this.#inFlight.size < stage.welcome.maxInFlight &&
+      this.#pipe.unsentBytes() <= this.#options.maxUnsentBytes
+    );
   }
 
   pendings(): Iterable<Pending> {
@@ -104,7 +108,8 @@ export class CallerLink implements PipeEnd {
     if (this.#writer.frames > 0 && this.#writer.length + bytes > messageBytes) this.#flush();
     if (this.#writer.frames === 0) this.#tellSettled();
     // Cluster time: theirs at WELCOME, and what has passed here since. Set once: a repeat is the same operation.
-    if (typeof pending.fields.op === "number") pending.fields.issuedAt ??= Math.floor(stage.welcome.time + (now - stage.since));
+    if (typeof pending.fields.op === "number")
+      pending.fields.issuedAt ??= Math.floor(stage.welcome.time + (now - stage.since));
     pending.id = ++this.#lastId;
     pending.sends++;
     this.#inFlight.set(pending.id, pending);
@@ -177,7 +182,8 @@ export class CallerLink implements PipeEnd {
   #greeted(frame: readonly unknown[]): void {
     if (frame[0] === frameKind.goaway) return this.#options.goaway(this, readGoaway(frame));
     const welcome = readWelcome(frame);
-    if (welcome.version < oldestFrameVersion) throw new SheafError("USAGE", "the gateway speaks an older protocol than this client");
+    if (welcome.version < oldestFrameVersion)
+      throw new SheafError("USAGE", "the gateway speaks an older protocol than this client");
     this.#stage = { kind: "open", welcome, since: this.#clock.tick() };
     this.#options.welcomed(this);
   }

@@ -13,7 +13,7 @@ import type { Call, Calls, Reply } from "./call.ts";
 import { CallerLink, type CallerLinkOptions } from "./caller-link.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Pipe, PipeEnd } from "./pipe.ts";
-import { fate, fieldsOf, type Pending, repeatable } from "./pending.ts";
+import { fate, fieldsOf, inDoubt, type Pending, repeatable } from "./pending.ts";
 
 /** What a dialler tells. `opened` or `failed`, once, unless it was aborted before. */
 export type DialEnd = {
@@ -27,7 +27,13 @@ export type CallerOptions = {
   readonly app: string;
   /** Opens a connection, to another address each time where there are several. Returns what aborts it. */
   dial(end: DialEnd): () => void;
-  readonly limits: { readonly maxDepth: number; readonly maxItems: number; readonly maxQueued: number; readonly maxReplyBytes: number; readonly maxUnsentBytes: number };
+  readonly limits: {
+    readonly maxDepth: number;
+    readonly maxItems: number;
+    readonly maxQueued: number;
+    readonly maxReplyBytes: number;
+    readonly maxUnsentBytes: number;
+  };
   readonly pingMs: Millis;
   /** A connection that has not answered HELLO by then is given up. */
   readonly dialMs: Millis;
@@ -116,6 +122,7 @@ export class Caller implements Calls {
         reject,
         id: 0,
         sends: 0,
+        doubt: false,
         retries: 0,
         done: false,
         unlisten: undefined,
@@ -123,7 +130,8 @@ export class Caller implements Calls {
       if (call.signal !== undefined) this.#listen(pending, call.signal);
       this.#deadlines.add(pending.deadline);
       const stage = this.#stage;
-      if (stage.kind === "open" && this.#next === this.#queue.length && stage.link.roomy) return this.#send(stage.link, pending, now);
+      if (stage.kind === "open" && this.#next === this.#queue.length && stage.link.roomy)
+        return this.#send(stage.link, pending, now);
       this.#queue.push(pending);
       if (stage.kind === "idle") this.#dial();
     });
@@ -208,7 +216,7 @@ export class Caller implements Calls {
 
   #failed(pending: Pending, error: SheafError): void {
     this.#failures = 0;
-    if (!pending.done && !this.#again(pending, error)) this.#reject(pending, error);
+    if (!pending.done && !this.#again(pending, error)) this.#reject(pending, inDoubt(error, pending.doubt));
     if (this.#leaving.size > 0) this.#sweepLeaving();
   }
 
@@ -217,9 +225,11 @@ export class Caller implements Calls {
     if (!passing.has(error.code) || this.#budget < 1) return false;
     if (error.outcome !== "not-applied" && !repeatable(pending)) return false; // C2
     const now = this.#clock.tick();
-    const pause = (error.retryAfterMs ?? 0) + (error.retry === "now" && pending.retries === 0 ? 0 : this.#pause(pending.retries));
+    const pause =
+      (error.retryAfterMs ?? 0) + (error.retry === "now" && pending.retries === 0 ? 0 : this.#pause(pending.retries));
     if (now + pause >= pending.deadline) return false;
     this.#budget--;
+    pending.doubt ||= error.outcome === "unknown" && pending.fields.op !== undefined;
     pending.retries++;
     const back = (): void => {
       this.#resting.delete(pending);
@@ -300,8 +310,19 @@ export class Caller implements Calls {
 
   #tooLate(pending: Pending): SheafError {
     if (this.#stage.kind === "open") return fate(pending, "DEADLINE", "the deadline passed before the answer came");
-    if (pending.sends > 0) return fate(pending, "CALL_LOST", "the connection broke before the answer came, and none could be made since", this.#cause);
-    return fate(pending, "UNREACHABLE", `no connection could be made: ${this.#cause?.message ?? "no answer"}`, this.#cause);
+    if (pending.sends > 0)
+      return fate(
+        pending,
+        "CALL_LOST",
+        "the connection broke before the answer came, and none could be made since",
+        this.#cause,
+      );
+    return fate(
+      pending,
+      "UNREACHABLE",
+      `no connection could be made: ${this.#cause?.message ?? "no answer"}`,
+      this.#cause,
+    );
   }
 
   #dial(): void {
@@ -309,7 +330,9 @@ export class Caller implements Calls {
       opened: (pipe, token) => this.#opened(pipe, token),
       failed: (error) => this.#dialFailed(error),
     };
-    const timer = this.#clock.after(this.#options.dialMs, () => this.#dialFailed(new SheafError("UNREACHABLE", "the gateway did not answer in time")));
+    const timer = this.#clock.after(this.#options.dialMs, () =>
+      this.#dialFailed(new SheafError("UNREACHABLE", "the gateway did not answer in time")),
+    );
     let over = false;
     let abort = (): void => void (over = true);
     this.#stage = { kind: "dialing", abort: () => abort(), timer, link: undefined };
@@ -320,7 +343,14 @@ export class Caller implements Calls {
 
   #opened(pipe: Pipe, token: string | undefined): PipeEnd {
     const { app } = this.#options;
-    const hello = { version: frameVersion, oldest: oldestFrameVersion, app, token, issuer: this.#issuer, session: this.session };
+    const hello = {
+      version: frameVersion,
+      oldest: oldestFrameVersion,
+      app,
+      token,
+      issuer: this.#issuer,
+      session: this.session,
+    };
     const opened = new CallerLink(pipe, hello, this.#link);
     if (this.#stage.kind === "dialing") this.#stage.link = opened;
     else opened.close("not wanted any more");
@@ -387,8 +417,10 @@ export class Caller implements Calls {
     const back: Pending[] = [];
     const cause = this.#cause ?? new SheafError("CALL_LOST", why);
     for (const pending of sent) {
+      pending.doubt ||= pending.fields.op !== undefined;
       if (repeatable(pending) && pending.sends < MAX_SENDS) back.push(pending);
-      else this.#reject(pending, fate(pending, "CALL_LOST", `the connection broke before the answer came: ${why}`, cause));
+      else
+        this.#reject(pending, fate(pending, "CALL_LOST", `the connection broke before the answer came: ${why}`, cause));
     }
     back.push(...unsent);
     const stage = this.#stage;
@@ -405,6 +437,9 @@ export class Caller implements Calls {
   #tellWatchers(error: SheafError | undefined): void {
     const watchers = this.#watchers;
     this.#watchers = [];
-    for (const { resolve, reject } of watchers) error === undefined ? resolve() : reject(error);
+    for (const { resolve, reject } of watchers) {
+      if (error === undefined) resolve();
+      else reject(error);
+    }
   }
 }

@@ -3,7 +3,13 @@ import { test } from "node:test";
 import { Deadlines } from "./index.ts";
 import { seeded, StillClock } from "./pair.fixture.ts";
 
-function watched(): { clock: StillClock; deadlines: Deadlines; add(deadline: number): void; ended: { deadline: number; at: number }[]; looks(): number } {
+function watched(): {
+  clock: StillClock;
+  deadlines: Deadlines;
+  add(deadline: number): void;
+  ended: { deadline: number; at: number }[];
+  looks(): number;
+} {
   const clock = new StillClock();
   const left = new Set<number>();
   const ended: { deadline: number; at: number }[] = [];
@@ -29,9 +35,15 @@ test("deadlines: an earlier one that comes later is still kept", async () => {
   add(10_000);
   add(500);
   await clock.advance(600);
-  assert.deepEqual(ended.map(({ deadline }) => deadline), [500]);
+  assert.deepEqual(
+    ended.map(({ deadline }) => deadline),
+    [500],
+  );
   await clock.advance(9_500);
-  assert.deepEqual(ended.map(({ deadline }) => deadline), [500, 10_000]);
+  assert.deepEqual(
+    ended.map(({ deadline }) => deadline),
+    [500, 10_000],
+  );
 });
 
 test("deadlines: each is noticed when it is past, never before, at most 16 ms late", async () => {

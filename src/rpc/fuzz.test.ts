@@ -15,7 +15,21 @@ const good: unknown[][] = [
 /** A message that is nearly right: bits flipped, bytes cut off or put in, fields of frames exchanged for odd values. */
 function nearly(random: () => number): Uint8Array {
   const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)]!;
-  const odd = [null, -1, 1.5, 2 ** 53, Number.NaN, "", "x".repeat(300), [], [[]], {}, { length: 5 }, new Uint8Array(3), true];
+  const odd = [
+    null,
+    -1,
+    1.5,
+    2 ** 53,
+    Number.NaN,
+    "",
+    "x".repeat(300),
+    [],
+    [[]],
+    {},
+    { length: 5 },
+    new Uint8Array(3),
+    true,
+  ];
   const frames = Array.from({ length: 1 + Math.floor(random() * 3) }, () => [...pick(good)]);
   if (random() < 0.5) {
     const frame = pick(frames);

@@ -6,3 +6,4 @@ export * from "./deadlines.ts";
 export * from "./handler-context.ts";
 export * from "./inner.ts";
 export * from "./session-token.ts";
+export { inDoubt } from "./pending.ts";

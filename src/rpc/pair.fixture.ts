@@ -3,7 +3,18 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { defaultLimits, SheafError, type Tick } from "../base/index.ts";
 import type { Clock, Timer } from "../host/index.ts";
-import { type Call, Caller, type CallerOptions, type Calls, type DialEnd, type Pipe, type PipeEnd, respond, type Responder, type ResponderOptions } from "./index.ts";
+import {
+  type Call,
+  Caller,
+  type CallerOptions,
+  type Calls,
+  type DialEnd,
+  type Pipe,
+  type PipeEnd,
+  respond,
+  type Responder,
+  type ResponderOptions,
+} from "./index.ts";
 
 export class StillClock implements Clock {
   #tick: Tick = 0;
@@ -132,12 +143,20 @@ export class Cable {
   }
 
   #drain(): void {
-    while (this.#alive && !this.paused && this.#toResponder.length > 0) this.#responder?.message(this.#toResponder.shift()!);
+    while (this.#alive && !this.paused && this.#toResponder.length > 0)
+      this.#responder?.message(this.#toResponder.shift()!);
   }
 }
 
 const { maxRequestBytes, maxItems, maxDepth, maxDeadlineMs, maxUnsentBytes } = defaultLimits;
-export const limits: ResponderOptions["limits"] = { maxRequestBytes, maxItems, maxDepth, maxDeadlineMs, maxUnsentBytes, maxInFlight: 1000 };
+export const limits: ResponderOptions["limits"] = {
+  maxRequestBytes,
+  maxItems,
+  maxDepth,
+  maxDeadlineMs,
+  maxUnsentBytes,
+  maxInFlight: 1000,
+};
 
 const answering = (clock: Clock, calls: Calls, given: Partial<ResponderOptions> | undefined): ResponderOptions => ({
   clock,
@@ -153,11 +172,20 @@ const answering = (clock: Clock, calls: Calls, given: Partial<ResponderOptions> 
 });
 
 /** A responder whose caller is the test itself. */
-export function lone(calls: Calls, given?: Partial<ResponderOptions>): { clock: StillClock; end: Responder; sent: Uint8Array[]; closed(): boolean } {
+export function lone(
+  calls: Calls,
+  given?: Partial<ResponderOptions>,
+): { clock: StillClock; end: Responder; sent: Uint8Array[]; closed(): boolean } {
   const clock = new StillClock();
   const sent: Uint8Array[] = [];
   let closed = false;
-  const pipe: Pipe = { send: (bytes) => void sent.push(bytes), unsentBytes: () => 0, pause() {}, resume() {}, close: () => void (closed = true) };
+  const pipe: Pipe = {
+    send: (bytes) => void sent.push(bytes),
+    unsentBytes: () => 0,
+    pause() {},
+    resume() {},
+    close: () => void (closed = true),
+  };
   return { clock, end: respond(pipe, answering(clock, calls, given)), sent, closed: () => closed };
 }
 
@@ -183,7 +211,10 @@ export function seeded(seed: number): () => number {
   };
 }
 
-export function pair(calls: Calls, given: { responder?: Partial<ResponderOptions>; caller?: Partial<CallerOptions>; seed?: number } = {}): Pair {
+export function pair(
+  calls: Calls,
+  given: { responder?: Partial<ResponderOptions>; caller?: Partial<CallerOptions>; seed?: number } = {},
+): Pair {
   const clock = new StillClock();
   const random = seeded(given.seed ?? 1);
   const cables: Cable[] = [];

@@ -13,6 +13,8 @@ export type Pending = {
   id: number;
   /** Times it left, or may have left, this process. */
   sends: number;
+  /** An earlier send was never answered, or with an unknown outcome. */
+  doubt: boolean;
   /** Times it was put back after an answer that asks for a repeat. */
   retries: number;
   done: boolean;
@@ -23,7 +25,8 @@ export type Pending = {
 const QUERY = targetKinds.indexOf("query");
 
 /** Whether sending it twice has the effect of sending it once (F7): queries have none, operations with an id are known. */
-export const repeatable = (pending: Pending): boolean => pending.fields.kind === QUERY || pending.fields.op !== undefined;
+export const repeatable = (pending: Pending): boolean =>
+  pending.fields.kind === QUERY || pending.fields.op !== undefined;
 
 /** An error with the outcome that this call can have had, whatever the code says in general. */
 export function fate(pending: Pending, code: ErrorCode, message: string, cause?: unknown): SheafError {
@@ -31,9 +34,39 @@ export function fate(pending: Pending, code: ErrorCode, message: string, cause?:
   return new SheafError(code, message, { outcome, cause });
 }
 
+/** Said by whoever would have found the record of the operation, had it been applied before. */
+const definite: ReadonlySet<ErrorCode> = new Set([
+  "DECLARED",
+  "HANDLER_FAILED",
+  "BAD_INPUT",
+  "BAD_OUTPUT",
+  "BAD_STATE",
+  "STATE_TOO_NEW",
+  "PRECONDITION_FAILED",
+]);
+
+/** An error as it must be told when an earlier send of the same operation may have been applied: a repeat that was refused
+ *  on its way says nothing about that one. */
+export function inDoubt(error: SheafError, doubt: boolean): SheafError {
+  if (!doubt || error.outcome !== "not-applied" || definite.has(error.code)) return error;
+  const { retry, retryAfterMs, hint, issues } = error;
+  return new SheafError(error.code, error.message, {
+    retry,
+    outcome: "unknown",
+    retryAfterMs,
+    hint,
+    issues,
+    cause: error,
+  });
+}
+
 /** The parts of a call that cross the wire. The input is packed now: the caller may change it as soon as this returns.
  *  Throws BAD_INPUT when it has no plain form, TOO_LARGE when the other side would refuse it. */
-export function fieldsOf(call: Call, issue: () => number, limits: { maxDepth: number; maxItems: number }): Pending["fields"] {
+export function fieldsOf(
+  call: Call,
+  issue: () => number,
+  limits: { maxDepth: number; maxItems: number },
+): Pending["fields"] {
   const { target, op } = call;
   const procedure = target.kind === "procedure";
   const input = call.input === undefined ? undefined : packInput(call.input, limits);

@@ -111,7 +111,8 @@ class Session implements Responder {
     this.#options = options;
     this.#clock = options.clock;
     this.#deadlines = new Deadlines(options.clock, (now) => this.#expire(now));
-    const late = (): void => this.end(new SheafError("DEADLINE", "no HELLO was accepted in time", { outcome: "not-applied" }));
+    const late = (): void =>
+      this.end(new SheafError("DEADLINE", "no HELLO was accepted in time", { outcome: "not-applied" }));
     this.#stage = { kind: "new", timer: this.#clock.after(options.helloMs, late) };
   }
 
@@ -123,7 +124,8 @@ class Session implements Responder {
     if (this.#stage.kind === "closed") return;
     try {
       const { maxItems, maxDepth } = this.#options.limits;
-      for (const frame of readMessage(bytes, { maxBytes: this.#options.limits.maxRequestBytes, maxItems, maxDepth })) this.#frame(frame);
+      for (const frame of readMessage(bytes, { maxBytes: this.#options.limits.maxRequestBytes, maxItems, maxDepth }))
+        this.#frame(frame);
     } catch (error) {
       this.end(asSheafError(error)); // R4
     }
@@ -173,7 +175,10 @@ class Session implements Responder {
   async #hello(hello: HelloFrame): Promise<void> {
     try {
       if (hello.oldest > frameVersion || hello.version < oldestFrameVersion) {
-        throw new SheafError("USAGE", `this gateway speaks versions ${oldestFrameVersion} to ${frameVersion} of the connection protocol`);
+        throw new SheafError(
+          "USAGE",
+          `this gateway speaks versions ${oldestFrameVersion} to ${frameVersion} of the connection protocol`,
+        );
       }
       const principal = await this.#options.accept(hello);
       if (this.#stage.kind !== "accepting") return;
@@ -183,7 +188,9 @@ class Session implements Responder {
       const { maxInFlight, maxRequestBytes } = this.#options.limits;
       const version = Math.min(hello.version, frameVersion);
       const time = this.#clock.now();
-      this.#packed(packWelcome({ version, cluster: this.#options.cluster, time, maxInFlight, maxMessageBytes: maxRequestBytes }));
+      this.#packed(
+        packWelcome({ version, cluster: this.#options.cluster, time, maxInFlight, maxMessageBytes: maxRequestBytes }),
+      );
     } catch (error) {
       this.end(asSheafError(error));
     }
@@ -226,7 +233,8 @@ class Session implements Responder {
 
   #call(frame: CallFrame, principal: Principal, hello: HelloFrame): void {
     const { limits, permit, calls } = this.#options;
-    if (this.#running.has(frame.id)) throw new SheafError("MALFORMED", "frame: an id is used while its call is under way");
+    if (this.#running.has(frame.id))
+      throw new SheafError("MALFORMED", "frame: an id is used while its call is under way");
     if (this.#running.size >= limits.maxInFlight) {
       const says = "this connection has as many calls under way as it may";
       return this.#fail(frame.id, new SheafError("OVERLOADED", says, { retryAfterMs: 50 })); // R2
@@ -350,7 +358,13 @@ class Session implements Responder {
   }
 }
 
-function callOf(frame: CallFrame, principal: Principal, op: Operation | undefined, running: Running, session: string | undefined): Call {
+function callOf(
+  frame: CallFrame,
+  principal: Principal,
+  op: Operation | undefined,
+  running: Running,
+  session: string | undefined,
+): Call {
   return {
     target: targetOf(frame),
     input: frame.input,

@@ -20,7 +20,12 @@ import type { Calls } from "./call.ts";
 
 const Echo = service("echo", { procedures: { say: { input: z.unknown(), output: z.unknown() } } });
 const echoContract = contract("bench", { entities: [], services: [Echo] });
-const sample = { id: "acc-1234567", cents: 1234, note: "a small object of about one hundred bytes, as in the table", ok: true };
+const sample = {
+  id: "acc-1234567",
+  cents: 1234,
+  note: "a small object of about one hundred bytes, as in the table",
+  ok: true,
+};
 
 type Ports = { readonly tcp: number; readonly http: number };
 
@@ -59,16 +64,29 @@ async function serve(): Promise<void> {
   const host = realHost({ dir: process.env["BENCH_DIR"] ?? "." });
   const calls: Calls = { call: async (call) => ({ output: call.input }) };
   const authenticator = openAuthenticator({ id: "bench", roles: ["app"] });
-  const gateway = sockets({ host, calls, contract: () => echoContract, limits: defaultLimits, authenticator, policy: rolePolicy(), cluster: "bench" });
+  const gateway = sockets({
+    host,
+    calls,
+    contract: () => echoContract,
+    limits: defaultLimits,
+    authenticator,
+    policy: rolePolicy(),
+    cluster: "bench",
+  });
   const ours = socketServer({ limits: defaultLimits, open: (pipe) => gateway.open(pipe) });
   const bare = new WebSocketServer({ noServer: true, perMessageDeflate: false });
   http.on("upgrade", (request, socket, head) => {
     if (request.url !== "/bare") return ours.onUpgrade(request, socket, head);
-    bare.handleUpgrade(request, socket as Socket, head, (ws) => ws.on("message", (bytes: Buffer) => ws.send(pack(unpack(bytes)))));
+    bare.handleUpgrade(request, socket as Socket, head, (ws) =>
+      ws.on("message", (bytes: Buffer) => ws.send(pack(unpack(bytes)))),
+    );
   });
   await new Promise<void>((resolve) => void tcp.listen(0, "127.0.0.1", resolve));
   await new Promise<void>((resolve) => void http.listen(0, "127.0.0.1", resolve));
-  process.send?.({ tcp: (tcp.address() as AddressInfo).port, http: (http.address() as AddressInfo).port } satisfies Ports);
+  process.send?.({
+    tcp: (tcp.address() as AddressInfo).port,
+    http: (http.address() as AddressInfo).port,
+  } satisfies Ports);
   process.on("disconnect", () => process.exit());
 }
 
@@ -97,14 +115,20 @@ const dialers: Record<string, (ports: Ports) => Promise<Echoer>> = {
   async "raw-tcp"(ports) {
     const socket = connectTcp(ports.tcp, "127.0.0.1");
     await new Promise((resolve) => socket.once("connect", resolve));
-    const echo = numbered((bytes) => send(bytes), () => socket.destroy());
+    const echo = numbered(
+      (bytes) => send(bytes),
+      () => socket.destroy(),
+    );
     const send = prefixed(socket, echo.heard);
     return echo;
   },
   async "bare-ws"(ports) {
     const socket = new Ws(`ws://127.0.0.1:${ports.http}/bare`, { perMessageDeflate: false });
     await new Promise((resolve) => socket.once("open", resolve));
-    const echo = numbered((bytes) => socket.send(bytes), () => socket.terminate());
+    const echo = numbered(
+      (bytes) => socket.send(bytes),
+      () => socket.terminate(),
+    );
     socket.on("message", (bytes: Buffer) => echo.heard(bytes));
     return echo;
   },
@@ -117,14 +141,19 @@ const dialers: Record<string, (ports: Ports) => Promise<Echoer>> = {
 
 type Figure = { ops: number; p50: number; p99: number; cpu: number };
 
-async function measure(dial: (ports: Ports) => Promise<Echoer>, ports: Ports, concurrency: number, ms: number): Promise<Figure> {
+async function measure(
+  dial: (ports: Ports) => Promise<Echoer>,
+  ports: Ports,
+  concurrency: number,
+  ms: number,
+): Promise<Figure> {
   const echo = await dial(ports);
   await echo.say();
   const took: number[] = [];
   const cpu = process.cpuUsage();
   const start = performance.now();
   const caller = async (): Promise<void> => {
-    for (let at = performance.now(); at - start < ms; ) {
+    for (let at = performance.now(); at - start < ms;) {
       await echo.say();
       const now = performance.now();
       took.push(now - at);
@@ -137,11 +166,18 @@ async function measure(dial: (ports: Ports) => Promise<Echoer>, ports: Ports, co
   echo.close();
   took.sort((a, b) => a - b);
   const at = (share: number): number => took[Math.floor(took.length * share)] ?? 0;
-  return { ops: (took.length / elapsed) * 1000, p50: at(0.5), p99: at(0.99), cpu: (used.user + used.system) / took.length };
+  return {
+    ops: (took.length / elapsed) * 1000,
+    p50: at(0.5),
+    p99: at(0.99),
+    cpu: (used.user + used.system) / took.length,
+  };
 }
 
 async function bench(seconds: number, rounds: number): Promise<void> {
-  const child = fork(import.meta.filename, ["--serve"], { execArgv: process.env["BENCH_CHILD_ARGS"]?.split(" ") ?? [] });
+  const child = fork(import.meta.filename, ["--serve"], {
+    execArgv: process.env["BENCH_CHILD_ARGS"]?.split(" ") ?? [],
+  });
   const ports = await new Promise<Ports>((resolve) => child.once("message", (message) => resolve(message as Ports)));
   const only = process.env["BENCH_ONLY"]?.split(",") ?? Object.keys(dialers);
   for (const name of only) await measure(dialers[name]!, ports, 64, 500);
@@ -155,7 +191,14 @@ async function bench(seconds: number, rounds: number): Promise<void> {
     for (const name of only) {
       const { ops, p50, p99, cpu } = median(name)!;
       const ratioToLimit = limit === undefined ? null : Number((ops / limit.ops).toFixed(3));
-      const figure = { name, concurrency, opsPerSec: Math.round(ops), p50Ms: Number(p50.toFixed(3)), p99Ms: Number(p99.toFixed(3)), ratioToLimit };
+      const figure = {
+        name,
+        concurrency,
+        opsPerSec: Math.round(ops),
+        p50Ms: Number(p50.toFixed(3)),
+        p99Ms: Number(p99.toFixed(3)),
+        ratioToLimit,
+      };
       console.log(JSON.stringify({ ...figure, clientCpuMicrosPerOp: Number(cpu.toFixed(2)) }));
     }
   }

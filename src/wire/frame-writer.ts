@@ -68,7 +68,8 @@ export class MessageWriter {
     this.#text(call.name);
     this.#boxed(call.input);
     this.#number(deadlineMs);
-    if (tail > 0) typeof call.op === "string" ? this.#text(call.op) : this.#number(call.op);
+    if (tail > 0 && typeof call.op === "string") this.#text(call.op);
+    else if (tail > 0) this.#number(call.op as number | undefined);
     if (tail > 1) this.#number(call.issuedAt);
     if (tail > 2) this.#number(call.consistency);
     if (tail > 3) this.#number(call.ifVersion);

@@ -52,7 +52,9 @@ const bare: CallFields = {
 function everyFrame(): Uint8Array {
   const writer = new MessageWriter();
   writer.packed(packHello({ version: 1, oldest: 1, app: "bank", token: "sk", issuer: "c0ffee", session: undefined }));
-  writer.packed(packWelcome({ version: 1, cluster: "0f", time: 1_700_000_000_000, maxInFlight: 4096, maxMessageBytes: 1_114_112 }));
+  writer.packed(
+    packWelcome({ version: 1, cluster: "0f", time: 1_700_000_000_000, maxInFlight: 4096, maxMessageBytes: 1_114_112 }),
+  );
   writer.call(1, 9999, full);
   writer.call(2, 800, bare);
   writer.reply(1, pack({ cents: 0 }), 4, 0, true);
@@ -88,8 +90,18 @@ const golden =
 test("frames: their bytes are those of version 1", () => assert.equal(toHex(everyFrame()), golden));
 
 test("frames: what was written is what is read", () => {
-  const [hello, welcome, call, empty, reply, none, fail, , , , goaway] = readMessage(everyFrame(), limits) as [unknown[], ...unknown[][]];
-  assert.deepEqual(readHello(hello), { version: 1, oldest: 1, app: "bank", token: "sk", issuer: "c0ffee", session: undefined });
+  const [hello, welcome, call, empty, reply, none, fail, , , , goaway] = readMessage(everyFrame(), limits) as [
+    unknown[],
+    ...unknown[][],
+  ];
+  assert.deepEqual(readHello(hello), {
+    version: 1,
+    oldest: 1,
+    app: "bank",
+    token: "sk",
+    issuer: "c0ffee",
+    session: undefined,
+  });
   assert.equal(readWelcome(welcome!).maxMessageBytes, 1_114_112);
   const { kind, input, ...rest } = full;
   const expected = { id: 1, kind: "command", input: { cents: 500 }, deadlineMs: 9999, ...rest, consistency: "causal" };
@@ -98,7 +110,10 @@ test("frames: what was written is what is read", () => {
   assert.deepEqual(reply, [4, 1, [{ cents: 0 }], 4, 0, true]);
   assert.deepEqual(none, [4, 2, []]);
   const error = readFail(fail!);
-  assert.deepEqual([error.code, error.error, error.data, error.retry, error.outcome], ["DECLARED", "INSUFFICIENT", { short: 5 }, "never", "not-applied"]);
+  assert.deepEqual(
+    [error.code, error.error, error.data, error.retry, error.outcome],
+    ["DECLARED", "INSUFFICIENT", { short: 5 }, "never", "not-applied"],
+  );
   assert.deepEqual(readGoaway(goaway!), { code: "STOPPING", message: "bye", retryAfterMs: undefined });
 });
 
@@ -112,19 +127,35 @@ test("frames: null and no value are told apart", () => {
 
 test("frames: numbers and texts of every size come back as they were", () => {
   for (const number of [0, 1, 127, 128, 65_535, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40, Number.MAX_SAFE_INTEGER, 1.5]) {
-    for (const text of ["", "a", "é", "a".repeat(31), "a".repeat(32), "a".repeat(255), "é".repeat(200), "a".repeat(300), "😀".repeat(40_000)]) {
+    for (const text of [
+      "",
+      "a",
+      "é",
+      "a".repeat(31),
+      "a".repeat(32),
+      "a".repeat(255),
+      "é".repeat(200),
+      "a".repeat(300),
+      "😀".repeat(40_000),
+    ]) {
       const call = { ...bare, kind: 1, key: text, op: text, issuedAt: number, session: text };
       const writer = new MessageWriter();
       writer.call(Math.floor(number), number, call);
       assert.ok(writer.length <= callBound(call));
       const read = readCall(readMessage(writer.take(), limits)[0]!);
-      assert.deepEqual([read.id, read.deadlineMs, read.issuedAt, read.key, read.op, read.session], [Math.floor(number), number, number, text, text, text]);
+      assert.deepEqual(
+        [read.id, read.deadlineMs, read.issuedAt, read.key, read.op, read.session],
+        [Math.floor(number), number, number, text, text, text],
+      );
     }
   }
 });
 
 test("frames: fields that a newer version added at the end are passed over", () => {
-  const [frame] = readMessage(pack([[3, 1, 2, "rates", null, "quote", [], 5, null, null, null, null, null, null, "new", { more: 1 }]]), limits);
+  const [frame] = readMessage(
+    pack([[3, 1, 2, "rates", null, "quote", [], 5, null, null, null, null, null, null, "new", { more: 1 }]]),
+    limits,
+  );
   assert.equal(readCall(frame!).name, "quote");
 });
 
@@ -135,17 +166,43 @@ test("frames: a code that only a newer version knows keeps its retry and outcome
 
 test("frames: what is not a frame is MALFORMED", () => {
   const malformed = { name: "SheafError", code: "MALFORMED" };
-  for (const message of [null, 1, "x", {}, [1], [[]], [["3"]], [{}]]) assert.throws(() => readMessage(pack(message), limits), malformed, JSON.stringify(message));
-  const good = [3, 1, 0, "account", "acc", "deposit", [], 100, 1, 1, 1, 1, "t", "s"];
+  for (const message of [null, 1, "x", {}, [1], [[]], [["3"]], [{}]])
+    assert.throws(() => readMessage(pack(message), limits), malformed, JSON.stringify(message));
+  const good: unknown[] = [3, 1, 0, "account", "acc", "deposit", [], 100, 1, 1, 1, 1, "t", "s"];
   assert.equal(readCall(good).name, "deposit");
   const wrong: [number, unknown][] = [
-    [1, -1], [1, 1.5], [1, "1"], [1, Number.NaN], [2, 3], [2, 0.5], [2, "x"], [2, null], [3, 7], [4, null], [5, []], [6, 1], [6, [1, 2]], [6, undefined],
-    [7, "1"], [7, -5], [7, Infinity], [8, {}], [8, -1], [8, 1.5], [9, "x"], [10, 9], [10, "strong"], [11, -1], [12, 5], [13, {}],
+    [1, -1],
+    [1, 1.5],
+    [1, "1"],
+    [1, Number.NaN],
+    [2, 3],
+    [2, 0.5],
+    [2, "x"],
+    [2, null],
+    [3, 7],
+    [4, null],
+    [5, []],
+    [6, 1],
+    [6, [1, 2]],
+    [6, undefined],
+    [7, "1"],
+    [7, -5],
+    [7, Infinity],
+    [8, {}],
+    [8, -1],
+    [8, 1.5],
+    [9, "x"],
+    [10, 9],
+    [10, "strong"],
+    [11, -1],
+    [12, 5],
+    [13, {}],
   ];
   for (const [at, value] of wrong) {
     assert.throws(() => readCall(good.with(at, value)), malformed, `field ${at} = ${JSON.stringify(value)}`);
   }
-  for (const issuer of ["", "a.b", "x".repeat(65), 5]) assert.throws(() => readHello([1, 1, 1, "bank", "t", issuer]), malformed);
+  for (const issuer of ["", "a.b", "x".repeat(65), 5])
+    assert.throws(() => readHello([1, 1, 1, "bank", "t", issuer]), malformed);
   for (const issues of [1, [1], [null], [{ path: 1, message: "x" }], [{ path: [], message: 1 }]]) {
     assert.throws(() => readFail([5, 1, "BAD_INPUT", "", "never", "not-applied", null, null, issues]), malformed);
   }

@@ -8,7 +8,15 @@
 //   CANCEL  6  id · PING 7  number · PONG 8  number · GOAWAY 9  code, message, retryAfterMs?
 //   SESSION 10 token, covers all replies before · SETTLED 11 number, answers to operations below it need not be kept
 
-import { catalogue, type ErrorCode, type Issue, type Millis, type Outcome, type Retry, SheafError } from "../base/index.ts";
+import {
+  catalogue,
+  type ErrorCode,
+  type Issue,
+  type Millis,
+  type Outcome,
+  type Retry,
+  SheafError,
+} from "../base/index.ts";
 import { pack, unpackUntrusted } from "./pack.ts";
 
 /** Both ends speak this version and the one before it. A field may be added at the end of a frame without a new version:
@@ -75,18 +83,31 @@ export type CallFrame = {
   readonly session: string | undefined;
 };
 
-export type GoawayFrame = { readonly code: ErrorCode; readonly message: string; readonly retryAfterMs: number | undefined };
+export type GoawayFrame = {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly retryAfterMs: number | undefined;
+};
 
 const broken = (says: string): SheafError => new SheafError("MALFORMED", `frame: ${says}`);
 
 /** The frames of a message from outside. Throws MALFORMED or TOO_LARGE, nothing else. The frames themselves are read by
  *  the functions below, each of which checks every field it returns. */
-export function readMessage(bytes: Uint8Array, limits: { maxBytes: number; maxItems?: number; maxDepth: number }): unknown[][] {
+export function readMessage(
+  bytes: Uint8Array,
+  limits: { maxBytes: number; maxItems?: number; maxDepth: number },
+): unknown[][] {
   const { maxBytes, maxItems } = limits;
   // Three levels are ours: the message, the frame, the brackets around a value.
-  const message = unpackUntrusted(bytes, { maxBytes, maxDepth: limits.maxDepth + 3, ...(maxItems === undefined ? {} : { maxItems }) });
+  const message = unpackUntrusted(bytes, {
+    maxBytes,
+    maxDepth: limits.maxDepth + 3,
+    ...(maxItems === undefined ? {} : { maxItems }),
+  });
   if (!Array.isArray(message)) throw broken("a message is an array");
-  for (const frame of message) if (!Array.isArray(frame) || typeof frame[0] !== "number") throw broken("a frame is an array that begins with its kind");
+  for (const frame of message)
+    if (!Array.isArray(frame) || typeof frame[0] !== "number")
+      throw broken("a frame is an array that begins with its kind");
   return message;
 }
 
@@ -109,7 +130,9 @@ export function packGoaway(goaway: GoawayFrame): Uint8Array {
 export function packFail(id: number, error: SheafError): Uint8Array {
   const { code, message, retry, outcome, retryAfterMs, hint, issues } = error;
   const data = code === "DECLARED" ? (error.data === undefined ? [] : [error.data]) : undefined;
-  return pack(trimmed([frameKind.fail, id, code, message, retry, outcome, retryAfterMs, hint, issues, error.error, data]));
+  return pack(
+    trimmed([frameKind.fail, id, code, message, retry, outcome, retryAfterMs, hint, issues, error.error, data]),
+  );
 }
 
 function trimmed(frame: unknown[]): unknown[] {
@@ -136,7 +159,8 @@ export function optionalText(frame: readonly unknown[], at: number): string | un
 
 function readCount(frame: readonly unknown[], at: number): number {
   const value = frame[at];
-  if (typeof value !== "number" || !Number.isFinite(value) || value < 0) throw broken(`field ${at} of kind ${String(frame[0])} is a number`);
+  if (typeof value !== "number" || !Number.isFinite(value) || value < 0)
+    throw broken(`field ${at} of kind ${String(frame[0])} is a number`);
   return value;
 }
 
@@ -147,7 +171,8 @@ export function optionalCount(frame: readonly unknown[], at: number): number | u
 /** A value that may be absent travels in brackets: `[]` is none, `[null]` is null. */
 export function readBoxed(frame: readonly unknown[], at: number): unknown {
   const box = frame[at];
-  if (!Array.isArray(box) || box.length > 1) throw broken(`field ${at} of kind ${String(frame[0])} is a value in brackets`);
+  if (!Array.isArray(box) || box.length > 1)
+    throw broken(`field ${at} of kind ${String(frame[0])} is a value in brackets`);
   return box[0];
 }
 
@@ -184,7 +209,12 @@ export function readCall(frame: readonly unknown[]): CallFrame {
   const kind = targetKinds[readCount(frame, 2)];
   if (kind === undefined) throw broken("no such kind of target");
   const op = frame[8];
-  if (op !== undefined && op !== null && typeof op !== "string" && !(typeof op === "number" && Number.isSafeInteger(op) && op >= 0)) {
+  if (
+    op !== undefined &&
+    op !== null &&
+    typeof op !== "string" &&
+    !(typeof op === "number" && Number.isSafeInteger(op) && op >= 0)
+  ) {
     throw broken("an operation is a number or a text");
   }
   const level = optionalCount(frame, 10);
