@@ -28,6 +28,8 @@ export type CallerOptions = {
   readonly deadlineMs: Millis;
   /** Give commands operation ids and ask again when an answer is lost. */
   readonly repeats: boolean;
+  /** One attempt only, whatever comes of it. */
+  readonly once: boolean;
   readonly onProblem: (says: string) => void;
 };
 
@@ -123,7 +125,7 @@ async function ask(
     }
     const { error } = attempt;
     record.stray ||= attempt.stray || error.outcome === "unknown";
-    const again = error.retry !== "never" && (error.outcome === "not-applied" || repeatable);
+    const again = !options.once && error.retry !== "never" && (error.outcome === "not-applied" || repeatable);
     if (!again || error.code === "CANCELLED" || error.code === "DEADLINE" || schedule.now() + pause >= until) {
       over.forget();
       return attempt;

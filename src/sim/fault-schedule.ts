@@ -28,7 +28,7 @@ export type FaultScheduleOptions = {
 
 const longestDown: Millis = 60;
 /** Faults that stop everything come more seldom, or nothing would ever run. */
-const rarity: Partial<Record<FaultName, number>> = { restart: 5, power: 5, "slow-engine": 2, full: 3, partition: 2 };
+const rarity: Partial<Record<FaultName, number>> = { restart: 5, power: 5, "slow-engine": 2, full: 3, partition: 2, "bit-rot": 0.3 };
 
 /** Begins; ends when the weather has no fault enabled. */
 export function startFaults(options: FaultScheduleOptions): void {
@@ -61,7 +61,7 @@ function crashBetweenEvents(options: FaultScheduleOptions, count: () => void, ma
     count();
     const machine = random.pick(running);
     machine.crash();
-    if (random.chance(0.3)) machine.store.wipe();
+    if (random.chance(0.4)) machine.store.wipe();
     bringBack(options, machine);
   };
 }
@@ -152,7 +152,7 @@ function rotOne({ shared, random, rot, shards, weather }: FaultScheduleOptions):
   void shared.snapshots.list(shard).then((names) => {
     const kept = names.map(snapshotId);
     if (kept.length < 2 || kept.some((id) => rot.has(id))) return;
-    rot.set(random.pick(kept), random.bits());
+    rot.set((random.chance(0.75) ? kept[0] : kept[1]) as string, random.bits());
     weather.tally.injected["bit-rot"]++;
   });
   return false;

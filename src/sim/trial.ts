@@ -4,6 +4,7 @@ import type { Client } from "../model/index.ts";
 import { bindClient } from "../model/index.ts";
 import { gateApp } from "./gate-app.ts";
 import { describeCall } from "./history.ts";
+import type { Machine } from "./machine.ts";
 import { seeded } from "./random.ts";
 import { type FaultName, faultNames, type Tally } from "./weather.ts";
 import { workloads, type WorkloadName } from "./workloads.ts";
@@ -16,6 +17,8 @@ export type Plan = {
   readonly clients: number;
   readonly rounds: number;
   readonly keys: number;
+  /** All nodes end, and start again on empty local stores, before the final check. */
+  readonly rebuilds: boolean;
 };
 
 export type TrialResult = {
@@ -46,16 +49,19 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const share = random.pick([0.15, 0.3, 0.6]);
   const faults = fitting.filter(() => random.chance(share));
   if (faults.length === 0 && fitting.length > 0) faults.push(random.pick(fitting));
+  // Snapshots, trims and what depends on them need journals that are long for their shard.
+  const long = random.chance(faults.includes("bit-rot") ? 0.5 : 0.1);
   return {
     workload,
     clients: 2 + random.below(3),
-    rounds: 3 + random.below(8),
+    rounds: (long ? 15 : 3) + random.below(8),
     keys: 2 + random.below(3),
+    rebuilds: random.chance(0.5),
     world: {
       nodes,
       seed,
       faults,
-      shards: 1 + random.below(3),
+      shards: long ? 1 : 1 + random.below(3),
       limits: { ...simLimits, snapshotEveryBytes: random.pick([400, 1024, 100_000]) },
       mutants: options.mutants ?? [],
       encryptionKey: random.chance(0.1) ? random.bytes(32) : undefined,
@@ -91,10 +97,17 @@ async function play(world: World, plan: Plan, started: Promise<void>, problems: 
   const stage = { world, random, clients, rounds: plan.rounds, keys };
   const workload = workloads[plan.workload];
   await workload.run(stage);
+  if (plan.rebuilds) for (const machine of world.machines) startAfresh(machine);
   await world.heal();
   problems.push(...(await workload.check(stage)));
   const audits = await checkWorld(world);
   return audits.reduce((sum, audit) => sum + audit.voided, 0);
+}
+
+/** What it serves after this comes from the engine alone. */
+function startAfresh(machine: Machine): void {
+  machine.crash();
+  machine.store.wipe();
 }
 
 function trace(world: World, plan: Plan, problems: readonly string[], onTrace: TrialOptions["onTrace"]): void {

@@ -1,7 +1,7 @@
 // A whole world in one process: machines with nodes, one engine, callers, and things that go wrong, all from one seed.
 
-import { type Limits, type Millis, type Shard, SheafError } from "../base/index.ts";
-import { type Engine, memoryEngine, recordCodec } from "../journal/index.ts";
+import { type Instant, type Limits, type Millis, type Shard, SheafError } from "../base/index.ts";
+import { type Engine, memoryEngine, type RecordCodec, recordCodec } from "../journal/index.ts";
 import { type AppShape, bindClient, type Client, type Invoke } from "../model/index.ts";
 import type { Operator } from "../admin/index.ts";
 import { unpack } from "../wire/index.ts";
@@ -16,7 +16,7 @@ import { createPlacement, type Placement } from "./placement.ts";
 import { type Random, seeded } from "./random.ts";
 import { createSchedule, type Schedule } from "./schedule.ts";
 import { simCompress, simCrypto } from "./sim-crypto.ts";
-import type { LogLine } from "./sim-host.ts";
+import { type LogLine, worldStart } from "./sim-host.ts";
 import { type FaultName, faultNames, newWeather, type Weather } from "./weather.ts";
 
 export type WorldOptions = {
@@ -56,6 +56,8 @@ export type World = {
   readonly shared: Engine;
   invoke(settings: CallerSettings): Invoke;
   sleep(ms: Millis): Promise<void>;
+  /** The world's wall clock, as a node without skew sees it. */
+  now(): Instant;
   /** Ends all faults, starts what is down, and lets everything under way land. To be driven. */
   heal(): Promise<void>;
   audit(): Promise<readonly Audit[]>;
@@ -112,9 +114,11 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
     lines,
     shared,
     sleep,
+    now: () => Math.floor(worldStart + schedule.now()),
     invoke({ name = `caller-${++callers}`, deadlineMs = 2_000, repeats = true }) {
       const own = random.fork(name);
-      return createCaller({ name, schedule, random: own, weather, machines, placement, link, history, shards, deadlineMs, repeats, onProblem });
+      const shape = { name, deadlineMs, repeats: repeats && !direct, once: direct };
+      return createCaller({ ...shape, schedule, random: own, weather, machines, placement, link, history, shards, onProblem });
     },
     async heal() {
       weather.enabled.clear();
@@ -141,11 +145,18 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
   return { world, started: start() };
 }
 
-/** Reads every journal, and holds what nodes serve against it. */
-async function audit({ shared, options, machines, random, problems }: World): Promise<readonly Audit[]> {
+/** The codec of the world's cluster; undefined when no node has created it yet. */
+export async function codecOf({ shared, options, random }: World): Promise<RecordCodec | undefined> {
   const cluster = await shared.identify();
-  if (cluster === undefined) return [];
-  const codec = recordCodec({ cluster: cluster.id, crypto: simCrypto(random), compress: simCompress, key: options.encryptionKey });
+  if (cluster === undefined) return undefined;
+  return recordCodec({ cluster: cluster.id, crypto: simCrypto(random), compress: simCompress, key: options.encryptionKey });
+}
+
+/** Reads every journal, and holds what nodes serve against it. */
+async function audit(world: World): Promise<readonly Audit[]> {
+  const { shared, options, machines, problems } = world;
+  const codec = await codecOf(world);
+  if (codec === undefined) return [];
   const audits: Audit[] = [];
   for (let shard = 0; shard < options.shards; shard++) audits.push(await auditJournal(shared, codec, shard));
   for (const { problems: found } of audits) problems.push(...found);

@@ -1,0 +1,14 @@
+export * from "./simulate.ts";
+export * from "./test-app.ts";
+export type { CallerSettings } from "./world.ts";
+export { describeCall, type CallRecord } from "./history.ts";
+export type { Audit, Folded } from "./journal-audit.ts";
+export { faultCatalogue, type FaultName, faultNames, type Tally } from "./weather.ts";
+export { checkLinearizable, impossible, type Model, type Operation, type Verdict } from "./linearizability.ts";
+export { counter, type CounterInput, register, type RegisterInput } from "./models.ts";
+export { checkBank, type BankAccount } from "./bank.ts";
+export { checkSet, type SetAttempt, type SetRead } from "./durability.ts";
+export { checkCounter, type Count } from "./idempotent-counter.ts";
+export { simHost, type LogLine, type SimHost, type SimHostOptions } from "./sim-host.ts";
+export { memoryDisk, type SimDisk } from "./disk.ts";
+export { seeded, type Random } from "./random.ts";

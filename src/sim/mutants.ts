@@ -1,0 +1,58 @@
+// Plants the defects that the suite must notice (PROMISES §3) into the product code, one at a time, and demands that the
+// gate's workloads catch each within a bounded number of seeds. A suite that misses a mutant is not a suite.
+//
+//   npm run mutants -- [M2 M6 …]
+
+import { real } from "./strict-globals.ts";
+import { runTrial, type TrialOptions } from "./trial.ts";
+
+export type Mutant = {
+  readonly name: string;
+  readonly says: string;
+  /** Must be caught within so many seeds. */
+  readonly within: number;
+  /** Where the draw is narrowed to the faults that bring the defect out. */
+  readonly trial?: TrialOptions;
+};
+
+export const mutants: readonly Mutant[] = [
+  { name: "M2", says: "acknowledges before the append confirms", within: 200 },
+  { name: "M4", says: "takes over without reading to the end", within: 200 },
+  { name: "M5", says: "answers a strong read without a barrier", within: 400, trial: { faults: ["contend", "partition", "slow-engine"] } },
+  { name: "M6", says: "takes a timeout for a failure", within: 200 },
+  { name: "M7", says: "trims the journal before the snapshot is durable", within: 400 },
+  { name: "M8", says: "loads a snapshot without looking at its checksum", within: 3000, trial: { faults: ["bit-rot", "crash"] } },
+  { name: "M10", says: "leaves the remembered operations out of snapshots", within: 400 },
+];
+
+/** The seed that caught it, counted from 1, and what it said; undefined when none did. A seed that fails without the
+ *  defect too has caught something else. */
+export async function hunt(mutant: Mutant): Promise<{ readonly seed: number; readonly says: string } | undefined> {
+  for (let seed = 1; seed <= mutant.within; seed++) {
+    const { problems } = await runTrial(seed, { ...mutant.trial, mutants: [mutant.name] });
+    const [says] = problems;
+    if (says === undefined) continue;
+    const sound = await runTrial(seed, { ...mutant.trial });
+    if (sound.problems.length === 0) return { seed, says };
+  }
+  return undefined;
+}
+
+async function main(names: readonly string[]): Promise<void> {
+  Error.stackTraceLimit = 0;
+  const chosen = names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
+  if (chosen.length === 0) throw new Error(`there is no such mutant; there are ${mutants.map(({ name }) => name).join(", ")}`);
+  let missed = 0;
+  for (const mutant of chosen) {
+    const began = real.now();
+    const caught = await hunt(mutant);
+    const took = ((real.now() - began) / 1000).toFixed(1);
+    if (caught === undefined) missed++;
+    const outcome = caught === undefined ? `MISSED in ${mutant.within} seeds` : `caught by seed ${caught.seed}: ${caught.says.split("\n")[0]?.slice(0, 100)}`;
+    console.log(`${mutant.name.padEnd(4)} ${mutant.says}: ${outcome} (${took} s)`);
+  }
+  console.log(`${chosen.length - missed} caught, ${missed} missed`);
+  if (missed > 0) process.exitCode = 1;
+}
+
+if (import.meta.main) await main(process.argv.slice(2));
