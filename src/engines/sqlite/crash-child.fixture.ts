@@ -4,7 +4,6 @@
 import { createHash } from "node:crypto";
 import { writeSync } from "node:fs";
 import type { Append, Head } from "../../journal/index.ts";
-import { embeddedEngine } from "./engine.ts";
 import { prepareFolder } from "./journal-file.ts";
 import { packAppends } from "./packed.ts";
 import { openReader } from "./reader.ts";
@@ -18,6 +17,7 @@ export function numbered(shard: number, seq: number): Uint8Array {
 
 /** Appends through the whole engine: two appends under way at a time, so that some are merged into one transaction. */
 async function throughEngine(dir: string, shards: readonly number[]): Promise<void> {
+  const { embeddedEngine } = await import("./engine.ts");
   const engine = await embeddedEngine({ dir });
   const heads = (await engine.barrier(shards)).map((head) => ({ ...head }));
   tell("start", heads);

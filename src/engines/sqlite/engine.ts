@@ -6,14 +6,15 @@ import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { defaultLimits, SheafError, type Millis } from "../../base/index.ts";
 import type { Faults } from "../../host/index.ts";
-import type { Append, AppendResult, Cluster, Engine, Head } from "../../journal/index.ts";
+import type { Cluster, Engine, Head } from "../../journal/index.ts";
+import { appender } from "./appender.ts";
 import { maxShards } from "./journal-file.ts";
-import { startWorker, untold, type Link } from "./link.ts";
-import { packAppends, unpackEntries } from "./packed.ts";
+import { startWorker, type Link } from "./link.ts";
+import { unpackEntries } from "./packed.ts";
 import type { Facts, PackedPage } from "./reader.ts";
 import { fileSnapshots, sweepUnfinished, type PutStep } from "./snapshots.ts";
 import { asEngineError } from "./sqlite-error.ts";
-import type { AppendReply, ReaderAsk, Role, WriterAsk } from "./worker.ts";
+import type { ReaderAsk, Role, WriterAsk } from "./worker.ts";
 
 export type EmbeddedOptions = {
   /** Folder of journal.db, cluster.json and snapshots; made when missing. */
@@ -56,7 +57,7 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
     await writer.end();
     throw error;
   });
-  const write = <T>(ask: WriterAsk, transfer: ArrayBuffer[] = []): Promise<T> => writer.ask<T>(ask, transfer);
+  const write = <T>(ask: WriterAsk): Promise<T> => writer.ask<T>(ask);
   const read = <T>(ask: ReaderAsk): Promise<T> => reader.ask<T>(ask);
   const folder = join(dir, "snapshots");
   await sweepUnfinished(folder).catch(() => {});
@@ -70,31 +71,24 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
 
   /** Folds the write-ahead log into the file on a thread of its own: done by a commit it would be that commit's spike. */
   async function checkpoint(): Promise<void> {
-    upkeep ??= startWorker(import.meta.url, "worker", role("reader"));
+    upkeep ??= startWorker(import.meta.url, "worker", role("reader")).catch((error: unknown) => {
+      upkeep = undefined; // Tried again when the next checkpoint is due.
+      throw error;
+    });
     await (await upkeep).ask({ kind: "checkpoint" } satisfies ReaderAsk);
     await write({ kind: "finish-checkpoint" });
   }
 
-  async function appendFitting(batch: readonly Append[]): Promise<readonly AppendResult[]> {
-    const packed = packAppends(batch);
-    try {
-      const reply = await write<AppendReply>({ kind: "append", packed }, [packed.numbers.buffer, packed.bytes.buffer]);
-      if (reply.checkpointDue && !upkeepRuns && !closed) {
-        upkeepRuns = checkpoint()
-          .catch(() => {})
-          .finally(() => (upkeepRuns = undefined));
-      }
-      const error = reply.error && untold(reply.error);
-      return batch.map((_, i): AppendResult => {
-        const kind = reply.each?.[i] ?? "durable";
-        return kind === "durable" || kind === "fenced" ? { kind } : { kind, error };
-      });
-    } catch (error) {
-      return batch.map(() => ({ kind: "unknown", error }));
-    }
+  /** One checkpoint at a time; one that fails is due again soon. */
+  function checkpointOnce(): void {
+    if (upkeepRuns || closed) return;
+    upkeepRuns = checkpoint()
+      .catch(() => {})
+      .finally(() => (upkeepRuns = undefined));
   }
 
-  const engine: Engine = {
+  const append = appender(writer, maxRecordBytes, checkpointOnce);
+  return {
     name: "embedded",
     maxRecordBytes,
     identify: () => write<Cluster | undefined>({ kind: "identify" }),
@@ -109,15 +103,7 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
         const error = new SheafError("ENGINE_UNAVAILABLE", "the engine is closed");
         return batch.map(() => ({ kind: "refused", error }));
       }
-      const fits = batch.filter(({ record }) => record.length <= maxRecordBytes);
-      if (fits.length === batch.length) return appendFitting(batch);
-      const results = fits.length > 0 ? await appendFitting(fits) : [];
-      let next = 0;
-      return batch.map(({ shard, record }): AppendResult => {
-        if (record.length <= maxRecordBytes) return results[next++] as AppendResult;
-        const says = `the record of shard ${shard} has ${record.length} bytes; the engine takes ${maxRecordBytes}`;
-        return { kind: "refused", error: new SheafError("TOO_LARGE", says) };
-      });
+      return append(batch);
     },
     barrier: (shards) => read<readonly Head[]>({ kind: "heads", shards }),
     async read(shard, from, limit) {
@@ -142,5 +128,4 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
       return closed;
     },
   };
-  return engine;
 }

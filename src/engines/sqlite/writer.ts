@@ -4,16 +4,16 @@
 // W1. An append is answered durable only after COMMIT returned and the file is still the one at its path.
 // W2. What fails before COMMIT is certainly not stored (refused); COMMIT itself may fail either way (unknown), except
 //     for a full disk: SQLite writes the commit frame last, so a frame that found no room ends an invalid transaction.
-// W3. Trimming happens only when no append waits, in slices of about a millisecond, and needs no sync: losing a trim is
-//     harmless, and a later append's sync covers it in order.
 
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { SheafError, type Seq, type Shard } from "../../base/index.ts";
 import type { Append, Cluster } from "../../journal/index.ts";
-import { decodeMarker, journalFile, markerFile, openJournal, patiently, readCluster, replaceMarker, rowId, seqOf, shortNap } from "./journal-file.ts";
+import { createCluster, identifyCluster } from "./cluster-row.ts";
+import { journalFile, openJournal, patiently, rowId, shortNap } from "./journal-file.ts";
 import { asEngineError, sqliteCode } from "./sqlite-error.ts";
+import { openTrimmer } from "./trimmer.ts";
 import { countAppends, unpackAppends, type Packed } from "./packed.ts";
 
 export type Verdict = "durable" | "fenced" | "unknown" | "refused";
@@ -23,8 +23,8 @@ export type Verdicts = { readonly each: readonly Verdict[]; readonly error?: She
 const FULL = 13;
 /** Frames in the write-ahead log from which a checkpoint is worth its syncs: 16 MiB. */
 const checkpointFrames = 4096;
-const trimRows = 64;
-const trimBytes = 1024 * 1024;
+/** For how long one meeting with another writer is taken to mean that there are others. */
+const contentionMs = 1000;
 
 export type Writer = {
   append(group: readonly Packed[]): readonly Verdicts[];
@@ -48,17 +48,13 @@ export function openWriter(dir: string, patienceMs: number): Writer {
   const advance = db.prepare("UPDATE head SET epoch = ?, seq = seq + 1 WHERE shard = ? AND generation = ? AND seq = ? AND epoch <= ?");
   const found = db.prepare("INSERT INTO head (shard, generation, epoch, seq) VALUES (?, 1, ?, 1) ON CONFLICT DO NOTHING");
   const insert = db.prepare("INSERT INTO record (id, epoch, bytes) VALUES (?, ?, ?)");
-  const headSeq = db.prepare("SELECT seq FROM head WHERE shard = ?");
-  const oldest = db.prepare(`SELECT id, length(bytes) AS size FROM record WHERE id > ? AND id <= ? ORDER BY id LIMIT ${trimRows}`);
-  const remove = db.prepare("DELETE FROM record WHERE id > ? AND id <= ?");
-  let contended = false;
+  let contendedUntil = 0;
   let commitsSinceLook = 0;
 
-  /** Between two transactions of a busy process the others get a moment, or they would starve. */
+  /** While other processes write too, each leaves the others a moment between two transactions, or they would starve. */
   function lock(): void {
-    if (contended) shortNap();
-    contended = false;
-    patiently(patienceMs, () => begin.run(), () => (contended = true));
+    if (performance.now() < contendedUntil) shortNap();
+    patiently(patienceMs, () => begin.run(), () => (contendedUntil = performance.now() + contentionMs));
   }
   function abandon(): void {
     if (db.isTransaction) db.exec("ROLLBACK");
@@ -103,59 +99,9 @@ export function openWriter(dir: string, patienceMs: number): Writer {
     finishCheckpoint() {
       db.exec("PRAGMA wal_checkpoint(PASSIVE)");
     },
-    identify() {
-      const cluster = readCluster(db);
-      let marker: Cluster | undefined;
-      try {
-        marker = decodeMarker(readFileSync(join(dir, markerFile), "utf8"));
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-          throw new SheafError("CORRUPT", `${join(dir, markerFile)} cannot be read`, { cause: error, hint: `remove it: it is written again from ${journalFile}` });
-        }
-      }
-      if (marker && marker.id !== cluster?.id) {
-        const is = cluster ? `cluster ${JSON.stringify(cluster.name)}` : "no cluster";
-        const hint = `restore the ${journalFile} of that cluster`;
-        throw new SheafError(cluster ? "WRONG_CLUSTER" : "CORRUPT", `${markerFile} names cluster ${JSON.stringify(marker.name)}, ${journalFile} holds ${is}`, { hint });
-      }
-      if (cluster && !marker) replaceMarker(dir, cluster);
-      return cluster;
-    },
-    create(cluster) {
-      lock();
-      try {
-        const there = readCluster(db);
-        if (there) throw new SheafError("WRONG_CLUSTER", `${dir} holds cluster ${JSON.stringify(there.name)} (${there.id}) already`);
-        db.prepare("INSERT INTO cluster VALUES (1, 1, ?, ?, ?, ?, ?)").run(
-          cluster.id, cluster.name, cluster.shards, cluster.createdAt, cluster.keyCheck ?? null,
-        );
-        commit.run();
-      } finally {
-        abandon();
-      }
-      replaceMarker(dir, cluster);
-    },
-    trimSlice(shard, through) {
-      db.exec("PRAGMA synchronous = NORMAL");
-      try {
-        lock();
-        const head = (headSeq.get(shard) as { seq: number } | undefined)?.seq ?? 0;
-        const last = rowId(shard, Math.min(through, head - 1));
-        const rows = oldest.all(rowId(shard, 0), last) as { id: number; size: number }[];
-        let bytes = 0;
-        let upTo = 0;
-        for (const { id, size } of rows) {
-          if (upTo > 0 && (bytes += size) > trimBytes) break;
-          upTo = seqOf(id);
-        }
-        if (upTo > 0) remove.run(rowId(shard, 0), rowId(shard, upTo));
-        commit.run();
-        return upTo === 0 || rowId(shard, upTo) >= last;
-      } finally {
-        abandon();
-        db.exec("PRAGMA synchronous = FULL");
-      }
-    },
+    identify: () => identifyCluster(dir, db),
+    create: (cluster) => createCluster(dir, db, lock, cluster),
+    trimSlice: openTrimmer(db, lock),
     close: () => db.close(),
   };
 }
