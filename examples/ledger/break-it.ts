@@ -74,7 +74,10 @@ async function main(): Promise<number> {
   for (let round = 1; round <= Number(values.rounds); round++) {
     const server = await startServer(data);
     const load = run("./load.ts", ["--rate", "0"], server, data);
-    await sleep(1000 + Math.random() * 1500);
+    const before = acknowledged(data);
+    // Into the thick of it: some transfers are through, and others are at any of their steps.
+    while (acknowledged(data) < before + 50) await sleep(100);
+    await sleep(Math.random() * 1500);
     await Promise.all([end(server.child, "SIGKILL"), end(load, "SIGKILL")]);
     process.stdout.write(`${String(round).padStart(3)}  killed -9 after ${acknowledged(data)} acknowledged transfers   `);
     const code = await verify(data, (text) => void process.stdout.write(`${text}\n`));

@@ -152,7 +152,9 @@ async function main(): Promise<number> {
   const { values } = parseArgs({ options: { once: { type: "boolean", default: false } } });
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort());
+  // The channel to `sheaf dev`, when it started us: it closes when that is gone, however it went.
   process.on("disconnect", () => stop.abort());
+  process.channel?.unref();
   const { SHEAF_URL: url = "http://127.0.0.1:4000", SHEAF_TOKEN: token, SHEAF_DATA: data = ".sheaf" } = process.env;
   const client = connect(ledger, token === undefined ? { url } : { url, token });
   const checker = new Checker(client, booksPath(data));

@@ -88,7 +88,7 @@ async function transfer(client: Bank, plan: Plan, n: number, writer: Writer, tal
   const began = performance.now();
   const attempt = async (): Promise<"A" | "X"> => {
     try {
-      await client.service(Bank).transfer(order);
+      await client.service(Bank).transfer(order, { deadlineMs: 3_000 });
       return "A";
     } catch (error) {
       if (isDeclared(error, Bank, "transfer", "INSUFFICIENT")) return "X";
@@ -143,7 +143,9 @@ async function main(): Promise<void> {
   });
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort());
+  // The channel to `sheaf dev`, when it started us: it closes when that is gone, however it went.
   process.on("disconnect", () => stop.abort());
+  process.channel?.unref();
   const { SHEAF_URL: url = "http://127.0.0.1:4000", SHEAF_TOKEN: token, SHEAF_DATA: data = ".sheaf" } = process.env;
   const client = connect(ledger, token === undefined ? { url } : { url, token });
   const tally: Tally = { times: [], retries: 0 };

@@ -6,8 +6,7 @@ import type { Keys } from "../control/index.ts";
 import { gateway, sockets } from "../gateway/index.ts";
 import type { AppContractShape } from "../model/index.ts";
 import type { Node } from "../node/index.ts";
-import { type RealHost, socketServer } from "../platform/index.ts";
-import { listen, type Listener, type ListenOptions } from "../platform/listen.ts";
+import { listen, type Listener, type ListenOptions, type RealHost, socketServer } from "../platform/index.ts";
 import { openAuthenticator, rolePolicy } from "../security/index.ts";
 import type { Port, ServerOptions } from "./server-options.ts";
 

@@ -8,6 +8,8 @@ export type NodeFile = {
   readonly gateway: string;
   readonly admin: string;
   readonly pid: number;
+  /** The process to stop when this one is to stay stopped: the `sheaf dev` that keeps it running, or itself. */
+  readonly stop: number;
   readonly cluster: string;
   readonly app: string;
   readonly startedAt: number;

@@ -10,8 +10,7 @@ import { join, relative } from "node:path";
 import process from "node:process";
 import { checkLimits, fromHex, SheafError } from "../base/index.ts";
 import { apiKeys } from "../control/index.ts";
-import { embeddedEngine } from "../engines/index.ts";
-import { memoryStore } from "../shards/index.ts";
+import { embeddedEngine, sqliteStore } from "../engines/index.ts";
 import type { AppShape } from "../model/index.ts";
 import { type Node, startNode } from "../node/index.ts";
 import { lockFolder, realHost, type RealHost } from "../platform/index.ts";
@@ -65,7 +64,7 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
   const admin = await openAdmin(parts);
   undo.push(() => admin.close());
   Object.assign(addresses, { gateway: gate.url, admin: admin.url });
-  const file = { gateway: gate.url, admin: admin.url, pid: process.pid, cluster: node.cluster.name, app: app.name, startedAt: Date.now() };
+  const file = { gateway: gate.url, admin: admin.url, pid: process.pid, stop: options.mode === "dev" ? process.ppid : process.pid, cluster: node.cluster.name, app: app.name, startedAt: Date.now() };
   writeNodeFile(options.data, file);
   undo.push(() => removeNodeFile(options.data));
   const notes = [gate.note, admin.note].filter((note) => note !== undefined);
@@ -81,8 +80,8 @@ function lock(dir: string, undo: Undo): void {
   } catch (error) {
     const other = error instanceof SheafError && error.code === "IN_USE" ? readNodeFile(dir) : undefined;
     if (other === undefined) throw error;
-    throw new SheafError("IN_USE", `${other.app} runs here already: process ${other.pid}, gateway ${other.gateway}, admin ${other.admin}`, {
-      hint: `Use that one, stop it (kill ${other.pid}), or choose another folder with --data. This one is ${relative(process.cwd(), dir) || "."}.`,
+    throw new SheafError("IN_USE", `${other.app} runs here already: process ${other.stop}, gateway ${other.gateway}, admin ${other.admin}`, {
+      hint: `Use that one, stop it (kill ${other.stop}), or choose another folder with --data. This one is ${relative(process.cwd(), dir) || "."}.`,
       cause: error,
     });
   }
@@ -90,7 +89,7 @@ function lock(dir: string, undo: Undo): void {
 
 async function start(options: ServerOptions, app: AppShape, host: RealHost, addresses: Addresses, undo: Undo): Promise<Node> {
   const engine = await embeddedEngine({ dir: options.data });
-  const store = memoryStore();
+  const store = await sqliteStore({ dir: join(options.data, "node"), log: host.log });
   try {
     const node = await startNode({
       host,

@@ -20,12 +20,13 @@ export const serveChild: Run<object> = async (context, [text = "{}"]) => {
   for (const signal of ["SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
   const orphaned = (): void => process.exit(1);
   process.on("disconnect", orphaned);
+  const orders = listenForOrders();
   const file = openAppFile(options.app);
   try {
     const app = await file.load();
     const server = await serve(options, app);
     await tell({ kind: "ready", ready: readyOf(server, options, app, context.cwd, file.folders()) });
-    await untilStop(async () => {
+    await orders.obey(async () => {
       const began = performance.now();
       try {
         server.reload(await file.load());
@@ -66,25 +67,29 @@ function readyOf(server: Server, options: ServerOptions, app: AppShape, cwd: str
   };
 }
 
-/** Serves until told to stop; reloads one after another, and once for all that were asked for meanwhile. */
-function untilStop(reload: () => Promise<void>): Promise<void> {
-  return new Promise((resolve) => {
-    let asked = false;
-    let busy = false;
-    const turn = async (): Promise<void> => {
-      if (busy) return;
-      busy = true;
-      while (asked) {
-        asked = false;
-        await reload();
-      }
-      busy = false;
-    };
-    process.on("message", (message: ToServer) => {
-      if (message.kind === "stop") return resolve();
-      asked = true;
-      void turn();
-    });
-    process.on("SIGTERM", () => resolve());
+/** Hears the parent from the start, so that what it says while the node still starts is not lost. */
+function listenForOrders(): { obey(reload: () => Promise<void>): Promise<void> } {
+  let stop = false;
+  let reloads = 0;
+  let wake = (): void => {};
+  process.on("message", (message: ToServer) => {
+    if (message.kind === "stop") stop = true;
+    else reloads++;
+    wake();
   });
+  process.on("SIGTERM", () => {
+    stop = true;
+    wake();
+  });
+  return {
+    /** Reloads one at a time, once for all that were asked for meanwhile. Resolves when told to stop. */
+    async obey(reload) {
+      while (!stop) {
+        if (reloads > 0) {
+          reloads = 0;
+          await reload();
+        } else await new Promise<void>((resolve) => void (wake = resolve));
+      }
+    },
+  };
 }

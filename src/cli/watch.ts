@@ -17,6 +17,7 @@ export function watchFiles(changed: (names: ReadonlySet<string>) => void): Watch
   const watchers = new Map<string, FSWatcher>();
   let names = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
+  let closed = false;
   const settle = (): void => {
     const batch = names;
     names = new Set();
@@ -39,10 +40,12 @@ export function watchFiles(changed: (names: ReadonlySet<string>) => void): Watch
   };
   return {
     follow(folders) {
+      if (closed) return;
       for (const folder of watchers.keys()) if (!folders.includes(folder)) drop(folder);
       for (const folder of folders) if (!watchers.has(folder) && existsSync(folder)) open(folder);
     },
     close() {
+      closed = true;
       clearTimeout(timer);
       for (const folder of watchers.keys()) drop(folder);
     },
