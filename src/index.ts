@@ -1,4 +1,5 @@
 export { SheafError, type ErrorCode, type Issue, type Outcome, type Retry } from "./base/index.ts";
+export { connect, type ConnectedClient, type ConnectOptions } from "./client/index.ts";
 export {
   app,
   contract,

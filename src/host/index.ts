@@ -1,2 +1,1 @@
 export * from "./host.ts";
-export * from "./deadlines.ts";
