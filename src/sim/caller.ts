@@ -36,6 +36,19 @@ export type CallerOptions = {
 /** Errors that no fault of this world explains. */
 const defects: ReadonlySet<string> = new Set(["INTERNAL", "CORRUPT", "QUARANTINED", "DATA_ROLLED_BACK"]);
 
+/** What may pass by itself; any other answer is the answer. */
+const passing: ReadonlySet<string> = new Set([
+  "NOT_OWNER",
+  "NOT_READY",
+  "STOPPING",
+  "OUTCOME_UNKNOWN",
+  "CALL_LOST",
+  "UNREACHABLE",
+  "ENGINE_UNAVAILABLE",
+  "ENGINE_FULL",
+  "OVERLOADED",
+]);
+
 /** Pauses between attempts, and chances of ill luck per call. */
 const pauses = { firstMs: 0.5, mostMs: 20 };
 const chance = { cancel: 0.08, astray: 0.25 };
@@ -125,8 +138,8 @@ async function ask(
     }
     const { error } = attempt;
     record.stray ||= attempt.stray || error.outcome === "unknown";
-    const again = !options.once && error.retry !== "never" && (error.outcome === "not-applied" || repeatable);
-    if (!again || error.code === "CANCELLED" || error.code === "DEADLINE" || schedule.now() + pause >= until) {
+    const again = !options.once && passing.has(error.code) && (error.outcome === "not-applied" || repeatable);
+    if (!again || schedule.now() + pause >= until) {
       over.forget();
       return attempt;
     }

@@ -1,0 +1,40 @@
+// Guarantees of the gate: sound seeds pass and repeat themselves, an empty run is red, and planted defects are caught.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { emptiness, runSeeds } from "./gate.ts";
+import { hunt, mutants } from "./mutants.ts";
+import { planOf, runTrial } from "./trial.ts";
+import { newTally } from "./weather.ts";
+
+test("gate: a sample of seeds passes", async () => {
+  const { failed, passed } = await runSeeds(1, 30);
+  assert.deepEqual(failed, []);
+  assert.equal(passed, 30);
+});
+
+test("gate: a seed run twice leaves one fingerprint", async () => {
+  for (const seed of [5, 17]) assert.equal((await runTrial(seed)).digest, (await runTrial(seed)).digest);
+});
+
+test("gate: a seed can be narrowed to workloads and faults, and its plan follows from it alone", () => {
+  const options = { workloads: ["bank"], faults: ["crash"] } as const;
+  assert.deepEqual(planOf(9, options), planOf(9, options));
+  assert.deepEqual([planOf(9, options).workload, planOf(9, options).world.faults], ["bank", ["crash"]]);
+});
+
+test("gate: a run in which a fault never struck, or nothing was answered, proves nothing", () => {
+  const nothing = { passed: 1000, failed: [], tally: newTally(), events: 0, repeated: 0 };
+  const reasons = emptiness(nothing, 1000).join("; ");
+  assert.match(reasons, /"crash" never struck/);
+  assert.match(reasons, /no shard ever changed its owner/);
+  assert.match(reasons, /no seed was run twice/);
+  assert.match(emptiness({ ...nothing, tally: { ...newTally(), calls: 9, answered: 1 } }, 10).join(), /only 1 of 9/);
+});
+
+for (const name of ["M2", "M4", "M6", "M7"]) {
+  test(`gate: the planted defect ${name} is caught`, async () => {
+    const mutant = mutants.find((one) => one.name === name);
+    assert.ok(mutant !== undefined && (await hunt({ ...mutant, within: 40 })) !== undefined);
+  });
+}
