@@ -1,10 +1,11 @@
 // One command on its way: waiting, running, committing, done. Whatever ends it first decides what its caller hears; what
 // comes later changes nothing.
 //
-// A1. An attempt that ended before its commit was accepted can never commit: its outcome is not-applied.
-// A2. An attempt that ended after that says `unknown`: the commit may still become durable.
+// A1. A caller that gives up before the commit was accepted ends the attempt: it can never commit, and is not-applied.
+// A2. A caller that gives up after that hears `unknown`, and the attempt goes on: until its commit is decided, a repeat
+//     joins it. It must not be run again in between.
 
-import { type ErrorCode, type Outcome, SheafError, type Tick } from "../base/index.ts";
+import { type ErrorCode, SheafError, type Tick } from "../base/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
 import type { Call, Link, Reply } from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
@@ -23,7 +24,9 @@ export type Task = {
   readonly opId: string | undefined;
   readonly fingerprint: Uint8Array;
   readonly answer: Answer;
-  /** Told once, when it is done. */
+  /** Called when its deadline no longer matters: only the engine's answer is waited for. */
+  readonly left: (attempt: Attempt) => void;
+  /** Called once, when it is done. */
   readonly ended: (attempt: Attempt) => void;
 };
 
@@ -39,6 +42,7 @@ export class Attempt {
   readonly waits: { type: string; key: string }[] = [];
   /** More callers with the same operation id. */
   #joined: Answer[] | undefined;
+  #told = false;
   #controller: AbortController | undefined;
   #chain: readonly Link[] | undefined;
 
@@ -71,39 +75,43 @@ export class Attempt {
     this.#joined = this.#joined?.filter((joined) => joined !== answer);
   }
 
-  /** Its caller gave up. It goes on for the callers who asked the same. */
-  readonly cancel = (): void => {
-    if (!this.#joined?.length) this.#giveUp("CANCELLED");
-    else this.task.answer.reject(new SheafError("CANCELLED"));
-  };
+  readonly cancel = (): void => this.#giveUp("CANCELLED", this.#joined !== undefined && this.#joined.length > 0);
 
   expire(): void {
-    this.#giveUp("DEADLINE");
+    this.#giveUp("DEADLINE", false);
   }
 
-  /** Ends it from outside, with an outcome that follows from how far it came. */
-  #giveUp(code: ErrorCode): void {
-    const outcome: Outcome = this.phase === "committing" ? "unknown" : "not-applied";
-    this.reject(new SheafError(code, undefined, { outcome }));
+  /** Its caller hears no more of it. It goes on when its commit is accepted (A2), or others wait for the same. */
+  #giveUp(code: ErrorCode, awaited: boolean): void {
+    const committing = this.phase === "committing";
+    if (!committing && !awaited) return this.reject(new SheafError(code, undefined, { outcome: "not-applied" }));
+    this.#tell((answer) => answer.reject(new SheafError(code)));
+    if (committing) this.task.left(this);
   }
 
   resolve(reply: Reply): void {
     if (!this.#end()) return;
-    this.task.answer.resolve(reply);
+    this.#tell((answer) => answer.resolve(reply));
     for (const answer of this.#joined ?? []) answer.resolve(reply);
   }
 
   reject(error: SheafError): void {
     if (!this.#end()) return;
     this.#controller?.abort(error);
-    this.task.answer.reject(error);
+    this.#tell((answer) => answer.reject(error));
     for (const answer of this.#joined ?? []) answer.reject(error);
+  }
+
+  #tell(say: (answer: Answer) => void): void {
+    if (this.#told) return;
+    this.#told = true;
+    this.task.call.signal?.removeEventListener("abort", this.cancel);
+    say(this.task.answer);
   }
 
   #end(): boolean {
     if (this.phase === "done") return false;
     this.phase = "done";
-    this.task.call.signal?.removeEventListener("abort", this.cancel);
     this.task.ended(this);
     return true;
   }

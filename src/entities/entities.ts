@@ -130,8 +130,7 @@ export class Entities {
       }
     }
     const number = ++this.#count;
-    const ended = (done: Attempt): void => this.#ended(done);
-    const attempt = new Attempt({ number, call, entity, operation, shard, key, input, opId, fingerprint, answer, ended });
+    const attempt = new Attempt({ number, call, entity, operation, shard, key, input, opId, fingerprint, answer, left: this.#left, ended: this.#ended });
     if (attempt.phase === "done") return;
     if (opId !== undefined) this.#originals.set(opId, attempt);
     this.#admit(attempt);
@@ -170,13 +169,14 @@ export class Entities {
     return next;
   }
 
-  /** Every end of an attempt comes here, once. */
-  #ended(attempt: Attempt): void {
+  readonly #left = (attempt: Attempt): void => void this.#open.delete(attempt);
+
+  readonly #ended = (attempt: Attempt): void => {
     this.#open.delete(attempt);
     if (attempt.task.opId !== undefined) this.#originals.delete(attempt.task.opId);
     const box = attempt.hot?.mailbox as Mailbox | undefined;
     if (box?.running === attempt) this.#returned(attempt);
-  }
+  };
 
   #enqueue(attempt: Attempt, hot: Hot): void {
     if (attempt.phase === "done") return;

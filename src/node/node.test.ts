@@ -340,3 +340,27 @@ test("node: a repeat has its own deadline, and outlives the caller of the origin
   assert.ok(gone.status === "rejected" && code("CANCELLED")(gone.reason as SheafError));
   assert.ok(kept.status === "fulfilled" && kept.value.output === 1);
 });
+
+test("node: A2 a repeat of a command whose caller gave up during the commit joins it, and is not run again", async () => {
+  let slow = false;
+  const w = await world({ decide: () => ({ kind: "ok", latencyMs: slow ? 50 : 0 }) });
+  await w.ask("a", "add", 1);
+  slow = true;
+  const op = { id: "k", issuedAt: undefined };
+  const deadline = w.host.clock.tick() + 20;
+  await assert.rejects(w.ask("a", "add", 1, { op, deadline }), code("DEADLINE", "unknown"));
+  assert.equal((await w.ask("a", "add", 1, { op })).output, 2);
+  assert.equal((await w.ask("a", "get")).output, 2);
+});
+
+test("node: a handler that hangs is ended at the original's deadline, though its caller left and a repeat waits", async () => {
+  const w = await world();
+  const op = { id: "k", issuedAt: undefined };
+  const caller = new AbortController();
+  const given = w.send("a", "hang", undefined, { op, signal: caller.signal, deadline: w.host.clock.tick() + 200 });
+  const joined = w.send("a", "hang", undefined, { op });
+  caller.abort();
+  const [, kept] = await w.run(Promise.allSettled([given, joined]));
+  assert.ok(kept.status === "rejected" && code("DEADLINE", "not-applied")(kept.reason as SheafError));
+  assert.equal((await w.ask("a", "add", 1)).output, 1);
+});
