@@ -16,7 +16,7 @@ const commit = (version: number, op?: string): Commit => ({
   command: "c",
   principal: "p",
   events: [],
-  op: op === undefined ? undefined : { id: op, fingerprint: new Uint8Array(16), issuedAt: undefined, reply: new Uint8Array(0) },
+  op: op === undefined ? undefined : { id: op, fingerprint: new Uint8Array(16), issuedAt: undefined, settled: undefined, reply: new Uint8Array(0) },
 });
 const record = (seq: number, epoch: number, payload: Decoded["payload"]): Decoded => ({
   header: { cluster: "0".repeat(32), shard: 0, generation: 1, epoch, seq, prev: hashOf(seq - 1), at: seq },

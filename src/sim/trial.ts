@@ -50,11 +50,11 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const faults = fitting.filter(() => random.chance(share));
   if (faults.length === 0 && fitting.length > 0) faults.push(random.pick(fitting));
   // Snapshots, trims and what depends on them need journals that are long for their shard.
-  const long = random.chance(faults.includes("bit-rot") ? 0.5 : 0.1);
+  const long = random.chance(faults.includes("bit-rot") ? 0.25 : 0.05);
   return {
     workload,
     clients: 2 + random.below(3),
-    rounds: (long ? 15 : 3) + random.below(8),
+    rounds: (long ? 15 : 2) + random.below(6),
     keys: 2 + random.below(3),
     rebuilds: random.chance(0.5),
     world: {
