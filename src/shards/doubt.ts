@@ -1,5 +1,6 @@
 // Resolving a doubtful append (F5): only what stands at its place in the journal decides. Where nothing stands, the place
-// is filled with the identical record, so that a stalled first copy that lands later is that same record or none.
+// is filled with the identical record, so that a stalled first copy that lands later is that same record or none. Where
+// another owner has trimmed the place away, nobody can tell any more: the outcome is unknown.
 
 import { asSheafError, SheafError } from "../base/index.ts";
 import { pause, within } from "./pause.ts";
@@ -26,6 +27,7 @@ export async function resolveDoubt(shard: Shard): Promise<void> {
         throw new SheafError("ENGINE_UNAVAILABLE", "the engine answered from an old copy");
       }
       const entry = page.entries[0];
+      if (page.first > place) return shard.stepDown(page.head.epoch, [], new SheafError("OUTCOME_UNKNOWN"));
       const found = entry && { epoch: entry.epoch, hash: codec.decode(entry.record, { shard: append.shard, seq: place }).hash };
       const verdict = judge(record.hash, found);
       if (verdict.kind === "lost") return shard.stepDown(verdict.to);

@@ -21,9 +21,10 @@ export async function openShard(shard: Shard, store: Store): Promise<void> {
   if (shard.tenure.kind === "quarantined") throw shard.tenure.error;
   shard.tenure = { kind: "opening" };
   try {
-    shard.fold = new Fold(shard.number, shard.ground.limits);
-    await restore(shard, store);
-    await catchUp(shard, store);
+    do {
+      shard.fold = new Fold(shard.number, shard.ground.limits);
+      await restore(shard, store);
+    } while ((await catchUp(shard, store)) === "trimmed");
     await claim(shard);
   } catch (error) {
     const failure = asSheafError(error, "ENGINE_UNAVAILABLE");
@@ -64,14 +65,15 @@ function continues(shard: Shard, stored: Position, page: Page): boolean {
   return judge(stored.hash, { epoch: entry.epoch, hash }).kind === "applied";
 }
 
-/** Applies what follows the fold, to the end of the journal. */
-async function catchUp(shard: Shard, store: Store): Promise<void> {
+/** Applies what follows the fold, to the end of the journal. `trimmed` when another owner trimmed it away meanwhile. */
+async function catchUp(shard: Shard, store: Store): Promise<"caught-up" | "trimmed"> {
   const { engine, host, limits } = shard.ground;
   for (let pages = 1; ; pages++) {
     const page = await within(host.clock, limits.appendPatienceMs, engine.read(shard.number, shard.fold.seq + 1, pageRecords));
+    if (page.first > shard.fold.seq + 1 && page.head.seq > shard.fold.seq) return "trimmed";
     for (const entry of page.entries) applyEntry(shard, entry);
     if (page.head.seq < shard.fold.seq) throw await doubtfullyBehind(shard, shard.fold.position());
-    if (shard.fold.seq >= page.head.seq) return;
+    if (shard.fold.seq >= page.head.seq) return "caught-up";
     if (page.entries.length === 0) {
       throw new SheafError("CORRUPT", `shard ${shard.number}: the journal ends at ${page.head.seq} but has no record ${shard.fold.seq + 1}`);
     }
@@ -116,6 +118,7 @@ async function claim(shard: Shard): Promise<void> {
   const page = await within(host.clock, limits.appendPatienceMs, engine.read(shard.number, seq + 1, 1));
   const entry = page.entries[0];
   if (!entry) throw new SheafError("ENGINE_UNAVAILABLE", `shard ${shard.number}: the engine did not keep the claim`);
+  if (entry.seq !== seq + 1) throw new SheafError("NOT_OWNER");
   const { hash } = codec.decode(entry.record, { shard: shard.number, seq: seq + 1 });
   if (judge(sealed.hash, { epoch: entry.epoch, hash }).kind !== "applied" || page.head.epoch !== epoch) throw new SheafError("NOT_OWNER");
   fold.apply({ header, payload, hash: sealed.hash });

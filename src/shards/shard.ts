@@ -217,10 +217,11 @@ export class Shard {
     this.again();
   }
 
-  /** Everything beyond the fold is undone and told `error`. */
-  discard(error: SheafError, also: readonly Settle[] = []): void {
+  /** Everything beyond the fold is undone and told `error`; the record under way is told `ofFlight`. */
+  discard(error: SheafError, also: readonly Settle[] = [], ofFlight: SheafError = error): void {
     const flight = this.#flight;
     const items = [...(flight?.items ?? []), ...this.#queue];
+    const flown = flight?.items.length ?? 0;
     const settles = [...(flight?.waiting ?? []), ...this.#parking.map((p) => p.settle), ...this.#waiting, ...also];
     this.#flight = undefined;
     this.#queue = [];
@@ -232,17 +233,17 @@ export class Shard {
       hot.pending = 0;
       hot.ahead = undefined;
     }
-    for (const { settle } of items) settle(error);
+    items.forEach(({ settle }, i) => settle(i < flown ? ofFlight : error));
     for (const settle of settles) settle(error);
   }
 
-  stepDown(by: Epoch, also: readonly Settle[] = []): void {
+  stepDown(by: Epoch, also: readonly Settle[] = [], ofFlight?: SheafError): void {
     if (this.tenure.kind === "serving") {
       this.ground.host.log.warn("fenced: another node owns the shard", { shard: this.number, epoch: this.tenure.epoch, by });
       this.tenure = { kind: "fenced", by };
       this.ground.meters.fenced.add();
     }
-    this.discard(new SheafError("NOT_OWNER"), also);
+    this.discard(new SheafError("NOT_OWNER"), also, ofFlight);
   }
 
   quarantine(error: SheafError, also: readonly Settle[] = []): void {
