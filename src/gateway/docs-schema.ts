@@ -84,9 +84,11 @@ export function rulesOf(doc: Doc, given: Shape | undefined): string {
   };
   const rules = Object.entries(names).flatMap(([rule, sign]) => {
     const limit = shape[rule];
+    if (limit === undefined) return [];
+    const word = typeof limit === "string" ? limit : JSON.stringify(limit);
     const trivial = typeof limit === "number" && Math.abs(limit) >= Number.MAX_SAFE_INTEGER;
-    const implied = rule === "pattern" && (shape["format"] !== undefined || JSON.stringify(limit).length > 60);
-    return limit === undefined || trivial || implied ? [] : [`${sign} ${JSON.stringify(limit)}`];
+    const implied = rule === "pattern" && (shape["format"] !== undefined || word.length > 60);
+    return trivial || implied ? [] : [`${sign} ${word}`];
   });
   if (typeof shape["description"] === "string") rules.push(shape["description"]);
   return rules.join(", ");

@@ -18,9 +18,9 @@ import {
 } from "../http/index.ts";
 import type { Call, Calls, Reply, Target } from "../rpc/index.ts";
 import type { Principal } from "../security/index.ts";
-import { within } from "./within.ts";
+import type { Within } from "./within.ts";
 
-export type Outlet = { readonly host: Host; readonly calls: Calls; readonly limits: Limits };
+export type Outlet = { readonly host: Host; readonly calls: Calls; readonly limits: Limits; readonly within: Within };
 
 const maxSessionLength = 8192;
 
@@ -39,16 +39,10 @@ function sessionOf(header: string | null): string {
 }
 
 /** The call that a request asks for. Reads the body, within the limits. */
-async function callOf(
-  ask: Ask,
-  target: Target,
-  principal: Principal,
-  { host, limits }: Outlet,
-): Promise<Call & { readonly ms: number }> {
+async function callOf(ask: Ask, target: Target, principal: Principal, { host, limits }: Outlet): Promise<Call> {
   const { request } = ask;
   const { headers } = request;
-  const ms = deadlineMs(headers.get("sheaf-deadline-ms"), limits);
-  const deadline = host.clock.tick() + ms;
+  const deadline = host.clock.tick() + deadlineMs(headers.get("sheaf-deadline-ms"), limits);
   const level = consistency(headers.get("sheaf-consistency"));
   const key = idempotencyKey(headers.get("idempotency-key"), limits);
   const ifVersion = ifMatch(headers.get("if-match"));
@@ -63,8 +57,10 @@ async function callOf(
     input,
     principal,
     deadline,
-    ms,
-    signal: request.signal,
+    // Made when somebody asks: most calls are answered without.
+    get signal() {
+      return request.signal;
+    },
     op: key === undefined || target.kind === "query" ? undefined : { id: key, issuedAt: undefined },
     consistency: level,
     session,
@@ -87,7 +83,6 @@ export function answerOf(reply: Reply): Answer {
 
 /** Carries one request out as a call. */
 export async function exchange(ask: Ask, target: Target, principal: Principal, outlet: Outlet): Promise<Answer> {
-  const { ms, ...call } = await callOf(ask, target, principal, outlet);
-  if (call.signal?.aborted === true) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
-  return answerOf(await within(outlet.calls.call(call), ms, outlet.host.clock));
+  const call = await callOf(ask, target, principal, outlet);
+  return answerOf(await outlet.within(outlet.calls.call(call), call.deadline));
 }

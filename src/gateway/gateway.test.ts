@@ -368,12 +368,13 @@ test("gateway: a deadline that is not kept below is kept here, and says that the
   assert.equal(b.http.inFlight, 0);
 });
 
-test("gateway: an answered call leaves no timer behind", async () => {
+test("gateway: any number of answered calls leave one timer at most", async () => {
   const b = bench();
   await b.post(deposit, { cents: 5 });
   b.answer = () => Promise.reject(new SheafError("OVERLOADED"));
   await b.post(deposit, { cents: 5 });
-  assert.equal(b.host.timers, 0);
+  for (let i = 0; i < 100; i++) await b.post(deposit, { cents: 5 });
+  assert.ok(b.host.timers <= 1);
 });
 
 test("gateway: a caller who goes away aborts the call's signal", async () => {
@@ -423,7 +424,7 @@ test("gateway: every answer names its request and carries the security headers",
   const { fetch } = bench();
   for (const path of ["/entities/account/a/balance", "/nothing", "/livez", "/docs", "/openapi.json"]) {
     const answer = await fetch(path);
-    assert.match(answer.headers.get("x-request-id") ?? "", /^[0-9a-f-]{36}$/);
+    assert.match(answer.headers.get("x-request-id") ?? "", /^[0-9a-f-]{36}-[0-9a-z]+$/);
     assert.equal(answer.headers.get("x-content-type-options"), "nosniff");
     assert.equal(answer.headers.get("cache-control"), "no-store");
     assert.match(answer.headers.get("content-security-policy") ?? "", /^default-src 'none'/);

@@ -19,8 +19,9 @@ import type { Calls, Target } from "../rpc/index.ts";
 import type { Authenticator, Policy } from "../security/index.ts";
 import { directoryOf, checkProcedure, entityNamed, memberKind, type Directory } from "./directory.ts";
 import { docs } from "./docs.ts";
-import { exchange } from "./exchange.ts";
+import { exchange, type Outlet } from "./exchange.ts";
 import { openApiOf } from "./openapi.ts";
+import { createWithin } from "./within.ts";
 
 export type GatewayOptions = OriginRules & {
   readonly host: Host;
@@ -43,6 +44,12 @@ function remembered<K extends object, V>(make: (from: K) => V): (from: K) => V {
 
 export function gateway(options: GatewayOptions): Edge {
   const http = edge({ ...options, name: "gateway" });
+  const outlet: Outlet = {
+    host: options.host,
+    calls: options.calls,
+    limits: options.limits,
+    within: createWithin(options.host.clock),
+  };
   const directory = remembered(directoryOf);
   const document = remembered((contract: AppContractShape) => JSON.stringify(openApiOf(contract)));
   const now = (): Directory => directory(options.contract());
@@ -50,7 +57,7 @@ export function gateway(options: GatewayOptions): Edge {
   const planOf = (ask: Ask, target: Target): Plan => ({
     action: target.kind,
     resource: target.kind === "procedure" ? { ...target, kind: "service" } : { ...target, kind: "entity" },
-    run: (principal) => exchange(ask, target, principal, options),
+    run: (principal) => exchange(ask, target, principal, outlet),
   });
 
   const onEntity = (ask: Ask): Plan => {

@@ -126,11 +126,14 @@ export function edge(options: EdgeOptions): Edge {
   const app = new Hono({ getPath: (request) => rawPath(request.url) });
   const routes: Route[] = [];
   const measure = meters(options);
+  // This run of this listener, so that a request's id is unique without rolling dice for each.
+  const run = dice.id();
+  let requests = 0;
   let inFlight = 0;
 
   const requestId = (request: Request): string => {
     const given = request.headers.get("x-request-id");
-    return given !== null && /^[\x21-\x7e]{1,128}$/.test(given) ? given : dice.id();
+    return given !== null && /^[\x21-\x7e]{1,128}$/.test(given) ? given : `${run}-${(++requests).toString(36)}`;
   };
 
   const carry = async (request: Request, serve: Serve): Promise<Response> => {

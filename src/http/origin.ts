@@ -20,6 +20,8 @@ const accepted =
 
 /** Throws FORBIDDEN for a host name that is not ours, or a page that may not call. */
 export function checkOrigin(request: Request, options: OriginRules): void {
+  const origin = request.headers.get("origin");
+  if (origin === null && options.hosts === undefined) return;
   const address = authority(request.url);
   if (options.hosts !== undefined) {
     const name = address.replace(/:\d+$/, "").toLowerCase();
@@ -29,7 +31,6 @@ export function checkOrigin(request: Request, options: OriginRules): void {
       });
     }
   }
-  const origin = request.headers.get("origin");
   if (origin === null || options.origins?.includes(origin) === true) return;
   if (origin !== `http://${address}` && origin !== `https://${address}`) {
     throw new SheafError("FORBIDDEN", "pages of that origin may not call this listener", {
