@@ -85,7 +85,7 @@ const purse = Purse.implement({
   settle({ state, input }) {
     delete state.outgoing[input];
   },
-  look: ({ state }) => structuredClone(state) as { cents: number; outgoing: Outgoing; taken: string[] },
+  look: ({ state }) => ({ cents: state.cents, outgoing: { ...state.outgoing }, taken: [...state.taken] }),
 });
 
 const tally = Tally.implement({

@@ -101,7 +101,7 @@ async function spread({ seeds, from, workers, options }: GateArguments): Promise
   const sum = newFindings();
   const one = (index: number): Promise<Findings> =>
     new Promise((resolve, reject) => {
-      const child = fork(fileURLToPath(import.meta.url), [], { serialization: "advanced" });
+      const child = fork(fileURLToPath(import.meta.url), [], { serialization: "advanced", execArgv: ["--max-semi-space-size=64"] });
       child.once("message", (found) => resolve(found as Findings));
       child.once("exit", (code) => reject(new Error(`a worker ended with ${code} before it had answered`)));
       child.send({ from: from + index, seeds: seeds - index, step: workers, options } satisfies Order);

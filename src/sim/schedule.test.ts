@@ -128,6 +128,15 @@ test("simulated host: what was sealed opens with its key and data only", () => {
   assert.equal(crypto.open(key, sealed.subarray(0, 20), aad), undefined);
 });
 
+test("simulated host: its HMAC is that of RFC 4231, for short and long keys", () => {
+  const { crypto } = simHost();
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+  const data = Buffer.from("what do ya want for nothing?");
+  assert.equal(hex(crypto.hmacSha256(Buffer.from("Jefe"), data)), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  const long = Buffer.from("Test Using Larger Than Block-Size Key - Hash Key First");
+  assert.equal(hex(crypto.hmacSha256(new Uint8Array(131).fill(0xaa), long)), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+});
+
 test("simulated host: a jump moves the wall clock only", () => {
   const host = simHost();
   const tick = host.clock.tick();

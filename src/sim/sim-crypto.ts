@@ -12,7 +12,7 @@ const tagBytes = 16;
 export function simCrypto(random: Random): Crypto {
   return {
     sha256: (data) => node.hash("sha256", data, "buffer"),
-    hmacSha256: (key, data) => node.createHmac("sha256", key).update(data).digest(),
+    hmacSha256,
     seal(key, plain, aad) {
       const nonce = random.bytes(nonceBytes);
       const cipher = node.createCipheriv("aes-256-gcm", key, nonce);
@@ -33,6 +33,16 @@ export function simCrypto(random: Random): Crypto {
     },
     equal: (a, b) => a.length === b.length && node.timingSafeEqual(a, b),
   };
+}
+
+const blockBytes = 64;
+
+/** HMAC (RFC 2104) over the one-shot hash, which costs a fraction of a streaming HMAC object on small inputs. */
+function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
+  const block = new Uint8Array(blockBytes);
+  block.set(key.length > blockBytes ? node.hash("sha256", key, "buffer") : key);
+  const inner = node.hash("sha256", concat([block.map((byte) => byte ^ 0x36), data]), "buffer");
+  return node.hash("sha256", concat([block.map((byte) => byte ^ 0x5c), inner]), "buffer");
 }
 
 export const simCompress: Compress = {

@@ -48,7 +48,7 @@ test("simulate: one seed is one history, whatever goes wrong in it; another seed
 });
 
 test("simulate: every answered addition counts once, under every fault at once", async () => {
-  for (let seed = 10; seed < 14; seed++) {
+  for (let seed = 10; seed < 12; seed++) {
     const { seen, final } = await play(seed);
     const answered = seen.slice(0, 20).filter((said) => /^\d+$/.test(said)).length;
     assert.ok(final >= answered && final <= 20, `seed ${seed}: ${answered} answered, ${final} counted`);

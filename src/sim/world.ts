@@ -97,7 +97,7 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
   const placement = createPlacement({ machines, shards, schedule, random: random.fork("placement"), weather });
   const link = createLink({ schedule, random: random.fork("link"), weather, direct });
   const history = createHistory();
-  const driver = createDriver({ schedule, strict: options.strict, jumps: !direct, patienceMs: 600_000 });
+  const driver = createDriver({ schedule, strict: options.strict, jumps: !direct, patienceMs: 120_000 });
   const sleep = (ms: Millis): Promise<void> => new Promise((resolve) => void schedule.after(ms, "sleep", resolve));
   let callers = 0;
 
