@@ -87,9 +87,11 @@ function told(error: unknown, path: string): SheafError {
 /** `file:line:column` of the first place in the user's own files, if the error tells one. */
 function placeOf(error: Error): string | undefined {
   for (const line of (error.stack ?? "").split("\n")) {
-    const match = /(file:\/\/[^\s()]+?):(\d+)(?::(\d+))?\)?$/.exec(line.trim());
-    if (match === null || !isUsers(match[1]!)) continue;
-    return [plainPath(match[1]!), match[2], match[3]].filter((part) => part !== undefined).join(":");
+    const match = /((?:file:\/\/|\/|[A-Z]:\\)[^()]+?):(\d+)(?::(\d+))?\)?$/.exec(line.trim());
+    if (match === null) continue;
+    const address = match[1]!.startsWith("file:") ? match[1]! : pathToFileURL(match[1]!).href;
+    if (!isUsers(address)) continue;
+    return [plainPath(address), match[2], match[3]].filter((part) => part !== undefined).join(":");
   }
   return undefined;
 }

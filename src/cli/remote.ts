@@ -113,6 +113,7 @@ function lost(url: string, error: unknown, mayHaveRun: boolean, patienceMs: numb
       cause: error,
     });
   }
+  if (cause?.message === "bad port") return new SheafError("USAGE", `${url} has a port that HTTP clients refuse to use`);
   const why = cause?.message ?? (error as Error).message;
   return new SheafError("CALL_LOST", `the connection to ${url} broke: ${why}`, { outcome: mayHaveRun ? "unknown" : "not-applied", cause: error });
 }
