@@ -18,13 +18,15 @@ export function checkBank(accounts: readonly BankAccount[], totalCents: number):
   for (const account of accounts) {
     total += account.cents;
     if (account.cents < 0) problems.push(`${account.key} is overdrawn by ${-account.cents}`);
-    if (new Set(account.taken).size !== account.taken.length) problems.push(`${account.key} took in one transfer twice`);
+    if (new Set(account.taken).size !== account.taken.length)
+      problems.push(`${account.key} took in one transfer twice`);
     for (const [id, { to, cents }] of Object.entries(account.outgoing)) {
       const receiver = byKey.get(to);
       if (receiver === undefined) problems.push(`${id} goes to ${to}, which does not exist`);
       else if (!receiver.taken.includes(id)) total += cents;
     }
   }
-  if (total !== totalCents) problems.push(`the bank holds ${total} and not ${totalCents}, transfers under way included`);
+  if (total !== totalCents)
+    problems.push(`the bank holds ${total} and not ${totalCents}, transfers under way included`);
   return problems;
 }

@@ -70,7 +70,8 @@ export function createCaller(options: CallerOptions): Invoke {
 
   return async (address, input, given) => {
     weather.tally.calls++;
-    const ticket = address.kind === "command" && options.repeats && given?.idempotencyKey === undefined ? issue() : undefined;
+    const ticket =
+      address.kind === "command" && options.repeats && given?.idempotencyKey === undefined ? issue() : undefined;
     const chosen = given?.idempotencyKey === undefined ? undefined : { id: given.idempotencyKey, issuedAt: undefined };
     const op = ticket?.op ?? chosen;
     const record = history.begin({ client: name, target: address, input, op: op?.id, startedAt: schedule.now() });
@@ -79,7 +80,9 @@ export function createCaller(options: CallerOptions): Invoke {
     ticket?.settle();
     record.end = history.next();
     record.endedAt = schedule.now();
-    schedule.hash.text(`${name} ${attempt.kind === "answered" ? JSON.stringify(attempt.reply.output) : attempt.error.code}`);
+    schedule.hash.text(
+      `${name} ${attempt.kind === "answered" ? JSON.stringify(attempt.reply.output) : attempt.error.code}`,
+    );
     if (attempt.kind === "answered") {
       record.outcome = "applied";
       record.output = attempt.reply.output;
@@ -90,7 +93,8 @@ export function createCaller(options: CallerOptions): Invoke {
     record.declared = attempt.error.error;
     record.outcome = record.stray ? "unknown" : attempt.error.outcome;
     if (record.outcome === "unknown") weather.tally.unknown++;
-    if (defects.has(attempt.error.code)) onProblem(`${name} was answered ${attempt.error.code}: ${attempt.error.message}`);
+    if (defects.has(attempt.error.code))
+      onProblem(`${name} was answered ${attempt.error.code}: ${attempt.error.message}`);
     throw attempt.error;
   };
 }
@@ -104,8 +108,17 @@ function withFate(
   op: Call["op"],
 ): Request {
   const { consistency, ifVersion, signal } = given ?? {};
-  const request = { target, input, principal: anonymous, deadlineMs: given?.deadlineMs ?? deadlineMs, op, consistency, ifVersion };
-  if (signal !== undefined || !weather.enabled.has("cancel") || !random.chance(chance.cancel)) return { ...request, signal };
+  const request = {
+    target,
+    input,
+    principal: anonymous,
+    deadlineMs: given?.deadlineMs ?? deadlineMs,
+    op,
+    consistency,
+    ifVersion,
+  };
+  if (signal !== undefined || !weather.enabled.has("cancel") || !random.chance(chance.cancel))
+    return { ...request, signal };
   const abort = new AbortController();
   schedule.after(random.float() * random.float() * 30, `${name}:cancel`, () => {
     weather.tally.injected.cancel++;
@@ -150,11 +163,16 @@ async function ask(
 }
 
 /** Settles as a failed attempt when the deadline passes or the caller gives up. */
-function outOfTime(options: CallerOptions, until: Millis, signal: AbortSignal | undefined): { happens: Promise<Attempt>; forget: () => void } {
+function outOfTime(
+  options: CallerOptions,
+  until: Millis,
+  signal: AbortSignal | undefined,
+): { happens: Promise<Attempt>; forget: () => void } {
   const { schedule, name } = options;
   let forget = (): void => undefined;
   const happens = new Promise<Attempt>((resolve) => {
-    const end = (code: "DEADLINE" | "CANCELLED") => (): void => resolve({ kind: "failed", error: new SheafError(code), stray: true });
+    const end = (code: "DEADLINE" | "CANCELLED") => (): void =>
+      resolve({ kind: "failed", error: new SheafError(code), stray: true });
     const timer = schedule.after(until - schedule.now() + 1, `${name}:deadline`, end("DEADLINE"));
     signal?.addEventListener("abort", end("CANCELLED"), { once: true });
     forget = () => timer.cancel();
@@ -163,14 +181,21 @@ function outOfTime(options: CallerOptions, until: Millis, signal: AbortSignal | 
 }
 
 function route({ machines, placement, shards, random, weather }: CallerOptions, { target }: Request): Machine {
-  if (target.kind === "procedure" || (weather.enabled.has("contend") && random.chance(chance.astray))) return random.pick(machines);
+  if (target.kind === "procedure" || (weather.enabled.has("contend") && random.chance(chance.astray)))
+    return random.pick(machines);
   return placement.owner(shardOf(target.entity, target.key, shards));
 }
 
 /** Tells the world's placement of an owner that does not serve. A lost answer alone says nothing of the owner. */
-function notice({ placement, shards, weather }: CallerOptions, { target }: Request, asked: Machine, { code }: SheafError): void {
+function notice(
+  { placement, shards, weather }: CallerOptions,
+  { target }: Request,
+  asked: Machine,
+  { code }: SheafError,
+): void {
   if (target.kind === "procedure") return;
   const shard = shardOf(target.entity, target.key, shards);
   const silent = code === "CALL_LOST" && (asked.state().kind !== "up" || weather.cutFromCallers.has(asked.name));
-  if (placement.owner(shard) === asked && (silent || code === "NOT_OWNER" || code === "UNREACHABLE")) placement.replace(shard);
+  if (placement.owner(shard) === asked && (silent || code === "NOT_OWNER" || code === "UNREACHABLE"))
+    placement.replace(shard);
 }

@@ -6,7 +6,12 @@ import { checkBank, type BankAccount } from "./bank.ts";
 import { checkSet, type SetAttempt } from "./durability.ts";
 import { checkCounter, type Count } from "./idempotent-counter.ts";
 
-const add = (id: string, outcome: SetAttempt["outcome"], start = 0, end = 1): SetAttempt => ({ id, outcome, start, end });
+const add = (id: string, outcome: SetAttempt["outcome"], start = 0, end = 1): SetAttempt => ({
+  id,
+  outcome,
+  start,
+  end,
+});
 
 test("set: acknowledged ids must be there, unknown ones may be", () => {
   const attempts = [add("a", "applied"), add("b", "unknown"), add("c", "not-applied")];
@@ -24,11 +29,23 @@ test("set: doubles, strangers, and ids whose caller was told no are found", () =
 
 test("set: a read during an addition may miss it; what one read saw a later one must see", () => {
   const attempts = [add("a", "applied", 0, 10)];
-  assert.deepEqual(checkSet(attempts, [{ ids: [], start: 1, end: 2 }, { ids: ["a"], start: 20, end: 21 }]), []);
+  assert.deepEqual(
+    checkSet(attempts, [
+      { ids: [], start: 1, end: 2 },
+      { ids: ["a"], start: 20, end: 21 },
+    ]),
+    [],
+  );
   const unknown = [add("b", "unknown", 0, 1)];
-  const reads = [{ ids: ["b"], start: 2, end: 3 }, { ids: [], start: 4, end: 5 }];
+  const reads = [
+    { ids: ["b"], start: 2, end: 3 },
+    { ids: [], start: 4, end: 5 },
+  ];
   assert.match(checkSet(unknown, reads).join(), /b was read and then vanished/);
-  assert.match(checkSet([add("c", "unknown", 9, 10)], [{ ids: ["c"], start: 2, end: 3 }]).join(), /before it was added/);
+  assert.match(
+    checkSet([add("c", "unknown", 9, 10)], [{ ids: ["c"], start: 2, end: 3 }]).join(),
+    /before it was added/,
+  );
 });
 
 const account = (key: string, cents: number, more: Partial<BankAccount> = {}): BankAccount => ({

@@ -70,7 +70,7 @@ export function createDriver({ schedule, strict, jumps, patienceMs }: DriverOpti
         waiting.add(reject);
         promise.then(
           (value) => settle(reject, () => resolve(value)),
-          (error: unknown) => settle(reject, () => reject(error as Error)),
+          (error: unknown) => settle(reject, () => reject(error)),
         );
         void keepRunning();
       });

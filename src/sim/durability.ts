@@ -22,11 +22,13 @@ export function checkSet(attempts: readonly SetAttempt[], reads: readonly SetRea
       seen.add(id);
       const attempt = byId.get(id);
       if (attempt === undefined) problems.push(`${id} was never added`);
-      else if (attempt.outcome === "not-applied") problems.push(`${id} is in the set though its caller was told that it was not added`);
+      else if (attempt.outcome === "not-applied")
+        problems.push(`${id} is in the set though its caller was told that it was not added`);
       else if (attempt.start > read.end) problems.push(`${id} was read before it was added`);
     }
     for (const { id, outcome, end } of attempts)
-      if (outcome === "applied" && end < read.start && !seen.has(id)) problems.push(`${id} was acknowledged but is missing from a later read`);
+      if (outcome === "applied" && end < read.start && !seen.has(id))
+        problems.push(`${id} was acknowledged but is missing from a later read`);
   }
   const sorted = reads.toSorted((a, b) => a.start - b.start);
   for (let i = 1; i < sorted.length; i++) {

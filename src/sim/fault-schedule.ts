@@ -28,7 +28,14 @@ export type FaultScheduleOptions = {
 
 const longestDown: Millis = 60;
 /** Faults that stop everything come more seldom, or nothing would ever run. */
-const rarity: Partial<Record<FaultName, number>> = { restart: 5, power: 5, "slow-engine": 2, full: 3, partition: 2, "bit-rot": 0.3 };
+const rarity: Partial<Record<FaultName, number>> = {
+  restart: 5,
+  power: 5,
+  "slow-engine": 2,
+  full: 3,
+  partition: 2,
+  "bit-rot": 0.3,
+};
 
 /** Begins; ends when the weather has no fault enabled. */
 export function startFaults(options: FaultScheduleOptions): void {
@@ -67,7 +74,10 @@ function crashBetweenEvents(options: FaultScheduleOptions, count: () => void, ma
 }
 
 /** Starts the machine again after a while, as often as it takes. */
-export function bringBack(options: Pick<FaultScheduleOptions, "schedule" | "random" | "machines" | "placement">, machine: Machine): void {
+export function bringBack(
+  options: Pick<FaultScheduleOptions, "schedule" | "random" | "machines" | "placement">,
+  machine: Machine,
+): void {
   const { schedule, random, machines, placement } = options;
   schedule.after(random.float() * longestDown, `${machine.name}:boot`, () => {
     if (machine.state().kind !== "down") return;
@@ -94,10 +104,22 @@ function actsOf(options: FaultScheduleOptions): readonly (readonly [FaultName, A
       "slow-engine",
       () => {
         const factor = random.between(2, random.chance(0.2) ? 100 : 20);
-        return spell(80, () => (weather.slowness = factor), () => (weather.slowness = 1));
+        return spell(
+          80,
+          () => (weather.slowness = factor),
+          () => (weather.slowness = 1),
+        );
       },
     ],
-    ["full", () => spell(60, () => (weather.full = true), () => (weather.full = false))],
+    [
+      "full",
+      () =>
+        spell(
+          60,
+          () => (weather.full = true),
+          () => (weather.full = false),
+        ),
+    ],
     ["bit-rot", () => rotOne(options)],
     [
       "contend",
@@ -121,7 +143,11 @@ function actsOf(options: FaultScheduleOptions): readonly (readonly [FaultName, A
       () => {
         const { name } = random.pick(machines);
         const cut = random.chance(0.6) ? weather.cutFromEngine : weather.cutFromCallers;
-        return spell(80, () => cut.add(name), () => cut.delete(name));
+        return spell(
+          80,
+          () => cut.add(name),
+          () => cut.delete(name),
+        );
       },
     ],
   ];

@@ -36,7 +36,8 @@ export async function runSeeds(from: number, seeds: number, step = 1, options: T
     if (seed % repeatEvery === 0) {
       findings.repeated++;
       const again = await runTrial(seed, options);
-      if (again.digest !== result.digest) problems.push(`two runs differ: fingerprints ${result.digest} and ${again.digest}`);
+      if (again.digest !== result.digest)
+        problems.push(`two runs differ: fingerprints ${result.digest} and ${again.digest}`);
     }
     addTally(findings.tally, result.tally);
     findings.events += result.events;
@@ -70,7 +71,11 @@ function argumentsOf(argv: readonly string[]): GateArguments {
   const text = { type: "string" } as const;
   const spec = { seeds: text, from: text, workers: text, seed: text, mutant: text, workload: text, faults: text };
   const { values } = parseArgs({ args: [...argv], options: spec });
-  const list = <T extends string>(value: string | undefined, known: readonly string[], what: string): T[] | undefined => {
+  const list = <T extends string>(
+    value: string | undefined,
+    known: readonly string[],
+    what: string,
+  ): T[] | undefined => {
     const names = value?.split(",");
     const strange = names?.find((name) => !known.includes(name));
     if (strange !== undefined) throw new Error(`there is no ${what} "${strange}"; there are ${known.join(", ")}`);
@@ -101,7 +106,10 @@ async function spread({ seeds, from, workers, options }: GateArguments): Promise
   const sum = newFindings();
   const one = (index: number): Promise<Findings> =>
     new Promise((resolve, reject) => {
-      const child = fork(fileURLToPath(import.meta.url), [], { serialization: "advanced", execArgv: ["--max-semi-space-size=64"] });
+      const child = fork(fileURLToPath(import.meta.url), [], {
+        serialization: "advanced",
+        execArgv: ["--max-semi-space-size=64"],
+      });
       child.once("message", (found) => resolve(found as Findings));
       child.once("exit", (code) => reject(new Error(`a worker ended with ${code} before it had answered`)));
       child.send({ from: from + index, seeds: seeds - index, step: workers, options } satisfies Order);
@@ -120,7 +128,9 @@ async function spread({ seeds, from, workers, options }: GateArguments): Promise
 function report(findings: Findings, seeds: number, tookMs: number): string[] {
   const { tally, failed, passed, events, repeated } = findings;
   const struck = faultNames.map((name) => `${name} ${tally.injected[name]}`).join(" · ");
-  const shown = failed.slice(0, 10).flatMap(({ seed, says }) => [`seed ${seed}: ${says}`, `  repeat it: npm run sim -- --seed ${seed}`]);
+  const shown = failed
+    .slice(0, 10)
+    .flatMap(({ seed, says }) => [`seed ${seed}: ${says}`, `  repeat it: npm run sim -- --seed ${seed}`]);
   return [
     ...shown,
     ...(failed.length > 10 ? [`… and ${failed.length - 10} more seeds`] : []),

@@ -16,7 +16,9 @@ export function checkCounter(counts: readonly Count[], final: number): string[] 
   const [least, unknown] = [of("applied"), of("unknown")];
   if (final < least) problems.push(`the counter is ${final} but ${least} additions were acknowledged`);
   if (final > least + unknown)
-    problems.push(`the counter is ${final} but at most ${least + unknown} additions can have happened (${unknown} unknown)`);
+    problems.push(
+      `the counter is ${final} but at most ${least + unknown} additions can have happened (${unknown} unknown)`,
+    );
   const byAnswer = new Map<number, string>();
   for (const { op, answers } of counts) {
     if (new Set(answers).size > 1) problems.push(`repeats of ${op} were answered differently: ${answers.join(", ")}`);

@@ -9,6 +9,4 @@ export { counter, type CounterInput, register, type RegisterInput } from "./mode
 export { checkBank, type BankAccount } from "./bank.ts";
 export { checkSet, type SetAttempt, type SetRead } from "./durability.ts";
 export { checkCounter, type Count } from "./idempotent-counter.ts";
-export { simHost, type LogLine, type SimHost, type SimHostOptions } from "./sim-host.ts";
-export { memoryDisk, type SimDisk } from "./disk.ts";
-export { seeded, type Random } from "./random.ts";
+export type { LogLine } from "./sim-host.ts";

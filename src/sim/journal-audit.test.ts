@@ -16,7 +16,10 @@ const commit = (version: number, op?: string): Commit => ({
   command: "c",
   principal: "p",
   events: [],
-  op: op === undefined ? undefined : { id: op, fingerprint: new Uint8Array(16), issuedAt: undefined, settled: undefined, reply: new Uint8Array(0) },
+  op:
+    op === undefined
+      ? undefined
+      : { id: op, fingerprint: new Uint8Array(16), issuedAt: undefined, settled: undefined, reply: new Uint8Array(0) },
 });
 const record = (seq: number, epoch: number, payload: Decoded["payload"]): Decoded => ({
   header: { cluster: "0".repeat(32), shard: 0, generation: 1, epoch, seq, prev: hashOf(seq - 1), at: seq },
@@ -24,7 +27,8 @@ const record = (seq: number, epoch: number, payload: Decoded["payload"]): Decode
   hash: hashOf(seq),
 });
 const claim = (seq: number, epoch: number): Decoded => record(seq, epoch, { kind: "claim", node: "n" });
-const batch = (seq: number, epoch: number, ...commits: Commit[]): Decoded => record(seq, epoch, { kind: "batch", commits });
+const batch = (seq: number, epoch: number, ...commits: Commit[]): Decoded =>
+  record(seq, epoch, { kind: "batch", commits });
 const sound = [claim(1, 1), batch(2, 1, commit(1, "a"), commit(2)), claim(3, 2), batch(4, 2, commit(3, "b"))];
 
 test("audit: a sound journal has no problems, and folds to the newest state", () => {
@@ -42,14 +46,23 @@ test("audit: a record of an owner that had been replaced is void: counted, and n
 test("audit: holes, broken chains and doubled operations are found (A1, A2)", () => {
   const problems = (records: readonly Decoded[]): string => judgeRecords(0, records).problems.join("; ");
   assert.match(problems(sound.filter((one) => one.header.seq !== 3)), /record 4 follows record 2/);
-  assert.match(problems([claim(1, 1), { ...claim(2, 1), header: { ...claim(2, 1).header, prev: hashOf(9) } }]), /does not name the hash/);
+  assert.match(
+    problems([claim(1, 1), { ...claim(2, 1), header: { ...claim(2, 1).header, prev: hashOf(9) } }]),
+    /does not name the hash/,
+  );
   assert.match(problems([...sound, batch(5, 2, commit(4, "a"))]), /operation a took effect at 2 and again at 5/);
   assert.match(problems([...sound, batch(5, 2, commit(5))]), /goes from version 3 to 5/);
 });
 
 test("audit: what was trimmed must be covered by a snapshot, of the record that the journal has", () => {
   const rest = sound.slice(2);
-  const snapshot = (seq: number, hash = hashOf(seq)): SnapshotName => ({ shard: 0, generation: 1, epoch: 1, seq, hash: toHex(hash) });
+  const snapshot = (seq: number, hash = hashOf(seq)): SnapshotName => ({
+    shard: 0,
+    generation: 1,
+    epoch: 1,
+    seq,
+    hash: toHex(hash),
+  });
   assert.match(judgeRecords(0, rest).problems.join(), /no snapshot stands for them/);
   assert.deepEqual(judgeRecords(0, rest, [snapshot(2)]).problems, []);
   assert.deepEqual(judgeRecords(0, rest, [snapshot(3)]).problems, []);

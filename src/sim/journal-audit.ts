@@ -5,11 +5,25 @@
 // A3. Folding the journal gives the state that the cluster serves.
 
 import type { Epoch, Seq, Shard, Version } from "../base/index.ts";
-import { type Decoded, type Engine, follow, noTip, type RecordCodec, type SnapshotName, type Tip } from "../journal/index.ts";
+import {
+  type Decoded,
+  type Engine,
+  follow,
+  noTip,
+  type RecordCodec,
+  type SnapshotName,
+  type Tip,
+} from "../journal/index.ts";
 import { toHex } from "../base/index.ts";
 
 /** What is left of one entity after folding: state as it was journaled. */
-export type Folded = { readonly type: string; readonly key: string; readonly version: Version; readonly state: Uint8Array; readonly schema: number };
+export type Folded = {
+  readonly type: string;
+  readonly key: string;
+  readonly version: Version;
+  readonly state: Uint8Array;
+  readonly schema: number;
+};
 
 export type Audit = {
   readonly shard: Shard;
@@ -74,7 +88,8 @@ export function judgeRecords(
       if (record.payload.kind === "batch") foldBatch(shard, record, entities, ops, problems);
     }
     for (const snapshot of snapshots)
-      if (snapshot.seq === seq && snapshot.hash !== toHex(record.hash)) problems.push(`shard ${shard}: the snapshot at ${seq} is of another record`);
+      if (snapshot.seq === seq && snapshot.hash !== toHex(record.hash))
+        problems.push(`shard ${shard}: the snapshot at ${seq} is of another record`);
   }
   return { shard, problems, records: records.length, voided, claims, epoch: tip.epoch, head: tip.seq, entities };
 }
@@ -90,19 +105,27 @@ function before(shard: Shard, first: Decoded | undefined, snapshots: readonly Sn
 
 type Batch = Extract<Decoded["payload"], { readonly kind: "batch" }>;
 
-function foldBatch(shard: Shard, record: Decoded, entities: Map<string, Folded>, ops: Map<string, Seq>, problems: string[]): void {
+function foldBatch(
+  shard: Shard,
+  record: Decoded,
+  entities: Map<string, Folded>,
+  ops: Map<string, Seq>,
+  problems: string[],
+): void {
   const { seq } = record.header;
   const versions = new Map<string, Version>();
   for (const commit of (record.payload as Batch).commits) {
     const { type, key, version, state, schema, op } = commit;
     const name = `${type} ${key}`;
     const last = versions.get(name) ?? entities.get(name)?.version;
-    if (last !== undefined && version !== last + 1) problems.push(`shard ${shard}, record ${seq}: ${name} goes from version ${last} to ${version}`);
+    if (last !== undefined && version !== last + 1)
+      problems.push(`shard ${shard}, record ${seq}: ${name} goes from version ${last} to ${version}`);
     versions.set(name, version);
     if (state !== undefined) entities.set(name, { type, key, version, state, schema });
     if (op === undefined) continue;
     const earlier = ops.get(op.id);
-    if (earlier !== undefined) problems.push(`shard ${shard}: operation ${op.id} took effect at ${earlier} and again at ${seq}`);
+    if (earlier !== undefined)
+      problems.push(`shard ${shard}: operation ${op.id} took effect at ${earlier} and again at ${seq}`);
     ops.set(op.id, seq);
   }
 }

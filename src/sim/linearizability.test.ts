@@ -7,7 +7,12 @@ import { counter, type CounterInput, register, type RegisterInput } from "./mode
 import { seeded } from "./random.ts";
 
 type Op = Operation<RegisterInput, number>;
-const write = (value: number, start: number, end?: number): Op => ({ input: { kind: "write", value }, output: undefined, start, end });
+const write = (value: number, start: number, end?: number): Op => ({
+  input: { kind: "write", value },
+  output: undefined,
+  start,
+  end,
+});
 const read = (output: number, start: number, end: number): Op => ({ input: { kind: "read" }, output, start, end });
 const cas = (from: number, to: number, output: number, start: number, end: number): Op => ({
   input: { kind: "cas", from, to },
@@ -105,7 +110,7 @@ function generated(count: number, clients: number, unknown: number, seed: number
   }
   const reads = ops.filter((op) => op.input.kind === "read" && op.end !== undefined);
   const wrong = new Set(reads.slice(reads.length >> 1, (reads.length >> 1) + corrupt));
-  return ops.map((op) => (wrong.has(op) ? { ...op, output: ((op.output as number) + 1) % 5 + 100 } : op));
+  return ops.map((op) => (wrong.has(op) ? { ...op, output: (((op.output as number) + 1) % 5) + 100 } : op));
 }
 
 test("generated histories: valid ones pass and corrupted ones fail, for many seeds", () => {

@@ -111,7 +111,14 @@ function link<Op extends { readonly start: number; readonly end: number | undefi
   });
   const time = (mark: Mark<Op>): number => (mark.begins ? mark.op.start : (mark.op.end as number));
   marks.sort((a, b) => time(a) - time(b) || Number(b.begins) - Number(a.begins));
-  const head: Mark<Op> = { index: -1, op: undefined as never, end: undefined, begins: true, prev: undefined, next: undefined };
+  const head: Mark<Op> = {
+    index: -1,
+    op: undefined as never,
+    end: undefined,
+    begins: true,
+    prev: undefined,
+    next: undefined,
+  };
   let last = head;
   for (const mark of marks) {
     mark.prev = last;

@@ -37,7 +37,11 @@ export function createLink({ schedule, random, weather, direct }: LinkOptions): 
     weather.tally.injected[fault]++;
     return true;
   };
-  const failed = (code: "CALL_LOST" | "UNREACHABLE", stray: boolean): Attempt => ({ kind: "failed", error: new SheafError(code), stray });
+  const failed = (code: "CALL_LOST" | "UNREACHABLE", stray: boolean): Attempt => ({
+    kind: "failed",
+    error: new SheafError(code),
+    stray,
+  });
 
   /** Hands the request to the node now; `undefined` when there is none to hand it to. */
   const deliver = (machine: Machine, request: Request): Promise<Reply> | undefined => {
@@ -54,10 +58,15 @@ export function createLink({ schedule, random, weather, direct }: LinkOptions): 
       const cut = (): boolean => weather.cutFromCallers.has(machine.name);
       const toNode = `caller>${machine.name}`;
       const toCaller = `${machine.name}>caller`;
-      if (cut() || happens("lost-reply", chance.lose)) return after(delay() + 2, toCaller, () => resolve(failed("CALL_LOST", false)));
+      if (cut() || happens("lost-reply", chance.lose))
+        return after(delay() + 2, toCaller, () => resolve(failed("CALL_LOST", false)));
       if (request.op !== undefined && happens("duplicate", chance.duplicate)) {
         stray = true;
-        after(random.between(0, random.chance(0.5) ? 3 : 150), toNode, () => void deliver(machine, request)?.catch(() => undefined));
+        after(
+          random.between(0, random.chance(0.5) ? 3 : 150),
+          toNode,
+          () => void deliver(machine, request)?.catch(() => undefined),
+        );
       }
       after(delay(), toNode, () => {
         const answer = deliver(machine, request);
@@ -80,5 +89,7 @@ export function createLink({ schedule, random, weather, direct }: LinkOptions): 
 /** Whatever carries calls out rejects with SheafError only; anything else is a defect that must show. */
 function strictly(error: unknown): SheafError {
   if (error instanceof SheafError) return error;
-  return new SheafError("INTERNAL", `a call rejected with something else than SheafError: ${String(error)}`, { cause: error });
+  return new SheafError("INTERNAL", `a call rejected with something else than SheafError: ${String(error)}`, {
+    cause: error,
+  });
 }

@@ -63,7 +63,9 @@ export function createMachine(ground: Ground, name: string): Machine {
   let runs = 0;
 
   const boot = async (host: SimHost, claim: readonly Shard[] | undefined): Promise<Node> => {
-    const engine = ground.direct ? keptOpen(ground.shared) : connectEngine({ ...ground, name, alive: host.alive, random: ground.random.fork(name) });
+    const engine = ground.direct
+      ? keptOpen(ground.shared)
+      : connectEngine({ ...ground, name, alive: host.alive, random: ground.random.fork(name) });
     return startNode({
       host,
       engine,

@@ -18,10 +18,20 @@ export type Mutant = {
 export const mutants: readonly Mutant[] = [
   { name: "M2", says: "acknowledges before the append confirms", within: 200 },
   { name: "M4", says: "takes over without reading to the end", within: 200 },
-  { name: "M5", says: "answers a strong read without a barrier", within: 400, trial: { faults: ["contend", "partition", "slow-engine"] } },
+  {
+    name: "M5",
+    says: "answers a strong read without a barrier",
+    within: 400,
+    trial: { faults: ["contend", "partition", "slow-engine"] },
+  },
   { name: "M6", says: "takes a timeout for a failure", within: 200 },
   { name: "M7", says: "trims the journal before the snapshot is durable", within: 400 },
-  { name: "M8", says: "loads a snapshot without looking at its checksum", within: 3000, trial: { faults: ["bit-rot", "crash"] } },
+  {
+    name: "M8",
+    says: "loads a snapshot without looking at its checksum",
+    within: 3000,
+    trial: { faults: ["bit-rot", "crash"] },
+  },
   { name: "M10", says: "leaves the remembered operations out of snapshots", within: 400 },
 ];
 
@@ -41,14 +51,18 @@ export async function hunt(mutant: Mutant): Promise<{ readonly seed: number; rea
 async function main(names: readonly string[]): Promise<void> {
   Error.stackTraceLimit = 0;
   const chosen = names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
-  if (chosen.length === 0) throw new Error(`there is no such mutant; there are ${mutants.map(({ name }) => name).join(", ")}`);
+  if (chosen.length === 0)
+    throw new Error(`there is no such mutant; there are ${mutants.map(({ name }) => name).join(", ")}`);
   let missed = 0;
   for (const mutant of chosen) {
     const began = real.now();
     const caught = await hunt(mutant);
     const took = ((real.now() - began) / 1000).toFixed(1);
     if (caught === undefined) missed++;
-    const outcome = caught === undefined ? `MISSED in ${mutant.within} seeds` : `caught by seed ${caught.seed}: ${caught.says.split("\n")[0]?.slice(0, 100)}`;
+    const outcome =
+      caught === undefined
+        ? `MISSED in ${mutant.within} seeds`
+        : `caught by seed ${caught.seed}: ${caught.says.split("\n")[0]?.slice(0, 100)}`;
     console.log(`${mutant.name.padEnd(4)} ${mutant.says}: ${outcome} (${took} s)`);
   }
   console.log(`${chosen.length - missed} caught, ${missed} missed`);

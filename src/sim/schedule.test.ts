@@ -36,7 +36,7 @@ test("schedule: events run in order of time, and all promises woken by one run b
   schedule.after(5, "late", () => seen.push(`late@${schedule.now()}`));
   schedule.after(1, "early", () => {
     void (async () => {
-      for (let i = 0; i < 50; i++) await undefined;
+      for (let i = 0; i < 50; i++) await Promise.resolve();
       seen.push(`promises@${schedule.now()}`);
     })();
   });
@@ -97,7 +97,9 @@ test("strict globals: each real clock, die and timer throws by name inside a run
     assert.ok(new Date(0) instanceof Date);
   });
   await schedule.run({ strict: true });
-  leaks.forEach(([name], index) => assert.match(said[index] as string, new RegExp(`^${name}.*was used inside a simulation`)));
+  leaks.forEach(([name], index) =>
+    assert.match(said[index] as string, new RegExp(`^${name}.*was used inside a simulation`)),
+  );
   assert.equal(typeof Date.now() + typeof Math.random() + crypto.randomUUID().length, "numbernumber36");
   assert.ok(new Date() instanceof Date);
 });
@@ -106,7 +108,12 @@ test("simulated host: two from one seed answer alike; ids sort by time", async (
   const answers = (seed: number): unknown => {
     const host = simHost({ random: seeded(seed) });
     const key = host.dice.bytes(32);
-    return [host.dice.id(), host.dice.random(), host.crypto.seal(key, new Uint8Array(3), new Uint8Array(0)), host.clock.tick()];
+    return [
+      host.dice.id(),
+      host.dice.random(),
+      host.crypto.seal(key, new Uint8Array(3), new Uint8Array(0)),
+      host.clock.tick(),
+    ];
   };
   assert.deepEqual(answers(5), answers(5));
   assert.notDeepEqual(answers(5), answers(6));
@@ -132,9 +139,15 @@ test("simulated host: its HMAC is that of RFC 4231, for short and long keys", ()
   const { crypto } = simHost();
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
   const data = Buffer.from("what do ya want for nothing?");
-  assert.equal(hex(crypto.hmacSha256(Buffer.from("Jefe"), data)), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  assert.equal(
+    hex(crypto.hmacSha256(Buffer.from("Jefe"), data)),
+    "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+  );
   const long = Buffer.from("Test Using Larger Than Block-Size Key - Hash Key First");
-  assert.equal(hex(crypto.hmacSha256(new Uint8Array(131).fill(0xaa), long)), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+  assert.equal(
+    hex(crypto.hmacSha256(new Uint8Array(131).fill(0xaa), long)),
+    "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+  );
 });
 
 test("simulated host: a jump moves the wall clock only", () => {

@@ -131,7 +131,7 @@ export function createSchedule(random: Random): Schedule {
             if (done?.() === true) return end(() => resolve("done"));
             if (next(until)) return last ? arm() : undefined;
           } catch (error) {
-            return end(() => reject(error as Error));
+            return end(() => reject(error));
           }
           if (Number.isFinite(until) && until > now) now = until;
           end(() => resolve("idle"));

@@ -82,7 +82,8 @@ export function connectEngine(options: ConnectionOptions): Engine {
       if (hangs) weather.tally.injected.hang++;
       const fails = hangs && random.chance(0.5);
       later(delay() + (hangs ? random.between(10, 120) : 0), labels.send, () => {
-        if (fails || weather.cutFromEngine.has(name)) return later(delay(), labels.answer, () => alive() && reject(unavailable()));
+        if (fails || weather.cutFromEngine.has(name))
+          return later(delay(), labels.answer, () => alive() && reject(unavailable()));
         look().then(
           (value) => later(delay(), labels.answer, () => alive() && resolve(value)),
           (error) => later(delay(), labels.answer, () => alive() && reject(error as Error)),

@@ -80,7 +80,9 @@ export function simHost(options: SimHostOptions = {}): SimHost {
     crypto: simCrypto(random.fork("nonces")),
     compress: simCompress,
     disk: whileAlive(options.disk ?? memoryDisk(), () => alive),
-    log: capture((line) => (options.onLog ?? ((kept) => lines.push(kept)))({ ...line, at: schedule.now(), node: name })),
+    log: capture((line) =>
+      (options.onLog ?? ((kept) => lines.push(kept)))({ ...line, at: schedule.now(), node: name }),
+    ),
     meter: metered.meter,
     metric: metered.read,
     faults: { mutant: (mutant) => options.mutants?.has(mutant) ?? false },

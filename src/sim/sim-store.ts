@@ -5,7 +5,9 @@ import { memoryStore, type Changes, type Store } from "../shards/index.ts";
 import type { Shard } from "../base/index.ts";
 import type { Random } from "./random.ts";
 
-type Step = { readonly kind: "save"; readonly changes: readonly Changes[] } | { readonly kind: "clear"; readonly shard: Shard };
+type Step =
+  | { readonly kind: "save"; readonly changes: readonly Changes[] }
+  | { readonly kind: "clear"; readonly shard: Shard };
 
 export interface SimStore {
   /** What one run of the node sees: nothing of it arrives, nor is answered, once `alive` says no. */

@@ -29,7 +29,10 @@ async function play(seed: number): Promise<{ digest: string; seen: string[]; fin
     await Promise.all(
       callers.map(async (client) => {
         for (let i = 0; i < 10; i++) {
-          await client.entity(Counter, "a").add().catch(() => undefined);
+          await client
+            .entity(Counter, "a")
+            .add()
+            .catch(() => undefined);
           await world.sleep(5);
         }
       }),
@@ -77,18 +80,22 @@ test("simulate: a handler that asks the real clock or dice fails, by name; the t
   await assert.rejects(client.entity(Counter, "a").leak(), { code: "HANDLER_FAILED" });
   await assert.rejects(client.entity(Counter, "a").leakAt("x"), { code: "HANDLER_FAILED" });
   const said = world.log.map((line) => JSON.stringify(line.fields));
-  for (const name of ["Date.now()", "Math.random"]) assert.ok(said.some((line) => line.includes(`${name} was used inside a simulation`)));
+  for (const name of ["Date.now()", "Math.random"])
+    assert.ok(said.some((line) => line.includes(`${name} was used inside a simulation`)));
   assert.ok(Date.now() > 0 && Math.random() < 1);
   assert.equal(await client.entity(Counter, "a").read(), 0);
 });
 
 test("simulate: a fault that does not exist is refused, and the message lists those that do", async () => {
-  await assert.rejects(simulate(counting, { faults: ["gremlins" as never] }), (error: Error & { code?: string; hint?: string }) => {
-    assert.equal(error.code, "USAGE");
-    assert.match(error.message, /gremlins/);
-    for (const name of faultNames) assert.ok(error.hint?.includes(name));
-    return true;
-  });
+  await assert.rejects(
+    simulate(counting, { faults: ["gremlins" as never] }),
+    (error: Error & { code?: string; hint?: string }) => {
+      assert.equal(error.code, "USAGE");
+      assert.match(error.message, /gremlins/);
+      for (const name of faultNames) assert.ok(error.hint?.includes(name));
+      return true;
+    },
+  );
 });
 
 test("simulate: a failing workload names the seed, the last calls and the command that repeats it", async () => {
@@ -110,5 +117,8 @@ test("simulate: a failing workload names the seed, the last calls and the comman
 
 test("simulate: a wait that nothing can ever end is reported, not waited for", async () => {
   const world = await simulate(counting);
-  await assert.rejects(world.run(() => new Promise(() => undefined)), /nothing came of it/);
+  await assert.rejects(
+    world.run(() => new Promise(() => undefined)),
+    /nothing came of it/,
+  );
 });

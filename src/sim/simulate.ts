@@ -97,7 +97,8 @@ function face<A extends AppShape>(world: World, failing: <T>(promise: Promise<T>
   const { driver, machines, schedule } = world;
   const machine = (index: number): World["machines"][number] => {
     const found = machines[index];
-    if (found === undefined) throw new RangeError(`there is no node ${index}; the nodes are 0 to ${machines.length - 1}`);
+    if (found === undefined)
+      throw new RangeError(`there is no node ${index}; the nodes are 0 to ${machines.length - 1}`);
     return found;
   };
   const simulation: Simulation<A> = {

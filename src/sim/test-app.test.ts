@@ -10,7 +10,10 @@ const Account = entity("account", {
   state: z.object({ cents: z.number().int(), since: z.number() }),
   commands: {
     deposit: { input: z.object({ cents: z.number().int().positive() }), output: z.object({ cents: z.number().int() }) },
-    withdraw: { input: z.object({ cents: z.number().int() }), errors: { INSUFFICIENT: z.object({ short: z.number() }) } },
+    withdraw: {
+      input: z.object({ cents: z.number().int() }),
+      errors: { INSUFFICIENT: z.object({ short: z.number() }) },
+    },
     stall: {},
     fetchSlowly: { output: z.number() },
   },
@@ -45,7 +48,11 @@ test("testApp: commands, queries and procedures answer, typed", async () => {
   assert.deepEqual(await bench.entity(Account, "a").deposit({ cents: 5 }), { cents: 5 });
   assert.equal(await bench.entity(Account, "a").balance(), 5);
   assert.equal(await bench.service(Clock).now(), bench.now());
-  await assert.rejects(bench.entity(Account, "a").withdraw({ cents: 9 }), { code: "DECLARED", error: "INSUFFICIENT", data: { short: 4 } });
+  await assert.rejects(bench.entity(Account, "a").withdraw({ cents: 9 }), {
+    code: "DECLARED",
+    error: "INSUFFICIENT",
+    data: { short: 4 },
+  });
 });
 
 test("testApp: calls made at once all answer", async () => {
@@ -98,7 +105,14 @@ test("testApp: the journal shows each commit with its state and events", async (
   await bench.entity(Account, "a").deposit({ cents: 6 });
   const journal = await bench.journal();
   assert.deepEqual(
-    journal.map(({ entity, key, version, command, state, events }) => ({ entity, key, version, command, state, events })),
+    journal.map(({ entity, key, version, command, state, events }) => ({
+      entity,
+      key,
+      version,
+      command,
+      state,
+      events,
+    })),
     [5, 6].map((cents, index) => ({
       entity: "account",
       key: "a",

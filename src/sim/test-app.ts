@@ -96,7 +96,7 @@ async function journalOf(world: World): Promise<JournalItem[]> {
   const codec = await codecOf(world);
   const items: JournalItem[] = [];
   for (let shard = 0; codec !== undefined && shard < world.options.shards; shard++) {
-    for (let from = 1; ; ) {
+    for (let from = 1; ;) {
       const { entries } = await world.shared.read(shard, from, 512);
       if (entries.length === 0) break;
       for (const { seq, record } of entries) {
@@ -106,7 +106,18 @@ async function journalOf(world: World): Promise<JournalItem[]> {
         for (const { type, key, version, command, state, events } of payload.commits) {
           const shown = events.map(({ name, value }) => ({ name, value: unpack(value) }));
           const { epoch, at } = header;
-          items.push({ shard, seq, epoch, at, entity: type, key, version, command, state: state && unpack(state), events: shown });
+          items.push({
+            shard,
+            seq,
+            epoch,
+            at,
+            entity: type,
+            key,
+            version,
+            command,
+            state: state && unpack(state),
+            events: shown,
+          });
         }
       }
     }

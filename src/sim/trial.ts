@@ -84,7 +84,15 @@ export async function runTrial(seed: number, options: TrialOptions = {}): Promis
     problems.push(error instanceof Error ? error.message : String(error));
   }
   trace(world, plan, problems, options.onTrace);
-  return { seed, plan, problems, tally: world.weather.tally, events: world.schedule.count(), voided, digest: world.schedule.hash.digest() };
+  return {
+    seed,
+    plan,
+    problems,
+    tally: world.weather.tally,
+    events: world.schedule.count(),
+    voided,
+    digest: world.schedule.hash.digest(),
+  };
 }
 
 async function play(world: World, plan: Plan, started: Promise<void>, problems: string[]): Promise<number> {
@@ -113,9 +121,13 @@ function startAfresh(machine: Machine): void {
 function trace(world: World, plan: Plan, problems: readonly string[], onTrace: TrialOptions["onTrace"]): void {
   if (onTrace === undefined) return;
   const { nodes, shards, faults, seed } = plan.world;
-  onTrace(`seed ${seed}: ${plan.workload}, ${nodes} nodes, ${shards} shards, ${plan.clients} callers; faults: ${faults.join(", ")}`);
+  onTrace(
+    `seed ${seed}: ${plan.workload}, ${nodes} nodes, ${shards} shards, ${plan.clients} callers; faults: ${faults.join(", ")}`,
+  );
   for (const call of world.history.calls) onTrace(describeCall(call));
   for (const { at, node, level, message, fields } of world.lines)
-    onTrace(`${at.toFixed(1)} ms  ${node}  ${level}: ${message}${fields === undefined ? "" : ` ${JSON.stringify(fields)}`}`);
+    onTrace(
+      `${at.toFixed(1)} ms  ${node}  ${level}: ${message}${fields === undefined ? "" : ` ${JSON.stringify(fields)}`}`,
+    );
   for (const problem of problems) onTrace(`problem: ${problem}`);
 }

@@ -14,7 +14,8 @@ export const faultCatalogue = {
   contend: "another node claims a shard while its owner still runs; calls go to either",
   clock: "a node's wall clock jumps by up to an hour either way",
   cancel: "callers give up waiting",
-  "lost-reply": "the link between caller and node loses requests and replies; callers ask again under the same operation id",
+  "lost-reply":
+    "the link between caller and node loses requests and replies; callers ask again under the same operation id",
   duplicate: "the link delivers a request more than once, at times much later",
   partition: "for a while a node cannot reach the engine, or callers cannot reach a node",
 } as const;

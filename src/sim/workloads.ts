@@ -32,7 +32,10 @@ export type Stage = {
 const calmly = (world: World): Client => bindClient(world.invoke({ name: "checker", deadlineMs: 5_000 }));
 
 /** Each client calls `rounds` times, with pauses; failed calls are part of the plan. */
-const perClient = async (stage: Stage, act: (client: Client, index: number, round: number) => Promise<unknown>): Promise<void> => {
+const perClient = async (
+  stage: Stage,
+  act: (client: Client, index: number, round: number) => Promise<unknown>,
+): Promise<void> => {
   const { world, random, clients, rounds } = stage;
   const pause = (): Promise<void> => world.sleep(random.float() * random.float() * longestPauseMs);
   await Promise.all(
@@ -78,7 +81,9 @@ const registers: Workload = {
       const verdict = checkLinearizable(register(), registerHistory(world.history.calls, key));
       if (verdict.kind === "undecided") problems.push(`register ${key}: not decided after ${verdict.steps} steps`);
       if (verdict.kind === "violation")
-        problems.push(`register ${key}: no order explains ${JSON.stringify(verdict.blocked)} after ${verdict.explained.length} others`);
+        problems.push(
+          `register ${key}: no order explains ${JSON.stringify(verdict.blocked)} after ${verdict.explained.length} others`,
+        );
     }
     return problems;
   },
@@ -88,9 +93,12 @@ function registerHistory(calls: readonly CallRecord[], key: string): Operation<R
   const ops: Operation<RegisterInput, number>[] = [];
   for (const call of calls) {
     const { target, input, start, outcome, output, stray } = call;
-    if (target.kind === "procedure" || target.entity !== "register" || target.key !== key || outcome === "not-applied") continue;
+    if (target.kind === "procedure" || target.entity !== "register" || target.key !== key || outcome === "not-applied")
+      continue;
     const kind = target.name as RegisterInput["kind"];
-    const asked = (kind === "read" ? { kind } : kind === "write" ? { kind, value: input } : { kind, ...(input as object) }) as RegisterInput;
+    const asked = (
+      kind === "read" ? { kind } : kind === "write" ? { kind, value: input } : { kind, ...(input as object) }
+    ) as RegisterInput;
     // A compare-and-set that changed nothing is not remembered: a copy still under way may yet set.
     const known = outcome === "applied" && !(kind === "cas" && output === 0 && stray);
     ops.push({ input: asked, output: output as number | undefined, start, end: known ? call.end : undefined });
@@ -118,7 +126,12 @@ const bags: Workload = {
       const reads = calls.filter((call) => named(call, "bag", "all") && call.outcome === "applied");
       problems.push(
         ...checkSet(
-          attempts.map(({ input, outcome, start, end = Number.MAX_SAFE_INTEGER }) => ({ id: String(input), outcome, start, end })),
+          attempts.map(({ input, outcome, start, end = Number.MAX_SAFE_INTEGER }) => ({
+            id: String(input),
+            outcome,
+            start,
+            end,
+          })),
           reads.map(({ output, start, end = start }) => ({ ids: output as string[], start, end })),
         ),
       );
@@ -184,7 +197,11 @@ function countsOf(calls: readonly CallRecord[], key: string): Count[] {
   return [...byOp].map(([op, sent]) => {
     const outcomes = new Set(sent.map((call) => call.outcome));
     const outcome = outcomes.has("applied") ? "applied" : outcomes.has("unknown") ? "unknown" : "not-applied";
-    return { op, outcome, answers: sent.filter((call) => call.outcome === "applied").map((call) => call.output as number) };
+    return {
+      op,
+      outcome,
+      answers: sent.filter((call) => call.outcome === "applied").map((call) => call.output as number),
+    };
   });
 }
 

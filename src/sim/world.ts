@@ -92,7 +92,21 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
   const { shards, limits, encryptionKey, direct } = options;
   const mutants = new Set(options.mutants);
   const onLog = (line: LogLine): void => void lines.push(line);
-  const ground: Ground = { schedule, random, weather, shared, rot, app, shards, limits, mutants, encryptionKey, direct, onLog, onProblem };
+  const ground: Ground = {
+    schedule,
+    random,
+    weather,
+    shared,
+    rot,
+    app,
+    shards,
+    limits,
+    mutants,
+    encryptionKey,
+    direct,
+    onLog,
+    onProblem,
+  };
   const machines = Array.from({ length: options.nodes }, (_, index) => createMachine(ground, `node-${index + 1}`));
   const placement = createPlacement({ machines, shards, schedule, random: random.fork("placement"), weather });
   const link = createLink({ schedule, random: random.fork("link"), weather, direct });
@@ -118,7 +132,18 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
     invoke({ name = `caller-${++callers}`, deadlineMs = 2_000, repeats = true }) {
       const own = random.fork(name);
       const shape = { name, deadlineMs, repeats: repeats && !direct, once: direct };
-      return createCaller({ ...shape, schedule, random: own, weather, machines, placement, link, history, shards, onProblem });
+      return createCaller({
+        ...shape,
+        schedule,
+        random: own,
+        weather,
+        machines,
+        placement,
+        link,
+        history,
+        shards,
+        onProblem,
+      });
     },
     async heal() {
       weather.enabled.clear();
@@ -127,7 +152,8 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
       weather.cutFromEngine.clear();
       weather.cutFromCallers.clear();
       await sleep(settleMs);
-      for (const machine of machines) if (machine.state().kind === "down") bringBack({ schedule, random, machines, placement }, machine);
+      for (const machine of machines)
+        if (machine.state().kind === "down") bringBack({ schedule, random, machines, placement }, machine);
       await sleep(settleMs);
     },
     audit: () => audit(world),
@@ -140,7 +166,19 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
       const state = machine.state();
       if (state.kind !== "down") state.host.jump(ms);
     };
-    startFaults({ schedule, random: random.fork("faults"), weather, machines, placement, shared, rot, shards, everyMs: options.faultEveryMs, jump, onProblem });
+    startFaults({
+      schedule,
+      random: random.fork("faults"),
+      weather,
+      machines,
+      placement,
+      shared,
+      rot,
+      shards,
+      everyMs: options.faultEveryMs,
+      jump,
+      onProblem,
+    });
   };
   return { world, started: start() };
 }
@@ -149,7 +187,12 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
 export async function codecOf({ shared, options, random }: World): Promise<RecordCodec | undefined> {
   const cluster = await shared.identify();
   if (cluster === undefined) return undefined;
-  return recordCodec({ cluster: cluster.id, crypto: simCrypto(random), compress: simCompress, key: options.encryptionKey });
+  return recordCodec({
+    cluster: cluster.id,
+    crypto: simCrypto(random),
+    compress: simCompress,
+    key: options.encryptionKey,
+  });
 }
 
 /** Reads every journal, and holds what nodes serve against it. */
@@ -182,15 +225,18 @@ async function compare(owner: Operator, folded: Folded, problems: string[]): Pro
   if (folded.type.startsWith("sheaf.")) return;
   const served = await owner.entity(folded.type, folded.key);
   const name = `${folded.type}/${folded.key}`;
-  if (served.version !== folded.version) problems.push(`${name} is served at version ${served.version} but journaled at ${folded.version}`);
+  if (served.version !== folded.version)
+    problems.push(`${name} is served at version ${served.version} but journaled at ${folded.version}`);
   else if (served.schema === folded.schema && canonical(served.state) !== canonical(unpack(folded.state)))
     problems.push(`${name} is served with another state than its journal gives`);
 }
 
 /** Equal for equal plain values whatever the order of their keys. */
 function canonical(value: unknown): string {
+  const sorted = (inner: object): object =>
+    Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)));
   return JSON.stringify(value, (_, inner: unknown) =>
-    inner !== null && typeof inner === "object" && !Array.isArray(inner) ? Object.fromEntries(Object.entries(inner).sort()) : inner,
+    inner !== null && typeof inner === "object" && !Array.isArray(inner) ? sorted(inner) : inner,
   );
 }
 
