@@ -2,98 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { z } from "zod";
 import type { SheafError } from "../base/index.ts";
-import { type MemoryFate, type MemoryRequest, memoryDisk, memoryEngine } from "../journal/index.ts";
-import { app, entity, service } from "../model/index.ts";
-import type { Call, Reply } from "../rpc/index.ts";
-import { memoryStore, type Store } from "../shards/index.ts";
-import { memoryDisk as simFolder } from "../sim/disk.ts";
-import { seeded } from "../sim/random.ts";
-import { type SimHost, simHost } from "../sim/sim-host.ts";
-import { type Node, startNode } from "./index.ts";
-
-const Counter = entity("counter", {
-  state: z.object({ n: z.number().int() }),
-  commands: {
-    add: { input: z.number().int(), output: z.number().int() },
-    refuse: { errors: { NO: z.object({ n: z.number() }) } },
-    explode: {},
-    hang: {},
-    slow: { input: z.number() },
-    relay: { input: z.object({ to: z.string(), n: z.number() }), output: z.number() },
-    ping: { input: z.string() },
-    bomb: { input: z.string() },
-  },
-  queries: { get: { output: z.number(), consistency: "strong" } },
-});
-const counter = Counter.implement({
-  initial: () => ({ n: 0 }),
-  add: ({ state, input }) => (state.n += input),
-  refuse: ({ state, fail }) => {
-    state.n = 99;
-    return fail("NO", { n: 1 });
-  },
-  explode({ state }) {
-    state.n = 99;
-    throw new Error("boom");
-  },
-  hang: async ({ state }) => {
-    state.n = 99;
-    await new Promise(() => {});
-  },
-  slow: async ({ state, signal }) => {
-    await new Promise((resolve) => signal.addEventListener("abort", resolve));
-    state.n = 99;
-  },
-  relay: async ({ call, input, state }) => {
-    state.n += 1;
-    return call.entity(Counter, input.to).add(input.n);
-  },
-  ping: async ({ call, input, key }) => call.entity(Counter, input).ping(key),
-  bomb: ({ input }) => explode(input),
-  get: ({ state }) => state.n,
-});
-/** What `bomb` does: a crash of the process is the end of the host between two instructions. */
-let explode: (input: string) => void = () => {};
-const Echo = service("echo", { procedures: { say: { input: z.string(), output: z.string() } } });
-const tests = app("tests", { entities: [counter], services: [Echo.implement({ say: ({ input }) => input })] });
-
-type Send = (key: string, name: string, input?: unknown, extra?: Partial<Call>) => Promise<Reply>;
-type World = { host: SimHost; folder: ReturnType<typeof simFolder>; node: Node; store: Store; disk: ReturnType<typeof memoryDisk>; send: Send; ask: Send; run: <T>(promise: Promise<T>) => Promise<T> };
-
-async function world(options: { decide?: (request: MemoryRequest) => MemoryFate; limits?: object; from?: World; shards?: number; seed?: number } = {}): Promise<World> {
-  const folder = options.from?.folder ?? simFolder();
-  const host = simHost(options.from ? { disk: folder, schedule: options.from.host.schedule } : { disk: folder, random: seeded(options.seed ?? 1) });
-  const disk = options.from?.disk ?? memoryDisk();
-  const store = options.from?.store ?? memoryStore();
-  const engine = memoryEngine({ disk, clock: host.clock, ...(options.decide && { decide: options.decide }) });
-  const run = async <T>(promise: Promise<T>): Promise<T> => {
-    let settled = false;
-    const done = (): void => void (settled = true);
-    promise.then(done, done);
-    await host.schedule.run({ done: () => settled });
-    return promise;
-  };
-  const started = startNode({ host, engine, store, app: tests, cluster: "tests", shards: options.shards ?? 4, create: true, limits: options.limits });
-  const node = await run(started);
-  const send: Send = (key, name, input, extra) => node.call(callTo(host, key, name, input, extra));
-  return { host, folder, node, store, disk, run, send, ask: (...args) => run(send(...args)) };
-}
-
-const callTo = (host: SimHost, key: string, name: string, input?: unknown, extra: Partial<Call> = {}): Call => ({
-  target: { kind: name === "get" ? "query" : "command", entity: "counter", key, name },
-  input,
-  principal: { id: "tester", roles: [] },
-  deadline: host.clock.tick() + 1000,
-  ...extra,
-});
-
-const code = (expected: string, outcome?: string) => (error: SheafError) => {
-  assert.equal(error.code, expected, error.stack);
-  if (outcome) assert.equal(error.outcome, outcome);
-  return true;
-};
+import { memoryDisk, memoryEngine } from "../journal/index.ts";
+import { memoryStore } from "../shards/index.ts";
+import { bomb, code, world, type World } from "./world.fixture.ts";
 
 test("node: commands change state one after another, and queries see it", async () => {
   const w = await world();
@@ -285,14 +197,14 @@ test("node: another cluster's engine, a lost one and a wrong name are refused by
 
 /** Sends the command to a node that dies of it, and starts the next one. */
 async function crashBy(w: World, key: string, input: string, bystander: string): Promise<World> {
-  explode = () => {
+  bomb.explode = () => {
     w.host.kill();
     throw new Error("the process is gone");
   };
   void w.send(key, "bomb", input).catch(() => {});
   void w.send(bystander, "add", 1).catch(() => {});
   await w.host.schedule.run({ done: () => !w.host.alive() });
-  explode = () => {};
+  bomb.explode = () => {};
   return world({ from: w });
 }
 
