@@ -1,5 +1,6 @@
 // The two listeners of a node: the gateway for callers, over HTTP and WebSocket, and the admin listener for operators.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { adminApi } from "../admin/index.ts";
 import { type Limits, SheafError } from "../base/index.ts";
 import type { Keys } from "../control/index.ts";
@@ -21,6 +22,9 @@ export type Parts = {
 };
 
 export type Opened = { readonly url: string; /** Says so when another port than usual was taken. */ readonly note: string | undefined; close(): Promise<void> };
+
+/** How long calls under way may take to finish when the listener closes. */
+const graceMs = 5_000;
 
 /** How many ports after the usual one are tried. */
 const tries = 50;
@@ -45,9 +49,12 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
     ...told(listener, options.port),
     async close() {
       sessions.drain();
-      await listener.close();
+      const closed = listener.close(graceMs);
+      // A connection that is told to go elsewhere goes when its owner likes; what counts is that its calls are answered.
+      for (const until = performance.now() + graceMs; sessions.inFlight > 0 && performance.now() < until; ) await sleep(10);
       sessions.close();
       upgrades.close();
+      await closed;
     },
   };
 }

@@ -6,6 +6,7 @@
 
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { checkLimits, fromHex, SheafError } from "../base/index.ts";
@@ -67,13 +68,16 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
   const file = { gateway: gate.url, admin: admin.url, pid: process.pid, stop: options.mode === "dev" ? process.ppid : process.pid, cluster: node.cluster.name, app: app.name, startedAt: Date.now() };
   writeNodeFile(options.data, file);
   undo.push(() => removeNodeFile(options.data));
+  // A process that is killed later would leave nothing for the next start to be quick with.
+  flushCompileCache();
   const notes = [gate.note, admin.note].filter((note) => note !== undefined);
   return { node, gateway: gate.url, admin: admin.url, notes, reload: (next) => node.reload(next), stop: () => unwind(undo) };
 }
 
 /** Says who runs there, when somebody does. */
 function lock(dir: string, undo: Undo): void {
-  mkdirSync(dir, { recursive: true });
+  // What is in it is for its owner only.
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
   try {
     const held = lockFolder(dir);
     undo.push(() => held.release());

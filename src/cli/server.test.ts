@@ -164,10 +164,10 @@ test("start: another cluster's folder, and a wrong or missing encryption key, ar
 });
 
 test("start: callers need a key that is in force, over HTTP and as the folder's own operator", async (t) => {
-  const data = folder(t);
+  const data = join(folder(t), "data");
   const server = await startServer(data, ["--create"]);
   t.after(() => server.end("SIGKILL"));
-  assert.equal(statSync(join(data, "admin.token")).mode & 0o077, 0, "the admin token is the owner's alone");
+  for (const path of [data, join(data, "admin.token")]) assert.equal(statSync(path).mode & 0o077, 0, `${path} is the owner's alone`);
   const made = read((await sheaf(["key", "create", "tester", "--data", data, "--json"])).out).data as { id: string; key: string };
   const call = (token: string): ReturnType<typeof sheaf> => sheaf(["call", "account/a/deposit", '{"cents":5}', "--url", server.gateway], { env: { SHEAF_TOKEN: token } });
   assert.equal((await call("")).code, 4);
