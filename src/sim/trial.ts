@@ -62,7 +62,13 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
       seed,
       faults,
       shards: long ? 1 : 1 + random.below(3),
-      limits: { ...simLimits, snapshotEveryBytes: random.pick([400, 1024, 100_000]) },
+      limits: {
+        ...simLimits,
+        snapshotEveryBytes: random.pick([400, 1024, 100_000]),
+        maxHotEntities: random.pick([1, 2, 10_000]),
+        maxBatchCommits: random.pick([1, 3, 4096]),
+        maxIssuedOperations: random.pick([5, 4096, 4096]),
+      },
       mutants: options.mutants ?? [],
       encryptionKey: random.chance(0.1) ? random.bytes(32) : undefined,
       faultEveryMs: random.pick([15, 30, 60]),
@@ -124,10 +130,12 @@ function trace(world: World, plan: Plan, problems: readonly string[], onTrace: T
   onTrace(
     `seed ${seed}: ${plan.workload}, ${nodes} nodes, ${shards} shards, ${plan.clients} callers; faults: ${faults.join(", ")}`,
   );
-  for (const call of world.history.calls) onTrace(describeCall(call));
+  const events = world.history.calls.map((call) => ({ at: call.startedAt, says: describeCall(call) }));
   for (const { at, node, level, message, fields } of world.lines)
-    onTrace(
-      `${at.toFixed(1)} ms  ${node}  ${level}: ${message}${fields === undefined ? "" : ` ${JSON.stringify(fields)}`}`,
-    );
+    events.push({
+      at,
+      says: `${at.toFixed(1)} ms  ${node}  ${level}: ${message}${fields === undefined ? "" : ` ${JSON.stringify(fields)}`}`,
+    });
+  for (const { says } of events.toSorted((a, b) => a.at - b.at)) onTrace(says);
   for (const problem of problems) onTrace(`problem: ${problem}`);
 }
