@@ -48,7 +48,7 @@ export class CommandSurroundings implements Surroundings {
       const { hot, task } = attempt;
       if (attempt.phase !== "running") throw new SheafError("HANDLER_FAILED", "a call was made after the handler had ended");
       const outer = { call: task.call, chain: attempt.chain, signal: attempt.signal, ordinal: attempt.calls++ };
-      const call = innerCall(outer, target, input, options, host.clock, limits.maxCallDepth);
+      const call = innerCall(outer, target, input, options, host, limits.maxCallDepth);
       if (hot && hot.pending > 0) await durable(attempt);
       if (target.kind !== "command") return (await calls.call(call)).output;
       const wait = { type: target.entity, key: target.key };
@@ -96,7 +96,7 @@ export class QuerySurroundings implements Surroundings {
     return async (target, input, options) => {
       const { call } = query.ask;
       const outer = { call, chain: call.chain ?? [], signal: query.signal, ordinal: query.calls++ };
-      return (await calls.call(innerCall(outer, target, input, options, host.clock, limits.maxCallDepth))).output;
+      return (await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth))).output;
     };
   }
 }

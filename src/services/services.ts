@@ -103,7 +103,7 @@ class Procedure implements Surroundings {
     const { host, calls, limits } = this.#options;
     return async (target, input, options) => {
       const outer = { call: this.#call, chain: this.#call.chain ?? [], signal: this.signal, ordinal: this.#calls++ };
-      return (await calls.call(innerCall(outer, target, input, options, host.clock, limits.maxCallDepth))).output;
+      return (await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth))).output;
     };
   }
 
