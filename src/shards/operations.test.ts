@@ -82,3 +82,19 @@ test("operations: a save that failed is handed over again, with what came since"
   const again = operations.drain();
   assert.deepEqual(again.fresh.map((saved) => saved.id), ["c.2"]);
 });
+
+test("operations: S1 an id that is used again is saved, and never also forgotten", () => {
+  const operations = new Operations(limits);
+  operations.remember(op("k", 1), undefined);
+  operations.drain();
+  operations.expire(5000);
+  operations.remember(op("k", 5000), undefined);
+  const first = operations.drain();
+  assert.deepEqual([first.fresh.map((saved) => saved.at), first.gone], [[5000], []]);
+  operations.expire(9000);
+  const gone = operations.drain();
+  operations.remember(op("k", 9000), undefined);
+  operations.undrain(gone.fresh, gone.gone);
+  const again = operations.drain();
+  assert.deepEqual([again.fresh.map((saved) => saved.at), again.gone], [[9000], []]);
+});

@@ -34,7 +34,7 @@ export class Operations {
   #issuedBefore: Instant = 0;
   /** Changes since the last `drain`, for the local store. */
   #fresh = new Map<string, SavedOp>();
-  #gone: string[] = [];
+  #gone = new Set<string>();
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -62,7 +62,7 @@ export class Operations {
 
   /** Takes the operation of an applied record. */
   remember(op: SavedOp, settled: number | undefined): void {
-    this.#fresh.set(op.id, op);
+    this.#save(op);
     if (op.issuedAt === undefined) {
       this.#chosen.set(op.id, op);
       return;
@@ -124,26 +124,32 @@ export class Operations {
     this.#issuedBefore = Math.max(this.#issuedBefore, oldest.lastAt);
   }
 
+  /** An id that is used again is no longer one to forget. */
+  #save(op: SavedOp): void {
+    this.#fresh.set(op.id, op);
+    this.#gone.delete(op.id);
+  }
+
   #drop(id: string): void {
-    if (!this.#fresh.delete(id)) this.#gone.push(id);
+    if (!this.#fresh.delete(id)) this.#gone.add(id);
   }
 
   /** Changes since the last call. */
   drain(): { fresh: SavedOp[]; gone: string[] } {
-    const drained = { fresh: [...this.#fresh.values()], gone: this.#gone };
+    const drained = { fresh: [...this.#fresh.values()], gone: [...this.#gone] };
     this.#fresh = new Map();
-    this.#gone = [];
+    this.#gone = new Set();
     return drained;
   }
 
   /** Takes back what `drain` gave and nobody could store. */
   undrain(fresh: readonly SavedOp[], gone: readonly string[]): void {
     const since = this.#gone;
-    this.#gone = [...gone];
+    this.#gone = new Set(gone);
     const newer = this.#fresh;
     this.#fresh = new Map(fresh.map((op) => [op.id, op]));
     for (const id of since) this.#drop(id);
-    for (const [id, op] of newer) this.#fresh.set(id, op);
+    for (const op of newer.values()) this.#save(op);
   }
 
   memo(): OperationsMemo {
@@ -158,6 +164,10 @@ export class Operations {
     this.#issuedBefore = memo.issuedBefore;
     for (const [name, floor, lastAt] of memo.clients) this.#clients.set(name, { floor, lastAt, ops: new Map() });
     for (const op of ops) this.remember(op, undefined);
+    for (const [name, , lastAt] of memo.clients) {
+      const client = this.#clients.get(name);
+      if (client) client.lastAt = lastAt;
+    }
     this.drain();
   }
 

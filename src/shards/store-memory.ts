@@ -15,7 +15,10 @@ export function memoryStore(): Store {
       const kept = shards.get(change.shard) ?? { position: change.position, cells: new Map(), ops: new Map() };
       kept.position = change.position;
       for (const cell of change.cells) kept.cells.set(name(cell.type, cell.key), cell);
-      for (const op of change.ops) kept.ops.set(op.id, op);
+      for (const op of change.ops) {
+        kept.ops.delete(op.id); // so that they stay in the order of their last use
+        kept.ops.set(op.id, op);
+      }
       for (const id of change.forgetOps) kept.ops.delete(id);
       shards.set(change.shard, kept);
     }
