@@ -1,5 +1,5 @@
-// The physical limits that `sheaf bench` compares with, measured in the same run: a bare TCP echo of length-prefixed messages,
-// and the same with every message appended to a file and synced before it is echoed, many to one sync.
+// The physical limits that `sheaf bench` compares with, measured in the same run: a bare TCP echo of length-prefixed msgpack
+// messages of 100 bytes, decoded and encoded at both ends, and the same with every message appended to a file and synced before it is echoed, many to one sync.
 // As a program (with a folder as its argument) it is the far side; `measureLimit` is the near side.
 
 import { spawn } from "node:child_process";
@@ -9,15 +9,23 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { pack, unpack } from "../wire/index.ts";
 import { Rounds, type Timing } from "./bench-rounds.ts";
 
-const messageBytes = 100;
-const frameBytes = 4 + messageBytes;
+const message = { by: 1, memo: "x".repeat(86) };
+
+/** The message with its length before it. */
+function framed(value: unknown): Buffer {
+  const body = pack(value);
+  const frame = Buffer.allocUnsafe(4 + body.length);
+  frame.writeUInt32BE(body.length, 0);
+  frame.set(body, 4);
+  return frame;
+}
 
 /** Echoes whole frames, each turn's worth in one write; through the file when there is one. */
 function farSide(file: number | undefined): void {
   const server = createServer({ noDelay: true }, (socket) => {
-    const frames = framesOf(socket);
     let waiting: Buffer[] = [];
     let busy = false;
     const turn = (): void => {
@@ -34,8 +42,8 @@ function farSide(file: number | undefined): void {
         turn();
       });
     };
-    frames((frame) => {
-      waiting.push(frame);
+    onMessages(socket, (value) => {
+      waiting.push(framed(value));
       if (busy) return;
       busy = true;
       setImmediate(turn);
@@ -46,17 +54,20 @@ function farSide(file: number | undefined): void {
   process.on("disconnect", () => process.exit(0));
 }
 
-/** Calls back with every whole frame that arrives. */
-function framesOf(socket: Socket): (each: (frame: Buffer) => void) => void {
-  return (each) => {
-    let rest: Buffer = Buffer.alloc(0);
-    socket.on("data", (chunk: Buffer) => {
-      rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-      let at = 0;
-      for (; at + frameBytes <= rest.length; at += frameBytes) each(rest.subarray(at, at + frameBytes));
-      rest = rest.subarray(at);
-    });
-  };
+/** Calls back with every whole message that arrives. */
+function onMessages(socket: Socket, each: (value: unknown) => void): void {
+  let rest: Buffer = Buffer.alloc(0);
+  socket.on("data", (chunk: Buffer) => {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    let at = 0;
+    while (at + 4 <= rest.length) {
+      const end = at + 4 + rest.readUInt32BE(at);
+      if (end > rest.length) break;
+      each(unpack(rest.subarray(at + 4, end)));
+      at = end;
+    }
+    rest = rest.subarray(at);
+  });
 }
 
 /** Closed loop over one connection with `concurrency` messages under way. `folder` makes it durable. */
@@ -66,19 +77,18 @@ export async function measureLimit(concurrency: number, ms: number, folder: stri
     const [port] = (await once(far, "message")) as [number];
     const socket = connect({ port, host: "127.0.0.1", noDelay: true });
     await once(socket, "connect");
-    const frame = Buffer.alloc(frameBytes, 120);
-    frame.writeUInt32BE(messageBytes, 0);
+    // Answers come in the order of the questions.
     const answers: (() => void)[] = [];
-    let out = 0;
+    let out: Buffer[] = [];
     const flush = (): void => {
-      socket.write(Buffer.alloc(out * frameBytes, frame));
-      out = 0;
+      socket.write(Buffer.concat(out));
+      out = [];
     };
-    framesOf(socket)(() => answers.shift()?.());
+    onMessages(socket, () => answers.shift()?.());
     const send = (): Promise<void> =>
       new Promise((resolve) => {
         answers.push(resolve);
-        if (out++ === 0) setImmediate(flush);
+        if (out.push(framed(message)) === 1) setImmediate(flush);
       });
     const timing = await new Rounds(concurrency, send).run(ms);
     socket.destroy();

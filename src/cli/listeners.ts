@@ -44,7 +44,7 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
   const http = gateway({ ...shared, ready: () => node.ready(), ...(options.insecure && { hosts: ["localhost", "127.0.0.1", "[::1]"] }) });
   const sessions = sockets({ ...shared, cluster: node.cluster.id });
   const upgrades = socketServer({ limits, open: (pipe) => sessions.open(pipe) });
-  const listener = await openNear(options.port, "--port", { host: options.host, fetch: http.fetch, onUpgrade: upgrades.onUpgrade, limits });
+  const listener = await openNear(options.port, "--port", { host: options.host, answer: http.answer, onUpgrade: upgrades.onUpgrade, limits });
   return {
     ...told(listener, options.port),
     async close() {
@@ -62,7 +62,7 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
 export async function openAdmin({ options, host, node, keys, limits, adminToken }: Parts): Promise<Opened> {
   const metrics = (): string => host.meter.render();
   const http = adminApi({ host, operator: node, keys, adminToken, policy: rolePolicy(), limits, metrics });
-  const listener = await openNear(options.adminPort, "--admin-port", { host: "127.0.0.1", fetch: http.fetch, limits });
+  const listener = await openNear(options.adminPort, "--admin-port", { host: "127.0.0.1", answer: http.answer, limits });
   return { ...told(listener, options.adminPort), close: () => listener.close() };
 }
 
