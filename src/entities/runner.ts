@@ -72,7 +72,7 @@ export class Runner {
   #answeredBefore(attempt: Attempt): boolean {
     const { opId, call, fingerprint, shard } = attempt.task;
     if (opId === undefined) return false;
-    const op = shard.fold.operations.find(opId, call.op?.issuedAt);
+    const op = shard.fold.operations.find(opId, call.op?.issuedAt, this.#options.host.clock.now());
     if (!op) return false;
     if (!bytesEqual(op.fingerprint, fingerprint)) throw new SheafError("IDEMPOTENCY_MISMATCH");
     const output = op.reply.length === 0 ? undefined : unpack(op.reply);

@@ -40,11 +40,12 @@ export class Operations {
     this.#limits = limits;
   }
 
-  /** The remembered operation, or undefined for one to run now. Throws TOO_OLD and IDEMPOTENCY_FULL. */
-  find(id: string, issuedAt: Instant | undefined): SavedOp | undefined {
+  /** The remembered operation, or undefined for one to run now. Throws TOO_OLD and IDEMPOTENCY_FULL. A full memory takes
+   *  one more when by `now` another has left the window: its record moves journal time, and the other is forgotten. */
+  find(id: string, issuedAt: Instant | undefined, now: Instant = 0): SavedOp | undefined {
     if (issuedAt === undefined) {
       const op = this.#chosen.get(id);
-      if (!op && this.#chosen.size >= this.#limits.maxIdempotencyKeys) {
+      if (!op && this.#chosen.size >= this.#limits.maxIdempotencyKeys && !this.#leaves(now)) {
         throw new SheafError("IDEMPOTENCY_FULL", undefined, {
           hint: "send fewer idempotency keys, shorten idempotencyWindowMs, or raise maxIdempotencyKeys",
           retryAfterMs: 60_000,
@@ -88,6 +89,12 @@ export class Operations {
       this.#chosen.delete(op.id);
       this.#drop(op.id);
     }
+  }
+
+  /** Has the oldest chosen id left the window by `now`? */
+  #leaves(now: Instant): boolean {
+    for (const op of this.#chosen.values()) return op.at < now - this.#limits.idempotencyWindowMs;
+    return false;
   }
 
   #settle(client: Client, floor: number): void {
