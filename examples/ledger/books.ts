@@ -10,7 +10,17 @@
 //   A n / X n   transfer n was acknowledged / refused for lack of money
 //   S n         transfer n will not be asked for: the load was stopped before it
 
-import { closeSync, fdatasync, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fdatasync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 
@@ -41,7 +51,12 @@ export function stepOf(plan: Plan, n: number): Step {
 
 export function orderOf(plan: Plan, n: number): Order {
   const { branch, from, to, cents } = stepOf(plan, n);
-  return { id: `load-${plan.run}-${n}`, from: accountName(plan, branch, from), to: accountName(plan, branch, to), cents };
+  return {
+    id: `load-${plan.run}-${n}`,
+    from: accountName(plan, branch, from),
+    to: accountName(plan, branch, to),
+    cents,
+  };
 }
 
 /** Mixes the bits of a number, so that neighbours look unrelated (the finalizer of MurmurHash3). */

@@ -22,8 +22,22 @@ const sheaf = fileURLToPath(new URL("../bin/sheaf.mjs", import.meta.resolve("she
 type Server = { readonly child: ChildProcess; readonly gateway: string };
 
 async function startServer(data: string): Promise<Server> {
-  const flags = ["--data", data, "--create", "--insecure", "--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--json"];
-  const child = spawn(process.execPath, [sheaf, "start", here("./app.ts"), ...flags], { stdio: ["ignore", "pipe", "ignore"] });
+  const flags = [
+    "--data",
+    data,
+    "--create",
+    "--insecure",
+    "--host",
+    "127.0.0.1",
+    "--port",
+    "0",
+    "--admin-port",
+    "0",
+    "--json",
+  ];
+  const child = spawn(process.execPath, [sheaf, "start", here("./app.ts"), ...flags], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   for await (const line of createInterface({ input: child.stdout })) {
     return { child, gateway: (JSON.parse(line) as { data: { gateway: string } }).data.gateway };
   }
@@ -79,7 +93,9 @@ async function main(): Promise<number> {
     while (acknowledged(data) < before + 50) await sleep(100);
     await sleep(Math.random() * 1500);
     await Promise.all([end(server.child, "SIGKILL"), end(load, "SIGKILL")]);
-    process.stdout.write(`${String(round).padStart(3)}  killed -9 after ${acknowledged(data)} acknowledged transfers   `);
+    process.stdout.write(
+      `${String(round).padStart(3)}  killed -9 after ${acknowledged(data)} acknowledged transfers   `,
+    );
     const code = await verify(data, (text) => void process.stdout.write(`${text}\n`));
     if (code !== 0) {
       process.stdout.write(`\n✗ wrong in round ${round}; the data is kept in ${data}\n`);

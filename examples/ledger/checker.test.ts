@@ -57,7 +57,13 @@ test("checker: an acknowledged transfer that is not there is lost", async (t) =>
   const visit = reader.visits;
   reader.close();
   const numbers = Array.from({ length: plan.perVisit }, (_, i) => visit * plan.perVisit + i);
-  appendFileSync(bench.path, `R ${visit}\nA ${numbers[0]}\n${numbers.slice(1).map((n) => `S ${n}\n`).join("")}`);
+  appendFileSync(
+    bench.path,
+    `R ${visit}\nA ${numbers[0]}\n${numbers
+      .slice(1)
+      .map((n) => `S ${n}\n`)
+      .join("")}`,
+  );
   const { line, ok } = await verdict(bench);
   assert.equal(ok, false);
   assert.match(line, /1 lost · 0 duplicated/);
@@ -66,7 +72,10 @@ test("checker: an acknowledged transfer that is not there is lost", async (t) =>
 test("checker: a transfer made twice is duplicated", async (t) => {
   const bench = await loaded(t);
   const { from, to, cents } = orderOf(bench.plan, 0);
-  for (const [step, account] of [["hold", from], ["receive", to]] as const) {
+  for (const [step, account] of [
+    ["hold", from],
+    ["receive", to],
+  ] as const) {
     if (step === "hold") await bench.bank.entity(Account, account).hold({ transfer: "again", to, cents });
     else await bench.bank.entity(Account, account).receive({ transfer: "again", cents });
   }
@@ -100,6 +109,14 @@ test("books: half a line at the end, left by a crash, is cut off before anything
 test("plan: every transfer is between two accounts of one branch, for at least a cent", () => {
   for (let n = 0; n < 10_000; n++) {
     const { branch, from, to, cents } = stepOf(plan, n);
-    assert.ok(branch >= 0 && branch < plan.branches && from !== to && from < plan.accounts && to < plan.accounts && cents > 0 && cents <= 5000);
+    assert.ok(
+      branch >= 0 &&
+        branch < plan.branches &&
+        from !== to &&
+        from < plan.accounts &&
+        to < plan.accounts &&
+        cents > 0 &&
+        cents <= 5000,
+    );
   }
 });

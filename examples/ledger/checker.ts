@@ -16,7 +16,12 @@ import { Account, type ledger as Ledger, ledger } from "./contracts.ts";
 /** What an account must show. */
 export type Expected = { cents: number; sent: number; got: number };
 
-export type Finding = { readonly account: string; readonly lost: number; readonly duplicated: number; readonly says: string };
+export type Finding = {
+  readonly account: string;
+  readonly lost: number;
+  readonly duplicated: number;
+  readonly says: string;
+};
 
 export type Verdict =
   /** A transfer was under way; nothing can be said. */
@@ -31,7 +36,8 @@ export function compare(account: string, expected: Expected, shown: Shown): Find
   const surplus = Math.max(shown.sent - expected.sent, 0) + Math.max(shown.got - expected.got, 0);
   const stuck = shown.holds.length + shown.arrived.length;
   if (missing + surplus + stuck === 0 && shown.cents === expected.cents) return undefined;
-  const says = `${account} shows ${money(shown.cents)} after ${shown.sent} sent, ${shown.got} received, ${stuck} in flight; ` +
+  const says =
+    `${account} shows ${money(shown.cents)} after ${shown.sent} sent, ${shown.got} received, ${stuck} in flight; ` +
     `acknowledged were ${money(expected.cents)} after ${expected.sent} sent, ${expected.got} received, none in flight`;
   return { account, lost: missing, duplicated: surplus, says };
 }
@@ -80,7 +86,9 @@ export class Checker {
     const visits = this.#books.visits;
     const expected = this.#accounts(branch);
     const names = expected.map((_, n) => accountName(this.#books.plan!, branch, n));
-    const shown = await Promise.all(names.map((name) => this.#client.entity(Account, name).statement({ consistency: "strong" })));
+    const shown = await Promise.all(
+      names.map((name) => this.#client.entity(Account, name).statement({ consistency: "strong" })),
+    );
     // A visit is in the books before it begins, so if none has come to this branch since, none was under way while we read.
     this.#books.read();
     for (let visit = visits; visit < this.#books.visits; visit++) {
@@ -96,15 +104,20 @@ export class Checker {
   summary(): { readonly line: string; readonly ok: boolean } {
     const branches = this.branches;
     const verdicts = [...this.#verdicts.values()];
-    if (branches === 0 || verdicts.length < branches) return { line: `checker: ${verdicts.length} of ${branches} branches read`, ok: this.#ok() };
-    const sum = (of: (finding: Finding) => number): number => verdicts.reduce((all, { findings }) => findings.reduce((n, f) => n + of(f), all), 0);
+    if (branches === 0 || verdicts.length < branches)
+      return { line: `checker: ${verdicts.length} of ${branches} branches read`, ok: this.#ok() };
+    const sum = (of: (finding: Finding) => number): number =>
+      verdicts.reduce((all, { findings }) => findings.reduce((n, f) => n + of(f), all), 0);
     const total = verdicts.reduce((all, { cents }) => all + cents, 0);
     // A transfer has two ends: one that is missing at both is one lost transfer.
     const lost = Math.ceil(sum((finding) => finding.lost) / 2);
     const duplicated = Math.ceil(sum((finding) => finding.duplicated) / 2);
     const wrong = verdicts.flatMap(({ findings }) => findings).length;
     const accounts = wrong === 0 ? "" : `  ${wrong} accounts do not match`;
-    return { line: `total money = ${money(total)}  ${lost} lost · ${duplicated} duplicated${accounts}`, ok: this.#ok() };
+    return {
+      line: `total money = ${money(total)}  ${lost} lost · ${duplicated} duplicated${accounts}`,
+      ok: this.#ok(),
+    };
   }
 
   #ok(): boolean {
@@ -117,7 +130,8 @@ export class Checker {
 }
 
 /** 123456 as 1,234.56 */
-export const money = (cents: number): string => (cents / 100).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+export const money = (cents: number): string =>
+  (cents / 100).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
 /** Checks every branch once, waiting for each to be quiet until the signal aborts. Says what is wrong as it is found.
  *  Resolves with the number of branches that were not checked. */

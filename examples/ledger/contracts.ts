@@ -7,7 +7,9 @@ import { z } from "zod";
 export const Cents = z.number().int();
 const Amount = Cents.positive();
 /** Names a transfer. Whoever asks for one chooses it, and may ask again with the same one. */
-const TransferId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "a transfer id is 1 to 64 letters, digits, dots, dashes");
+const TransferId = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "a transfer id is 1 to 64 letters, digits, dots, dashes");
 const AccountId = z.string().min(1).max(128);
 const Insufficient = z.object({ short: Cents });
 /** The id was used before, for this. */
@@ -32,9 +34,16 @@ export const Account = entity("account", {
     /** Puts the first money in; once, however often it is called. */
     open: { input: z.object({ cents: Cents.nonnegative() }) },
     deposit: { input: z.object({ cents: Amount }), output: z.object({ cents: Cents }) },
-    withdraw: { input: z.object({ cents: Amount }), output: z.object({ cents: Cents }), errors: { INSUFFICIENT: Insufficient } },
+    withdraw: {
+      input: z.object({ cents: Amount }),
+      output: z.object({ cents: Cents }),
+      errors: { INSUFFICIENT: Insufficient },
+    },
     // The four steps of a transfer. Each does nothing the second time.
-    hold: { input: z.object({ transfer: TransferId, to: AccountId, cents: Amount }), errors: { INSUFFICIENT: Insufficient } },
+    hold: {
+      input: z.object({ transfer: TransferId, to: AccountId, cents: Amount }),
+      errors: { INSUFFICIENT: Insufficient },
+    },
     receive: { input: z.object({ transfer: TransferId, cents: Amount }) },
     settle: { input: z.object({ transfer: TransferId }) },
     forget: { input: z.object({ transfer: TransferId }) },

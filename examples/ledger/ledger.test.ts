@@ -24,7 +24,8 @@ async function total(bank: Ledger, names: readonly string[]): Promise<number> {
   return sum;
 }
 
-const statementOf = (bank: Ledger, name: string) => () => bank.entity(Account, name).statement({ consistency: "strong" });
+const statementOf = (bank: Ledger, name: string) => () =>
+  bank.entity(Account, name).statement({ consistency: "strong" });
 
 test("transfer: moves the money once, however often it is asked for", async () => {
   await using bank = await testApp(app);
@@ -40,7 +41,9 @@ test("transfer: an id stands for one transfer only", async () => {
   await using bank = await testApp(app);
   await bank.entity(Account, "a").deposit({ cents: 100 });
   await bank.service(Bank).transfer({ id: "t1", from: "a", to: "b", cents: 30 });
-  await assert.rejects(bank.service(Bank).transfer({ id: "t1", from: "a", to: "b", cents: 31 }), { error: "ANOTHER_TRANSFER" });
+  await assert.rejects(bank.service(Bank).transfer({ id: "t1", from: "a", to: "b", cents: 31 }), {
+    error: "ANOTHER_TRANSFER",
+  });
   assert.equal(await bank.entity(Account, "b").balance(), 30);
 });
 
@@ -82,7 +85,12 @@ for (const seed of [1, 2, 3, 4, 5]) {
       for (const name of names) await insist(() => bank.entity(Account, name).open({ cents: 1000 }), world.sleep);
       const worker = async (w: number): Promise<void> => {
         for (let i = 0; i < 8; i++) {
-          const order = { id: `t-${w}-${i}`, from: names[(w + i) % 4]!, to: names[(w + i + 1 + (i % 3)) % 4]!, cents: 10 + w + i };
+          const order = {
+            id: `t-${w}-${i}`,
+            from: names[(w + i) % 4]!,
+            to: names[(w + i + 1 + (i % 3)) % 4]!,
+            cents: 10 + w + i,
+          };
           await insist(() => bank.service(Bank).transfer(order), world.sleep);
           moved.set(order.from, moved.get(order.from)! - order.cents);
           moved.set(order.to, moved.get(order.to)! + order.cents);
@@ -91,7 +99,8 @@ for (const seed of [1, 2, 3, 4, 5]) {
       await Promise.all([0, 1, 2].map(worker));
       await world.heal();
       assert.equal(await total(bank, names), 4000);
-      for (const name of names) assert.equal(await bank.entity(Account, name).balance({ consistency: "strong" }), moved.get(name), name);
+      for (const name of names)
+        assert.equal(await bank.entity(Account, name).balance({ consistency: "strong" }), moved.get(name), name);
     });
     await world.check();
     assert.ok(world.tally.injected.crash > 0, "no crash struck: this test saw nothing");

@@ -77,13 +77,24 @@ async function openAccounts(client: Bank, plan: Plan, signal: AbortSignal): Prom
   const numbers = Array.from({ length: plan.branches * plan.accounts }, (_, n) => n);
   await spread(64, numbers, async (n) => {
     const name = accountName(plan, Math.floor(n / plan.accounts), n % plan.accounts);
-    await insist(() => client.entity(Account, name).open({ cents: plan.cents }), signal, () => {});
+    await insist(
+      () => client.entity(Account, name).open({ cents: plan.cents }),
+      signal,
+      () => {},
+    );
   });
   signal.throwIfAborted();
 }
 
 /** One transfer, asked for until the answer is certain; then noted. */
-async function transfer(client: Bank, plan: Plan, n: number, writer: Writer, tally: Tally, signal: AbortSignal): Promise<void> {
+async function transfer(
+  client: Bank,
+  plan: Plan,
+  n: number,
+  writer: Writer,
+  tally: Tally,
+  signal: AbortSignal,
+): Promise<void> {
   const order = orderOf(plan, n);
   const began = performance.now();
   const attempt = async (): Promise<"A" | "X"> => {
@@ -135,11 +146,16 @@ function pacer(rate: number, signal: AbortSignal): () => Promise<void> {
   };
 }
 
-const at = (sorted: readonly number[], share: number): string => (sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1);
+const at = (sorted: readonly number[], share: number): string =>
+  (sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1);
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { workers: { type: "string", default: "8" }, rate: { type: "string", default: "100" }, most: { type: "string", default: "Infinity" } },
+    options: {
+      workers: { type: "string", default: "8" },
+      rate: { type: "string", default: "100" },
+      most: { type: "string", default: "Infinity" },
+    },
   });
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort());
@@ -156,12 +172,21 @@ async function main(): Promise<void> {
     const times = tally.times.splice(0).sort((a, b) => a - b);
     const rate = `${Math.round(times.length / seconds)} transfers/s`;
     const retries = tally.retries === 0 ? "" : `  ${tally.retries} repeated`;
-    const line = times.length === 0 ? `no transfers${retries}` : `${rate}  p50 ${at(times, 0.5)} ms  p99 ${at(times, 0.99)} ms${retries}`;
+    const line =
+      times.length === 0
+        ? `no transfers${retries}`
+        : `${rate}  p50 ${at(times, 0.5)} ms  p99 ${at(times, 0.99)} ms${retries}`;
     tally.retries = 0;
     process.stdout.write(`${JSON.stringify({ line, ok: true })}\n`);
   }, 1000);
   const { workers, rate, most } = values;
-  const options = { path: booksPath(data), workers: Number(workers), rate: Number(rate), most: Number(most), signal: stop.signal };
+  const options = {
+    path: booksPath(data),
+    workers: Number(workers),
+    rate: Number(rate),
+    most: Number(most),
+    signal: stop.signal,
+  };
   try {
     await load(client, tally, options);
   } catch (error) {

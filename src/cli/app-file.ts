@@ -18,7 +18,9 @@ export function findApp(cwd: string, given: string | undefined): string {
   if (given === undefined) {
     const found = usual.map((name) => resolve(cwd, name)).find((path) => existsSync(path));
     if (found !== undefined) return found;
-    throw new SheafError("USAGE", `there is no ${usual[0]} or ${usual[1]} here`, { hint: "Name the app file: sheaf dev path/to/app.ts" });
+    throw new SheafError("USAGE", `there is no ${usual[0]} or ${usual[1]} here`, {
+      hint: "Name the app file: sheaf dev path/to/app.ts",
+    });
   }
   const path = resolve(cwd, given);
   if (!existsSync(path)) throw new SheafError("NOT_FOUND", `there is no file ${path}`);

@@ -4,7 +4,10 @@ import { app, entity, service } from "../model/index.ts";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 
 /** An object whose fields all pass a check. */
-const shaped = <T extends object>(checks: { readonly [N in keyof T]: (value: unknown) => boolean }): StandardSchemaV1<T, T> => ({
+const shaped = <T extends object>(checks: { readonly [N in keyof T]: (value: unknown) => boolean }): StandardSchemaV1<
+  T,
+  T
+> => ({
   "~standard": {
     version: 1,
     vendor: "sheaf",

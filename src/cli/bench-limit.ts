@@ -72,7 +72,9 @@ function onMessages(socket: Socket, each: (value: unknown) => void): void {
 
 /** Closed loop over one connection with `concurrency` messages under way. `folder` makes it durable. */
 export async function measureLimit(concurrency: number, ms: number, folder: string | undefined): Promise<Timing> {
-  const far = spawn(process.execPath, [fileURLToPath(import.meta.url), ...(folder === undefined ? [] : [folder])], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  const far = spawn(process.execPath, [fileURLToPath(import.meta.url), ...(folder === undefined ? [] : [folder])], {
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
   try {
     const [port] = (await once(far, "message")) as [number];
     const socket = connect({ port, host: "127.0.0.1", noDelay: true });

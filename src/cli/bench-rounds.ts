@@ -29,7 +29,7 @@ export class Rounds {
   async #loop(ms: number, times: number[]): Promise<void> {
     const until = performance.now() + ms;
     const caller = async (): Promise<void> => {
-      for (let began = performance.now(); began < until; ) {
+      for (let began = performance.now(); began < until;) {
         await this.#once(this.#next++);
         const now = performance.now();
         times.push(now - began);

@@ -27,13 +27,29 @@ type BenchOptions = RemoteOptions & {
 type Client = ConnectedClient<typeof app.contract>;
 
 /** What is done once, and whether the limit it is held against syncs a disk. */
-type Work = { readonly says: string; readonly durable: boolean; readonly once: (client: Client, n: number, keys: number) => Promise<unknown> };
+type Work = {
+  readonly says: string;
+  readonly durable: boolean;
+  readonly once: (client: Client, n: number, keys: number) => Promise<unknown>;
+};
 
 const memo = "x".repeat(80);
 const works: Readonly<Record<string, Work>> = {
-  write: { says: "durable command, spread over keys", durable: true, once: (client, n, keys) => client.entity(Counter, `k${n % keys}`).add({ by: 1, memo }) },
-  hot: { says: "durable command, one key", durable: true, once: (client) => client.entity(Counter, "hot").add({ by: 1, memo }) },
-  read: { says: "strong query, spread over keys", durable: false, once: (client, n, keys) => client.entity(Counter, `k${n % keys}`).total({ consistency: "strong" }) },
+  write: {
+    says: "durable command, spread over keys",
+    durable: true,
+    once: (client, n, keys) => client.entity(Counter, `k${n % keys}`).add({ by: 1, memo }),
+  },
+  hot: {
+    says: "durable command, one key",
+    durable: true,
+    once: (client) => client.entity(Counter, "hot").add({ by: 1, memo }),
+  },
+  read: {
+    says: "strong query, spread over keys",
+    durable: false,
+    once: (client, n, keys) => client.entity(Counter, `k${n % keys}`).total({ consistency: "strong" }),
+  },
   call: { says: "procedure, 100 bytes", durable: false, once: (client) => client.service(Echo).say({ by: 1, memo }) },
 };
 
@@ -77,7 +93,10 @@ export const bench: Run<BenchOptions> = async (context, _args, options) => {
           results.push(await measure(name, { concurrency, ms, runs, keys, folder, place }));
         }
       }
-      context.output.list("sheaf.bench/v1", results, { columns, id: (result) => `${result.name} ${result.concurrency} ${Math.round(result.opsPerSec)}` });
+      context.output.list("sheaf.bench/v1", results, {
+        columns,
+        id: (result) => `${result.name} ${result.concurrency} ${Math.round(result.opsPerSec)}`,
+      });
     } finally {
       place.client.close();
       await place.stop();
@@ -88,7 +107,11 @@ export const bench: Run<BenchOptions> = async (context, _args, options) => {
   return 0;
 };
 
-type Place = { readonly client: Client; /** Folder of our own node's data. */ readonly data: string | undefined; stop(): Promise<void> };
+type Place = {
+  readonly client: Client;
+  /** Folder of our own node's data. */ readonly data: string | undefined;
+  stop(): Promise<void>;
+};
 
 async function placeOf(context: Context, options: BenchOptions, folder: string): Promise<Place> {
   if (options.url !== undefined) {
@@ -103,7 +126,14 @@ async function placeOf(context: Context, options: BenchOptions, folder: string):
   return { client: connect(app.contract, { url: gateway }), data, stop: () => server.stop() };
 }
 
-type Conditions = { readonly concurrency: number; readonly ms: number; readonly runs: number; readonly keys: number; readonly folder: string; readonly place: Place };
+type Conditions = {
+  readonly concurrency: number;
+  readonly ms: number;
+  readonly runs: number;
+  readonly keys: number;
+  readonly folder: string;
+  readonly place: Place;
+};
 
 /** Alternates ours and the limit, so that a machine that slows down meanwhile slows both. */
 async function measure(name: string, { concurrency, ms, runs, keys, folder, place }: Conditions): Promise<Result> {

@@ -32,18 +32,27 @@ export function parseTarget(text: string): Target {
   const last = parts.at(-1) ?? "";
   if (parts.length === 2 && first !== "" && last !== "") return { kind: "service", service: first, name: last };
   const key = parts.slice(1, -1).join("/");
-  if (parts.length > 2 && first !== "" && last !== "" && key !== "") return { kind: "entity", type: first, key, name: last };
+  if (parts.length > 2 && first !== "" && last !== "" && key !== "")
+    return { kind: "entity", type: first, key, name: last };
   throw new SheafError("USAGE", `"${text}" is not a target`, {
     hint: "Write entity/key/command, such as account/acc-7/withdraw, or service/procedure.",
   });
 }
 
 function pathOf(target: Target): string {
-  const parts = target.kind === "entity" ? ["entities", target.type, target.key, target.name] : ["services", target.service, target.name];
+  const parts =
+    target.kind === "entity"
+      ? ["entities", target.type, target.key, target.name]
+      : ["services", target.service, target.name];
   return `/${parts.map(encodeURIComponent).join("/")}`;
 }
 
-async function perform(context: Context, target: Target, input: string | undefined, options: CallOptions): Promise<number> {
+async function perform(
+  context: Context,
+  target: Target,
+  input: string | undefined,
+  options: CallOptions,
+): Promise<number> {
   const { output } = context;
   const body = await readInput(input);
   const headers: Record<string, string> = {};
@@ -68,7 +77,8 @@ async function perform(context: Context, target: Target, input: string | undefin
   return 0;
 }
 
-const show = (value: unknown): string => (typeof value === "object" ? JSON.stringify(value, null, 2) : JSON.stringify(value));
+const show = (value: unknown): string =>
+  typeof value === "object" ? JSON.stringify(value, null, 2) : JSON.stringify(value);
 
 /** JSON from the argument, from stdin for `-`; undefined for none. */
 async function readInput(input: string | undefined): Promise<unknown> {
@@ -102,7 +112,12 @@ async function suggested(error: SheafError, gateway: Remote, target: Target): Pr
   }
   const asked = target.kind === "entity" ? `${target.type}/KEY/${target.name}` : `${target.service}/${target.name}`;
   const near = nearest(asked, names);
-  const hint = near.length > 0 ? `Nearest: ${near.join(", ")}` : names.length > 0 ? `It has: ${names.slice(0, 12).join(", ")}` : undefined;
+  const hint =
+    near.length > 0
+      ? `Nearest: ${near.join(", ")}`
+      : names.length > 0
+        ? `It has: ${names.slice(0, 12).join(", ")}`
+        : undefined;
   return new SheafError(error.code, error.message, { hint, outcome: error.outcome, retry: error.retry });
 }
 

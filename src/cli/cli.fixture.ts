@@ -13,13 +13,25 @@ import { commandFile, packageFolder } from "./release.ts";
 export type Ran = { readonly code: number; readonly out: string; readonly err: string };
 
 /** Without what the developer's own shell may set. */
-const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(?:SHEAF_|NO_COLOR|FORCE_COLOR|NODE_TEST)/.test(name)));
+const clean = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^(?:SHEAF_|NO_COLOR|FORCE_COLOR|NODE_TEST)/.test(name)),
+);
 
 /** One run of `sheaf`, with nothing on a terminal. */
-export async function sheaf(args: readonly string[], options: { cwd?: string; env?: Record<string, string>; input?: string } = {}): Promise<Ran> {
-  const child = spawn(process.execPath, [commandFile, ...args], { cwd: options.cwd ?? tmpdir(), env: { ...clean, ...options.env } });
+export async function sheaf(
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string>; input?: string } = {},
+): Promise<Ran> {
+  const child = spawn(process.execPath, [commandFile, ...args], {
+    cwd: options.cwd ?? tmpdir(),
+    env: { ...clean, ...options.env },
+  });
   child.stdin.end(options.input ?? "");
-  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit") as Promise<[number | null]>]);
+  const [out, err, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "exit") as Promise<[number | null]>,
+  ]);
   return { code: code ?? -1, out, err };
 }
 
@@ -42,9 +54,29 @@ export interface TestServer {
 }
 
 /** `sheaf start` on any free ports. Resolves when it is ready; rejects with its stderr when it ends before that. */
-export async function startServer(data: string, args: readonly string[] = ["--create", "--insecure"], env: Record<string, string> = {}): Promise<TestServer> {
-  const all = ["start", ledgerApp, "--data", data, "--port", "0", "--admin-port", "0", "--shards", "4", "--json", ...args];
-  const child = spawn(process.execPath, [commandFile, ...all], { env: { ...clean, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+export async function startServer(
+  data: string,
+  args: readonly string[] = ["--create", "--insecure"],
+  env: Record<string, string> = {},
+): Promise<TestServer> {
+  const all = [
+    "start",
+    ledgerApp,
+    "--data",
+    data,
+    "--port",
+    "0",
+    "--admin-port",
+    "0",
+    "--shards",
+    "4",
+    "--json",
+    ...args,
+  ];
+  const child = spawn(process.execPath, [commandFile, ...all], {
+    env: { ...clean, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const exit = once(child, "exit") as Promise<[number | null]>;
   let err = "";
   child.stderr.on("data", (chunk) => (err += String(chunk)));

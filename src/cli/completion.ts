@@ -36,7 +36,8 @@ const install: Readonly<Record<string, string>> = {
 
 export const completion: Run<object> = async ({ output }, [shell = ""]) => {
   const script = Object.hasOwn(scripts, shell) ? scripts[shell] : undefined;
-  if (script === undefined) throw new SheafError("USAGE", `completion is for ${Object.keys(scripts).join(", ")}, not "${shell}"`);
+  if (script === undefined)
+    throw new SheafError("USAGE", `completion is for ${Object.keys(scripts).join(", ")}, not "${shell}"`);
   output.one("sheaf.completion/v1", { shell, script }, () => script);
   if (output.terminal.out.tty) output.note(`\n# ${install[shell]}`);
   return 0;
@@ -59,7 +60,9 @@ async function candidates(context: Context, words: readonly string[]): Promise<s
   }
   const starts = (name: string): boolean => name.startsWith(typed);
   if (typed.startsWith("-")) {
-    const long = command.options.flatMap((option) => (option.long === undefined || option.long === null ? [] : [option.long]));
+    const long = command.options.flatMap((option) =>
+      option.long === undefined || option.long === null ? [] : [option.long],
+    );
     return [...long, "--help", "--json", "--quiet"].filter(starts).sort();
   }
   const names = command.commands.map((child) => child.name()).filter((name) => !name.startsWith("__"));
@@ -68,7 +71,10 @@ async function candidates(context: Context, words: readonly string[]): Promise<s
   if (argument === "SHELL") return Object.keys(scripts).filter(starts);
   if (argument !== "TARGET" && argument !== "TYPE") return [];
   const known = await fromNode(context).catch(() => []);
-  const offered = argument === "TYPE" ? known.filter((name) => name.includes("/KEY/")).map((name) => name.split("/")[0]!) : stepwise(known, typed);
+  const offered =
+    argument === "TYPE"
+      ? known.filter((name) => name.includes("/KEY/")).map((name) => name.split("/")[0]!)
+      : stepwise(known, typed);
   return [...new Set(offered)].filter(starts).sort();
 }
 

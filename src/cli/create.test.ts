@@ -11,9 +11,14 @@ import { packageFolder } from "./release.ts";
 
 /** What npm install would do, without a registry: the packages that the app names, from here. */
 function installFromHere(app: string): void {
-  const manifest = JSON.parse(readFileSync(join(app, "package.json"), "utf8")) as { dependencies: Record<string, string>; devDependencies: Record<string, string> };
+  const manifest = JSON.parse(readFileSync(join(app, "package.json"), "utf8")) as {
+    dependencies: Record<string, string>;
+    devDependencies: Record<string, string>;
+  };
   for (const [name, version] of Object.entries({ ...manifest.dependencies, ...manifest.devDependencies })) {
-    const from = version.startsWith("file:") ? resolve(app, version.slice(5)) : join(packageFolder, "node_modules", name);
+    const from = version.startsWith("file:")
+      ? resolve(app, version.slice(5))
+      : join(packageFolder, "node_modules", name);
     assert.ok(existsSync(from), `${name} is to be found at ${from}`);
     mkdirSync(join(app, "node_modules", name, ".."), { recursive: true });
     symlinkSync(from, join(app, "node_modules", name));
@@ -23,11 +28,14 @@ function installFromHere(app: string): void {
 for (const template of ["ledger", "blank"]) {
   test(`create: the ${template} app type-checks and passes its own tests`, async (t) => {
     const dir = folder(t);
-    const ran = await sheaf(["create", "My Shop", "--template", template, "--yes", "--no-install", "--json"], { cwd: dir });
+    const ran = await sheaf(["create", "My Shop", "--template", template, "--yes", "--no-install", "--json"], {
+      cwd: dir,
+    });
     assert.equal(ran.code, 0, ran.err);
     const { data } = JSON.parse(ran.out) as { data: { name: string; files: string[] } };
     assert.equal(data.name, "my-shop");
-    for (const file of ["package.json", "tsconfig.json", ".gitignore", "README.md", "AGENTS.md", "src/app.ts"]) assert.ok(data.files.includes(file), file);
+    for (const file of ["package.json", "tsconfig.json", ".gitignore", "README.md", "AGENTS.md", "src/app.ts"])
+      assert.ok(data.files.includes(file), file);
     assert.ok(data.files.some((file) => file.startsWith("test/")));
     const app = join(dir, "My Shop");
     installFromHere(app);
@@ -37,7 +45,10 @@ for (const template of ["ledger", "blank"]) {
     const tested = spawnSync(process.execPath, ["--test", ...tests], { cwd: app, env, encoding: "utf8" });
     assert.equal(tested.status, 0, tested.stdout);
     assert.match(tested.stdout, /pass [1-9]/);
-    const typed = spawnSync(process.execPath, [join(packageFolder, "node_modules/typescript/bin/tsc"), "-p", "."], { cwd: app, encoding: "utf8" });
+    const typed = spawnSync(process.execPath, [join(packageFolder, "node_modules/typescript/bin/tsc"), "-p", "."], {
+      cwd: app,
+      encoding: "utf8",
+    });
     assert.equal(typed.status, 0, typed.stdout);
   });
 }

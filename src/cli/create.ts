@@ -32,13 +32,26 @@ export const create: Run<CreateOptions> = async ({ output, cwd }, [given], optio
   const installed = options.install && install(dir, output);
   const value = { dir, name, template, files, installed };
   const shown = relative(cwd, dir) || ".";
-  const commands = [shown === "." ? "" : `cd ${shown}`, installed ? "" : "npm install", "npm test", "npm run dev"].filter(Boolean);
-  output.one("sheaf.create/v1", value, (paint) => `${paint("green", "✓")} ${files.length} files in ${shown} from the ${template} template`, dir);
+  const commands = [
+    shown === "." ? "" : `cd ${shown}`,
+    installed ? "" : "npm install",
+    "npm test",
+    "npm run dev",
+  ].filter(Boolean);
+  output.one(
+    "sheaf.create/v1",
+    value,
+    (paint) => `${paint("green", "✓")} ${files.length} files in ${shown} from the ${template} template`,
+    dir,
+  );
   output.note(`\n  ${commands.join(" && ")}`);
   return 0;
 };
 
-async function interview(dir: string | undefined, template: string | undefined): Promise<{ dir: string; template: string }> {
+async function interview(
+  dir: string | undefined,
+  template: string | undefined,
+): Promise<{ dir: string; template: string }> {
   const reader = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const folder = dir ?? ((await reader.question("Folder (my-app): ")).trim() || "my-app");
@@ -52,7 +65,9 @@ async function interview(dir: string | undefined, template: string | undefined):
 
 function checkTemplate(name: string): Template {
   if (Object.hasOwn(templates, name)) return name as Template;
-  throw new SheafError("USAGE", `there is no template "${name}"`, { hint: `Templates: ${Object.keys(templates).join(", ")}` });
+  throw new SheafError("USAGE", `there is no template "${name}"`, {
+    hint: `Templates: ${Object.keys(templates).join(", ")}`,
+  });
 }
 
 /** The package name that the folder's name gives. Rejects a folder that has anything in it. */
@@ -64,11 +79,17 @@ function checkFolder(dir: string): string {
     } catch {
       throw new SheafError("USAGE", `${dir} is not a folder`);
     }
-    if (found.length > 0) throw new SheafError("USAGE", `${dir} is not empty`, { hint: "Choose a new folder; nothing was written." });
+    if (found.length > 0)
+      throw new SheafError("USAGE", `${dir} is not empty`, { hint: "Choose a new folder; nothing was written." });
   }
-  const name = basename(dir).toLowerCase().replace(/[^a-z0-9-]+/g, "-").replace(/^-+|-+$/g, "");
+  const name = basename(dir)
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, "-")
+    .replace(/^-+|-+$/g, "");
   if (name !== "") return name;
-  throw new SheafError("USAGE", `"${basename(dir)}" gives no package name`, { hint: "Use letters and digits in the folder's name." });
+  throw new SheafError("USAGE", `"${basename(dir)}" gives no package name`, {
+    hint: "Use letters and digits in the folder's name.",
+  });
 }
 
 /** Writes the app and returns the paths, relative to it. */
@@ -79,7 +100,11 @@ function generate(dir: string, name: string, template: Template): string[] {
     const place = entry.endsWith(".test.ts") ? "test" : entry.endsWith(".ts") ? "src" : "";
     mkdirSync(join(dir, place), { recursive: true });
     if (place === "") cpSync(join(from, entry), join(dir, entry), { recursive: true });
-    else writeFileSync(join(dir, place, entry), place === "test" ? fromTestFolder(readFileSync(join(from, entry), "utf8")) : readFileSync(join(from, entry)));
+    else
+      writeFileSync(
+        join(dir, place, entry),
+        place === "test" ? fromTestFolder(readFileSync(join(from, entry), "utf8")) : readFileSync(join(from, entry)),
+      );
   }
   writeFileSync(join(dir, "package.json"), `${JSON.stringify(packageOf(dir, name, template), null, 2)}\n`);
   writeFileSync(join(dir, "tsconfig.json"), `${JSON.stringify(compilerOptions, null, 2)}\n`);
@@ -104,8 +129,17 @@ function packageOf(dir: string, name: string, template: Template): object {
     version: "0.1.0",
     private: true,
     type: "module",
-    scripts: { dev: "sheaf dev src/app.ts", start: "sheaf start src/app.ts", test: "node --test 'test/**/*.test.ts'", types: "tsc -p .", ...failure },
-    dependencies: { sheaf: clone ? `file:${relative(dir, packageFolder)}` : `^${own.version}`, zod: versions["zod"] ?? "^4.6.7" },
+    scripts: {
+      dev: "sheaf dev src/app.ts",
+      start: "sheaf start src/app.ts",
+      test: "node --test 'test/**/*.test.ts'",
+      types: "tsc -p .",
+      ...failure,
+    },
+    dependencies: {
+      sheaf: clone ? `file:${relative(dir, packageFolder)}` : `^${own.version}`,
+      zod: versions["zod"] ?? "^4.6.7",
+    },
     devDependencies: {
       "@types/node": versions["@types/node"] ?? "^24.19.2",
       node: versions["node"] ?? "^24.21.0",

@@ -56,7 +56,12 @@ function appFolder(t: TestContext): string {
   return dir;
 }
 
-type Dev = { readonly dir: string; readonly heard: (says: RegExp) => Promise<string>; readonly pid: () => number; readonly stop: () => Promise<unknown> };
+type Dev = {
+  readonly dir: string;
+  readonly heard: (says: RegExp) => Promise<string>;
+  readonly pid: () => number;
+  readonly stop: () => Promise<unknown>;
+};
 
 async function startDev(t: TestContext): Promise<Dev> {
   const dir = appFolder(t);
@@ -73,58 +78,76 @@ async function startDev(t: TestContext): Promise<Dev> {
   return { dir, heard, pid: () => readNodeFile(join(dir, ".sheaf"))!.pid, stop };
 }
 
-test("dev: saves reload the app and all it imports, state kept; broken code leaves the old running", { timeout: 120_000 }, async (t) => {
-  const { dir, heard, stop } = await startDev(t);
-  const call = async (name: string): Promise<string> => (await sheaf(["call", `counter/c/${name}`], { cwd: dir })).out.trim();
-  assert.equal(await call("add"), "1");
+test(
+  "dev: saves reload the app and all it imports, state kept; broken code leaves the old running",
+  { timeout: 120_000 },
+  async (t) => {
+    const { dir, heard, stop } = await startDev(t);
+    const call = async (name: string): Promise<string> =>
+      (await sheaf(["call", `counter/c/${name}`], { cwd: dir })).out.trim();
+    assert.equal(await call("add"), "1");
 
-  writeFileSync(join(dir, "step.ts"), "export const step: number = 10;");
-  await heard(/reloaded in/);
-  assert.equal(await call("add"), "11");
+    writeFileSync(join(dir, "step.ts"), "export const step: number = 10;");
+    await heard(/reloaded in/);
+    assert.equal(await call("add"), "11");
 
-  writeFileSync(join(dir, "app.ts"), counter("= broken"));
-  assert.match(await heard(/✗/), /app\.ts:\d+/);
-  await heard(/not reloaded/);
-  assert.equal(await call("current"), "11");
+    writeFileSync(join(dir, "app.ts"), counter("= broken"));
+    assert.match(await heard(/✗/), /app\.ts:\d+/);
+    await heard(/not reloaded/);
+    assert.equal(await call("current"), "11");
 
-  writeFileSync(join(dir, "app.ts"), counter("-state.count"));
-  await heard(/reloaded in/);
-  assert.equal(await call("current"), "-11");
-  assert.equal(await stop(), 0);
-});
+    writeFileSync(join(dir, "app.ts"), counter("-state.count"));
+    await heard(/reloaded in/);
+    assert.equal(await call("current"), "-11");
+    assert.equal(await stop(), 0);
+  },
+);
 
-test("dev: a killed server process is started again with the same addresses and state; a second dev is told who runs", { timeout: 120_000 }, async (t) => {
-  const { dir, heard, pid, stop } = await startDev(t);
-  const call = async (name: string): Promise<string> => (await sheaf(["call", `counter/c/${name}`], { cwd: dir })).out.trim();
-  assert.equal(await call("add"), "1");
-  const first = readNodeFile(join(dir, ".sheaf"))!;
-  process.kill(pid(), "SIGKILL");
-  await heard(/ended with SIGKILL/);
-  await heard(/serves again/);
-  assert.equal(await call("add"), "2");
-  const second = readNodeFile(join(dir, ".sheaf"))!;
-  assert.notEqual(second.pid, first.pid);
-  assert.deepEqual([second.gateway, second.admin, second.stop], [first.gateway, first.admin, first.stop]);
+test(
+  "dev: a killed server process is started again with the same addresses and state; a second dev is told who runs",
+  { timeout: 120_000 },
+  async (t) => {
+    const { dir, heard, pid, stop } = await startDev(t);
+    const call = async (name: string): Promise<string> =>
+      (await sheaf(["call", `counter/c/${name}`], { cwd: dir })).out.trim();
+    assert.equal(await call("add"), "1");
+    const first = readNodeFile(join(dir, ".sheaf"))!;
+    process.kill(pid(), "SIGKILL");
+    await heard(/ended with SIGKILL/);
+    await heard(/serves again/);
+    assert.equal(await call("add"), "2");
+    const second = readNodeFile(join(dir, ".sheaf"))!;
+    assert.notEqual(second.pid, first.pid);
+    assert.deepEqual([second.gateway, second.admin, second.stop], [first.gateway, first.admin, first.stop]);
 
-  const refused = await sheaf(["dev", "--port", "0", "--admin-port", "0"], { cwd: dir });
-  assert.equal(refused.code, 5);
-  assert.match(refused.err, new RegExp(`IN_USE .*process ${second.stop}, gateway ${second.gateway}`));
-  assert.equal(await stop(), 0);
-});
+    const refused = await sheaf(["dev", "--port", "0", "--admin-port", "0"], { cwd: dir });
+    assert.equal(refused.code, 5);
+    assert.match(refused.err, new RegExp(`IN_USE .*process ${second.stop}, gateway ${second.gateway}`));
+    assert.equal(await stop(), 0);
+  },
+);
 
-test("dev: load and checker run beside the app, and a checker that found something makes the exit code 6", { timeout: 120_000 }, async (t) => {
-  const dir = appFolder(t);
-  const says = (line: string, ok: boolean): string =>
-    `setInterval(() => console.log(JSON.stringify({ line: ${line}, ok: ${ok} })), 50); process.on("SIGTERM", () => process.exit(0));`;
-  writeFileSync(join(dir, "load.ts"), says("`load at ${process.env.SHEAF_URL}`", true));
-  writeFileSync(join(dir, "checker.ts"), says('"one is missing"', false));
-  const child = spawn(process.execPath, [commandFile, "dev", "--port", "0", "--admin-port", "0", "--shards", "2", "--json"], { cwd: dir, stdio: ["ignore", "pipe", "ignore"] });
-  t.after(() => child.kill("SIGKILL"));
-  const heard = listener(child.stdout);
-  const { gateway } = (JSON.parse(await heard(/"event":"ready"/)) as { data: { gateway: string } }).data;
-  assert.match(await heard(/"event":"load"/), new RegExp(`load at ${gateway}`));
-  assert.match(await heard(/"event":"checker"/), /one is missing/);
-  const exit = once(child, "exit");
-  child.kill("SIGTERM");
-  assert.equal((await exit)[0], 6);
-});
+test(
+  "dev: load and checker run beside the app, and a checker that found something makes the exit code 6",
+  { timeout: 120_000 },
+  async (t) => {
+    const dir = appFolder(t);
+    const says = (line: string, ok: boolean): string =>
+      `setInterval(() => console.log(JSON.stringify({ line: ${line}, ok: ${ok} })), 50); process.on("SIGTERM", () => process.exit(0));`;
+    writeFileSync(join(dir, "load.ts"), says("`load at ${process.env.SHEAF_URL}`", true));
+    writeFileSync(join(dir, "checker.ts"), says('"one is missing"', false));
+    const child = spawn(
+      process.execPath,
+      [commandFile, "dev", "--port", "0", "--admin-port", "0", "--shards", "2", "--json"],
+      { cwd: dir, stdio: ["ignore", "pipe", "ignore"] },
+    );
+    t.after(() => child.kill("SIGKILL"));
+    const heard = listener(child.stdout);
+    const { gateway } = (JSON.parse(await heard(/"event":"ready"/)) as { data: { gateway: string } }).data;
+    assert.match(await heard(/"event":"load"/), new RegExp(`load at ${gateway}`));
+    assert.match(await heard(/"event":"checker"/), /one is missing/);
+    const exit = once(child, "exit");
+    child.kill("SIGTERM");
+    assert.equal((await exit)[0], 6);
+  },
+);

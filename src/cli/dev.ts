@@ -44,7 +44,9 @@ function greet({ output }: Context, line: LiveLine, ready: Ready, tookMs: number
     `  API docs  ${paint("cyan", `${gateway}/docs`)}`,
     `  Admin     ${paint("cyan", admin)}`,
     "",
-    ...(output.terminal.interactive ? ["  k kill and restart   l load on/off   r restart   o open API docs   q quit"] : []),
+    ...(output.terminal.interactive
+      ? ["  k kill and restart   l load on/off   r restart   o open API docs   q quit"]
+      : []),
     `  ready in ${(tookMs / 1000).toFixed(1)} s`,
     "",
   ];
@@ -54,7 +56,14 @@ function greet({ output }: Context, line: LiveLine, ready: Ready, tookMs: number
 const list = (names: readonly string[]): string => (names.length === 0 ? "none" : names.join(", "));
 
 /** Everything that goes on until somebody asks to stop. Resolves with the exit code: 6 when a checker found something wrong. */
-async function runUntilStopped(context: Context, line: LiveLine, server: Supervised, ready: Ready, folder: string, withLoad: boolean): Promise<number> {
+async function runUntilStopped(
+  context: Context,
+  line: LiveLine,
+  server: Supervised,
+  ready: Ready,
+  folder: string,
+  withLoad: boolean,
+): Promise<number> {
   const { paint } = context.output.terminal.err;
   const says = { load: "", checker: "" };
   let wrong = false;
@@ -103,7 +112,13 @@ async function runUntilStopped(context: Context, line: LiveLine, server: Supervi
 }
 
 /** Waits for q, Ctrl-C or SIGTERM, and does what the other keys ask. A second signal ends at once. */
-function untilStopped({ output }: Context, line: LiveLine, ready: Ready, server: Supervised, toggleLoad: () => Promise<void>): Promise<void> {
+function untilStopped(
+  { output }: Context,
+  line: LiveLine,
+  ready: Ready,
+  server: Supervised,
+  toggleLoad: () => Promise<void>,
+): Promise<void> {
   return new Promise((resolve) => {
     let stopping = false;
     const stop = (): void => {

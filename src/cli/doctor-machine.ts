@@ -1,6 +1,17 @@
 // Checks of this machine and of the data folder. They read, and write one small file of their own that they remove.
 
-import { accessSync, closeSync, constants, existsSync, fdatasyncSync, openSync, readFileSync, rmSync, statfsSync, writeSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fdatasyncSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from "node:fs";
 import { totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
@@ -17,7 +28,9 @@ export function machineChecks(context: Context, options: RemoteOptions): Finding
 function node(): Finding {
   const major = Number(process.versions.node.split(".")[0]);
   const found = `${process.version} at ${process.execPath}`;
-  return major >= 24 ? finding("ok", "Node version", found) : finding("bad", "Node version", found, "install Node 24 or newer");
+  return major >= 24
+    ? finding("ok", "Node version", found)
+    : finding("bad", "Node version", found, "install Node 24 or newer");
 }
 
 const GiB = 1024 ** 3;
@@ -29,7 +42,12 @@ function memory(): Finding {
   const heap = getHeapStatistics().heap_size_limit;
   const found = `${gib(limit)} for this process, heap limit ${gib(heap)}`;
   if (heap <= limit * 0.9) return finding("ok", "memory", found);
-  return finding("warn", "memory", found, `set NODE_OPTIONS=--max-old-space-size=${Math.floor((limit * 0.7) / 1024 ** 2)}`);
+  return finding(
+    "warn",
+    "memory",
+    found,
+    `set NODE_OPTIONS=--max-old-space-size=${Math.floor((limit * 0.7) / 1024 ** 2)}`,
+  );
 }
 
 function readNumber(path: string, pattern = /(\d+)/): number | undefined {
@@ -44,14 +62,21 @@ function readNumber(path: string, pattern = /(\d+)/): number | undefined {
 function openFiles(): Finding | undefined {
   const limit = readNumber("/proc/self/limits", /Max open files\s+(\d+)/);
   if (limit === undefined) return undefined;
-  return limit >= 4096 ? finding("ok", "open files", `${limit} allowed`) : finding("warn", "open files", `${limit} allowed`, "raise it: ulimit -n 65536");
+  return limit >= 4096
+    ? finding("ok", "open files", `${limit} allowed`)
+    : finding("warn", "open files", `${limit} allowed`, "raise it: ulimit -n 65536");
 }
 
 function watches(): Finding | undefined {
   const limit = readNumber("/proc/sys/fs/inotify/max_user_watches");
   if (limit === undefined) return undefined;
   if (limit >= 8192) return finding("ok", "file watches", `${limit} allowed`);
-  return finding("warn", "file watches", `${limit} allowed`, "raise fs.inotify.max_user_watches, or sheaf dev may not see a save");
+  return finding(
+    "warn",
+    "file watches",
+    `${limit} allowed`,
+    "raise fs.inotify.max_user_watches, or sheaf dev may not see a save",
+  );
 }
 
 /** f_type of statfs(2): file systems on which a lock or an fsync may not mean what it says, or that do not last. */
@@ -68,16 +93,29 @@ function dataFolder(folder: string): Finding[] {
   try {
     accessSync(there, constants.W_OK | constants.X_OK);
   } catch {
-    return [finding("bad", "data folder", `${folder} cannot be written`, "make it writable for this user, or choose another with --data")];
+    return [
+      finding(
+        "bad",
+        "data folder",
+        `${folder} cannot be written`,
+        "make it writable for this user, or choose another with --data",
+      ),
+    ];
   }
   const system = statfsSync(there);
   const [state, name] = unusual[system.type >>> 0] ?? ["ok", "local"];
   const free = system.bavail * system.bsize;
-  const kind = { bad: "put it on a local disk: locks and fsync are not reliable here", warn: "fine to try things out; what is here does not survive the machine or the container", ok: null };
+  const kind = {
+    bad: "put it on a local disk: locks and fsync are not reliable here",
+    warn: "fine to try things out; what is here does not survive the machine or the container",
+    ok: null,
+  };
   return [
     finding("ok", "data folder", existsSync(folder) ? folder : `${folder} (not made yet)`),
     finding(state, "file system", name, kind[state]),
-    free > GiB ? finding("ok", "free space", gib(free)) : finding(free > GiB / 10 ? "warn" : "bad", "free space", gib(free), "make room: a full disk stops all writes"),
+    free > GiB
+      ? finding("ok", "free space", gib(free))
+      : finding(free > GiB / 10 ? "warn" : "bad", "free space", gib(free), "make room: a full disk stops all writes"),
     syncTime(there),
   ];
 }
@@ -111,6 +149,14 @@ function syncTime(folder: string): Finding {
   }
   const median = times.sort((a, b) => a - b)[Math.floor(times.length / 2)]!;
   const found = `${median.toFixed(2)} ms to write and sync 512 bytes`;
-  if (median < 0.02) return finding("warn", "sync latency", found, "too fast to be true for a disk: a lost machine may lose what was acknowledged");
-  return median < 20 ? finding("ok", "sync latency", found) : finding("warn", "sync latency", found, "every command waits for this; use a faster disk");
+  if (median < 0.02)
+    return finding(
+      "warn",
+      "sync latency",
+      found,
+      "too fast to be true for a disk: a lost machine may lose what was acknowledged",
+    );
+  return median < 20
+    ? finding("ok", "sync latency", found)
+    : finding("warn", "sync latency", found, "every command waits for this; use a faster disk");
 }

@@ -27,7 +27,12 @@ async function portFree(port: number): Promise<Finding> {
     server.listen(port, "127.0.0.1", () => server.close(() => resolve(false)));
   });
   if (!taken) return finding("ok", `port ${port}`, "free");
-  return finding("warn", `port ${port}`, "taken", "sheaf dev takes the next free one; sheaf start needs --port or --admin-port");
+  return finding(
+    "warn",
+    `port ${port}`,
+    "taken",
+    "sheaf dev takes the next free one; sheaf start needs --port or --admin-port",
+  );
 }
 
 async function readiness(gateway: Remote): Promise<Finding> {
@@ -37,7 +42,9 @@ async function readiness(gateway: Remote): Promise<Finding> {
   } catch (error) {
     const failure = asSheafError(error);
     const stopped = failure.code === "UNREACHABLE";
-    const fix = stopped ? "start it again, or name another with --url" : "sheaf status --shards says which shards do not serve";
+    const fix = stopped
+      ? "start it again, or name another with --url"
+      : "sheaf status --shards says which shards do not serve";
     return finding("bad", "node", stopped ? `nothing answers at ${gateway.url}` : `${gateway.url} is not ready`, fix);
   }
 }
@@ -66,7 +73,12 @@ function versions({ nodes }: Status): Finding {
   const own = release().version;
   const other = nodes.find(({ version }) => version !== own);
   if (other === undefined) return finding("ok", "version", own);
-  return finding("warn", "version", `this is ${own}, the node is ${other.version}`, "use the sheaf of the node's own project");
+  return finding(
+    "warn",
+    "version",
+    `this is ${own}, the node is ${other.version}`,
+    "use the sheaf of the node's own project",
+  );
 }
 
 function engine({ engine: facts }: Status): Finding {
@@ -77,5 +89,10 @@ function engine({ engine: facts }: Status): Finding {
 function poison(parked: readonly Parked[]): Finding {
   if (parked.length === 0) return finding("ok", "parked commands", "none");
   const [first] = parked;
-  return finding("bad", "parked commands", `${parked.length}; ${first!.id}: ${first!.reason}`, "they crashed the process too often; mend the code, then release them");
+  return finding(
+    "bad",
+    "parked commands",
+    `${parked.length}; ${first!.id}: ${first!.reason}`,
+    "they crashed the process too often; mend the code, then release them",
+  );
 }

@@ -23,7 +23,10 @@ export const doctor: Run<RemoteOptions> = async (context, _args, options) => {
     ],
   });
   const bad = findings.filter(({ state }) => state === "bad").length;
-  const summary = bad === 0 ? paint("green", "nothing is wrong") : paint("red", `${bad} ${bad === 1 ? "thing is" : "things are"} wrong`);
+  const summary =
+    bad === 0
+      ? paint("green", "nothing is wrong")
+      : paint("red", `${bad} ${bad === 1 ? "thing is" : "things are"} wrong`);
   output.note(summary);
   return bad === 0 ? 0 : 6;
 };

@@ -38,7 +38,12 @@ export const list: Run<ListOptions> = async (context, [type = ""], options) => {
   const { body } = await adminOf(context, options).ask(`/admin/v1/entities/${encodeURIComponent(type)}?${query}`);
   const views = body as readonly EntityView[];
   const next = views.length === limit ? (views.at(-1)?.key ?? null) : null;
-  context.output.list("sheaf.entity.list/v1", views, { columns: viewColumns, id: ({ key }) => key, next, empty: `no ${printable(type)} has been changed yet` });
+  context.output.list("sheaf.entity.list/v1", views, {
+    columns: viewColumns,
+    id: ({ key }) => key,
+    next,
+    empty: `no ${printable(type)} has been changed yet`,
+  });
   if (next !== null) context.output.note(`more: --after ${JSON.stringify(next)}`);
   return 0;
 };
@@ -49,7 +54,8 @@ export const get: Run<RemoteOptions> = async (context, [type = "", key = ""], op
   context.output.one(
     "sheaf.entity/v1",
     view,
-    (paint) => `${paint("dim", `${printable(`${view.type}/${view.key}`)}  version ${view.version}  shard ${view.shard}  ${view.bytes} bytes`)}\n${JSON.stringify(view.state, null, 2)}`,
+    (paint) =>
+      `${paint("dim", `${printable(`${view.type}/${view.key}`)}  version ${view.version}  shard ${view.shard}  ${view.bytes} bytes`)}\n${JSON.stringify(view.state, null, 2)}`,
     view.key,
   );
   if (view.version === 0) context.output.note("it has no commit yet: this is its initial state");
@@ -59,7 +65,10 @@ export const get: Run<RemoteOptions> = async (context, [type = "", key = ""], op
 export const history: Run<HistoryOptions> = async (context, [type = "", key = ""], options) => {
   const limit = parseCount(options.limit, "--limit", 1, 1000);
   const path = `/admin/v1/entities/${encodeURIComponent(type)}/${encodeURIComponent(key)}/history?limit=${limit}`;
-  const found = (await adminOf(context, options).ask(path)).body as { items: readonly HistoryItem[]; complete: boolean };
+  const found = (await adminOf(context, options).ask(path)).body as {
+    items: readonly HistoryItem[];
+    complete: boolean;
+  };
   if (!found.complete) context.output.warn("older commits are not in the journal any more");
   context.output.list("sheaf.entity.history/v1", found.items, {
     columns: historyColumns,

@@ -44,13 +44,16 @@ function toJson(failure: SheafError): Record<string, unknown> {
 const outcomes = {
   applied: "It took effect.",
   "not-applied": "Nothing was changed.",
-  unknown: "It may or may not have taken effect: look before you repeat it, or repeat it with the same idempotency key.",
+  unknown:
+    "It may or may not have taken effect: look before you repeat it, or repeat it with the same idempotency key.",
 } as const;
 
 function toText(failure: SheafError, { err }: Terminal): string {
   const lines = [`${err.paint("red", "✗")} ${err.paint("bold", failure.code)}  ${printable(failure.message)}`, ""];
   for (const issue of failure.issues ?? []) {
-    lines.push(`  ${printable(issue.path.length === 0 ? "(input)" : issue.path.join("."))}: ${printable(issue.message)}`);
+    lines.push(
+      `  ${printable(issue.path.length === 0 ? "(input)" : issue.path.join("."))}: ${printable(issue.message)}`,
+    );
   }
   if (failure.code === "DECLARED" && failure.data !== undefined) {
     lines.push(`  ${failure.error ?? ""} ${printable(JSON.stringify(failure.data))}`);

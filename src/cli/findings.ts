@@ -10,4 +10,9 @@ export type Finding = {
   readonly fix: string | null;
 };
 
-export const finding = (state: Finding["state"], check: string, found: string, fix: string | null = null): Finding => ({ check, state, found, fix });
+export const finding = (state: Finding["state"], check: string, found: string, fix: string | null = null): Finding => ({
+  check,
+  state,
+  found,
+  fix,
+});

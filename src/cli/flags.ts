@@ -16,7 +16,11 @@ export type Flags = {
   readonly color: ColorMode;
 };
 
-export type Split = { readonly flags: Flags; readonly rest: readonly string[]; readonly problem: SheafError | undefined };
+export type Split = {
+  readonly flags: Flags;
+  readonly rest: readonly string[];
+  readonly problem: SheafError | undefined;
+};
 
 /** Takes the common flags out of the arguments. A bad one is reported in `problem`, so that `flags` can still be used. */
 export function splitFlags(argv: readonly string[]): Split {
@@ -36,7 +40,10 @@ export function splitFlags(argv: readonly string[]): Split {
     if (word === "--json") json = true;
     else if (word.startsWith("--json=")) {
       json = true;
-      fields = word.slice(7).split(",").filter((name) => name !== "");
+      fields = word
+        .slice(7)
+        .split(",")
+        .filter((name) => name !== "");
     } else if (word === "-q" || word === "--quiet") quiet = true;
     else if (word === "--debug") debug = true;
     else if (word === "--no-color") color = "never";

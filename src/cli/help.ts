@@ -15,7 +15,8 @@ export const help: Run<object> = async (context, words) => {
   let command = context.tree();
   for (const word of words) {
     const next = command.commands.find((child) => child.name() === word);
-    if (next === undefined) throw unknownTopic(word, [...command.commands.map((child) => child.name()), ...Object.keys(catalogue)]);
+    if (next === undefined)
+      throw unknownTopic(word, [...command.commands.map((child) => child.name()), ...Object.keys(catalogue)]);
     command = next;
   }
   const text = fullHelp(command);

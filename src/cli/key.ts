@@ -17,7 +17,8 @@ type KeyView = {
   readonly lastUsedAt: number | null;
 };
 
-const date = (at: number | null): string => (at === null ? "-" : new Date(at).toISOString().slice(0, 16).replace("T", " "));
+const date = (at: number | null): string =>
+  at === null ? "-" : new Date(at).toISOString().slice(0, 16).replace("T", " ");
 
 function standing(key: KeyView): string {
   if (key.revokedAt !== null) return "revoked";
@@ -37,7 +38,10 @@ const columns: readonly Column<KeyView>[] = [
 export const create: Run<CreateOptions> = async (context, [name = ""], options) => {
   const { output } = context;
   const expiresAt = options.expires === undefined ? null : Date.now() + parseSpan(options.expires, "--expires");
-  const answer = await adminOf(context, options).ask("/admin/v1/keys", { method: "POST", body: { name, roles: options.role, expiresAt } });
+  const answer = await adminOf(context, options).ask("/admin/v1/keys", {
+    method: "POST",
+    body: { name, roles: options.role, expiresAt },
+  });
   const made = answer.body as { id: string; key: string };
   output.one("sheaf.key/v1", { ...made, name, roles: options.role, expiresAt }, () => made.key, made.key);
   output.note(`This is the only time the key is shown. Its id is ${made.id}.`);
@@ -54,12 +58,21 @@ export const list: Run<RemoteOptions> = async (context, _args, options) => {
     keys.push(...page);
     if (page.length < 1000) break;
   }
-  context.output.list("sheaf.key.list/v1", keys, { columns, id: ({ id }) => id, empty: "there are no keys yet: sheaf key create NAME" });
+  context.output.list("sheaf.key.list/v1", keys, {
+    columns,
+    id: ({ id }) => id,
+    empty: "there are no keys yet: sheaf key create NAME",
+  });
   return 0;
 };
 
 export const revoke: Run<RemoteOptions> = async (context, [id = ""], options) => {
   await adminOf(context, options).ask(`/admin/v1/keys/${encodeURIComponent(id)}`, { method: "DELETE" });
-  context.output.one("sheaf.key.revoke/v1", { id }, (paint) => `${paint("green", "✓")} ${id} is revoked; every gateway refuses it within five seconds`, id);
+  context.output.one(
+    "sheaf.key.revoke/v1",
+    { id },
+    (paint) => `${paint("green", "✓")} ${id} is revoked; every gateway refuses it within five seconds`,
+    id,
+  );
   return 0;
 };

@@ -21,7 +21,11 @@ export type Parts = {
   readonly adminToken: string;
 };
 
-export type Opened = { readonly url: string; /** Says so when another port than usual was taken. */ readonly note: string | undefined; close(): Promise<void> };
+export type Opened = {
+  readonly url: string;
+  /** Says so when another port than usual was taken. */ readonly note: string | undefined;
+  close(): Promise<void>;
+};
 
 /** How long calls under way may take to finish when the listener closes. */
 const graceMs = 5_000;
@@ -41,17 +45,27 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
     policy: rolePolicy(),
     reveal,
   };
-  const http = gateway({ ...shared, ready: () => node.ready(), ...(options.insecure && { hosts: ["localhost", "127.0.0.1", "[::1]"] }) });
+  const http = gateway({
+    ...shared,
+    ready: () => node.ready(),
+    ...(options.insecure && { hosts: ["localhost", "127.0.0.1", "[::1]"] }),
+  });
   const sessions = sockets({ ...shared, cluster: node.cluster.id });
   const upgrades = socketServer({ limits, open: (pipe) => sessions.open(pipe) });
-  const listener = await openNear(options.port, "--port", { host: options.host, answer: http.answer, onUpgrade: upgrades.onUpgrade, limits });
+  const listener = await openNear(options.port, "--port", {
+    host: options.host,
+    answer: http.answer,
+    onUpgrade: upgrades.onUpgrade,
+    limits,
+  });
   return {
     ...told(listener, options.port),
     async close() {
       sessions.drain();
       const closed = listener.close(graceMs);
       // A connection that is told to go elsewhere goes when its owner likes; what counts is that its calls are answered.
-      for (const until = performance.now() + graceMs; sessions.inFlight > 0 && performance.now() < until; ) await sleep(10);
+      for (const until = performance.now() + graceMs; sessions.inFlight > 0 && performance.now() < until;)
+        await sleep(10);
       sessions.close();
       upgrades.close();
       await closed;
@@ -62,7 +76,11 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
 export async function openAdmin({ options, host, node, keys, limits, adminToken }: Parts): Promise<Opened> {
   const metrics = (): string => host.meter.render();
   const http = adminApi({ host, operator: node, keys, adminToken, policy: rolePolicy(), limits, metrics });
-  const listener = await openNear(options.adminPort, "--admin-port", { host: "127.0.0.1", answer: http.answer, limits });
+  const listener = await openNear(options.adminPort, "--admin-port", {
+    host: "127.0.0.1",
+    answer: http.answer,
+    limits,
+  });
   return { ...told(listener, options.adminPort), close: () => listener.close() };
 }
 
@@ -72,7 +90,10 @@ async function openNear(port: Port, option: string, options: Omit<ListenOptions,
     return await listen({ ...options, port: port.number, tries: port.explicit ? 0 : tries });
   } catch (error) {
     if (!(error instanceof SheafError) || error.code !== "IN_USE") throw error;
-    throw new SheafError("IN_USE", error.message, { hint: `Choose another with ${option}; 0 takes any.`, cause: error });
+    throw new SheafError("IN_USE", error.message, {
+      hint: `Choose another with ${option}; 0 takes any.`,
+      cause: error,
+    });
   }
 }
 

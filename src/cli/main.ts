@@ -16,7 +16,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   const { flags, rest, problem } = splitFlags(argv);
   const terminal = processTerminal(flags.color);
   endQuietlyOnBrokenPipe();
-  const context: Context = { output: createOutput(flags, terminal), env: process.env, cwd: process.cwd(), tree: () => buildProgram(context, () => {}) };
+  const context: Context = {
+    output: createOutput(flags, terminal),
+    env: process.env,
+    cwd: process.cwd(),
+    tree: () => buildProgram(context, () => {}),
+  };
   let code = 0;
   const program = buildProgram(context, (result) => (code = result));
   try {
@@ -48,10 +53,14 @@ function asUsage(error: CommanderError, program: Command, words: readonly string
   const path = at === program ? "sheaf" : `sheaf ${pathOf(at)}`;
   const message = error.message.replace(/^error: /, "").replaceAll("'", '"');
   if (error.code === "commander.help") {
-    return new SheafError("USAGE", `${path} needs a command: ${namesOf(at).join(", ")}`, { hint: `See: ${path} --help` });
+    return new SheafError("USAGE", `${path} needs a command: ${namesOf(at).join(", ")}`, {
+      hint: `See: ${path} --help`,
+    });
   }
-  const unknown = error.code === "commander.unknownCommand" ? left[0] : /unknown option "(--?[^"=]+)/.exec(message)?.[1];
-  const known = error.code === "commander.unknownCommand" ? namesOf(at) : at.options.flatMap((o) => (o.long ? [o.long] : []));
+  const unknown =
+    error.code === "commander.unknownCommand" ? left[0] : /unknown option "(--?[^"=]+)/.exec(message)?.[1];
+  const known =
+    error.code === "commander.unknownCommand" ? namesOf(at) : at.options.flatMap((o) => (o.long ? [o.long] : []));
   const near = unknown === undefined ? [] : nearest(unknown, known);
   const hint = near.length > 0 ? `Nearest: ${near.join(", ")}` : `See: ${path} --help`;
   return new SheafError("USAGE", message, { hint });

@@ -20,7 +20,18 @@ test("help: on request goes to stdout with exit 0", async () => {
 });
 
 test("usage: mistakes go to stderr with exit 2 and leave stdout empty", async () => {
-  const mistakes = [[], ["entity"], ["start"], ["call"], ["version", "--nonsense"], ["--color=pink", "version"], ["create", "x", "--template", "nope", "--yes"], ["call", "nonsense"], ["call", "a/b/c", "{"], ["start", "x.ts", "--port", "99999"]];
+  const mistakes = [
+    [],
+    ["entity"],
+    ["start"],
+    ["call"],
+    ["version", "--nonsense"],
+    ["--color=pink", "version"],
+    ["create", "x", "--template", "nope", "--yes"],
+    ["call", "nonsense"],
+    ["call", "a/b/c", "{"],
+    ["start", "x.ts", "--port", "99999"],
+  ];
   for (const args of mistakes) {
     const ran = await sheaf(args);
     assert.equal(ran.code, args[1] === "x.ts" ? 3 : 2, `${args.join(" ")}: ${ran.err}`);
@@ -41,7 +52,9 @@ test("errors with --json: one document on stderr, whatever went wrong", async ()
   for (const args of [["nonsense"], ["status"], ["call", "a/b/c"], ["version", "--json=nope"]]) {
     const ran = await sheaf([...args, "--json"]);
     assert.equal(ran.out, "");
-    const { error } = JSON.parse(ran.err) as { error: { code: keyof typeof catalogue; docs: string; retryable: boolean; outcome: string } };
+    const { error } = JSON.parse(ran.err) as {
+      error: { code: keyof typeof catalogue; docs: string; retryable: boolean; outcome: string };
+    };
     assert.equal(ran.code, catalogue[error.code].exit);
     assert.deepEqual(Object.keys(error), ["code", "message", "hint", "docs", "retryable", "outcome", "details"]);
     assert.equal(error.docs, `sheaf help ${error.code}`);
@@ -104,11 +117,26 @@ test("nearest: finds swaps, gaps and slips, best first, and nothing far away", (
 });
 
 test("table: aligned with headings for a person, the same columns tab-separated for a pipe", () => {
-  const columns = [{ title: "name", value: (row: { n: string; c: number }) => row.n }, { title: "count", value: (row: { n: string; c: number }) => row.c, align: "right" as const }];
-  const rows = [{ n: "é\tx", c: 5 }, { n: "long name", c: 12_345 }];
-  const to = (tty: boolean): Terminal => ({ out: { write() {}, tty, paint: (_, text) => text }, err: { write() {}, tty, paint: (_, text) => text }, interactive: tty });
+  const columns = [
+    { title: "name", value: (row: { n: string; c: number }) => row.n },
+    { title: "count", value: (row: { n: string; c: number }) => row.c, align: "right" as const },
+  ];
+  const rows = [
+    { n: "é\tx", c: 5 },
+    { n: "long name", c: 12_345 },
+  ];
+  const to = (tty: boolean): Terminal => ({
+    out: { write() {}, tty, paint: (_, text) => text },
+    err: { write() {}, tty, paint: (_, text) => text },
+    interactive: tty,
+  });
   assert.equal(table(rows, columns, to(false)), "é x\t5\nlong name\t12345");
-  assert.deepEqual(table(rows, columns, to(true)).split("\n").map((line) => line.length), [16, 16, 16]);
+  assert.deepEqual(
+    table(rows, columns, to(true))
+      .split("\n")
+      .map((line) => line.length),
+    [16, 16, 16],
+  );
 });
 
 test("printable: what a server sends cannot drive the terminal", () => {

@@ -46,10 +46,12 @@ function dailyLoop(program: Command, act: Act): void {
   remoteOptions(program.command("status").description("show the cluster: nodes, shards, engine"))
     .option("--shards", "list every shard")
     .action(act(async () => (await import("./status.ts")).status));
-  callOptions(program.command("call TARGET [INPUT]").description("call account/acc-7/withdraw or service/procedure"))
-    .action(act(async () => (await import("./call.ts")).call));
-  remoteOptions(program.command("doctor").description("check this machine, the data folder and the running node"))
-    .action(act(async () => (await import("./doctor.ts")).doctor));
+  callOptions(
+    program.command("call TARGET [INPUT]").description("call account/acc-7/withdraw or service/procedure"),
+  ).action(act(async () => (await import("./call.ts")).call));
+  remoteOptions(
+    program.command("doctor").description("check this machine, the data folder and the running node"),
+  ).action(act(async () => (await import("./doctor.ts")).doctor));
   remoteOptions(program.command("bench").description("measure durable commands, queries and calls"))
     .option("--concurrency <LIST>", "calls in flight, comma-separated", "1,64,512")
     .option("--seconds <N>", "how long each run lasts", "3")
@@ -66,27 +68,34 @@ function resources(program: Command, act: Act): void {
     .option("--after <KEY>", "start after this key")
     .option("--limit <N>", "at most so many", "50")
     .action(act(async () => (await import("./entity.ts")).list));
-  remoteOptions(entity.command("get TYPE KEY").description("show one entity's state and version"))
-    .action(act(async () => (await import("./entity.ts")).get));
+  remoteOptions(entity.command("get TYPE KEY").description("show one entity's state and version")).action(
+    act(async () => (await import("./entity.ts")).get),
+  );
   remoteOptions(entity.command("history TYPE KEY").description("show its commits, newest first"))
     .option("--limit <N>", "at most so many", "20")
     .action(act(async () => (await import("./entity.ts")).history));
-  callOptions(entity.command("call TYPE KEY NAME [INPUT]").description("run a command or query on it"))
-    .action(act(async () => (await import("./call.ts")).callEntity));
+  callOptions(entity.command("call TYPE KEY NAME [INPUT]").description("run a command or query on it")).action(
+    act(async () => (await import("./call.ts")).callEntity),
+  );
 
   const key = program.command("key").description("API keys that callers present");
   remoteOptions(key.command("create NAME").description("make a key; its text is shown once"))
     .option("--role <ROLE...>", "app (call) or admin (call and operate)", ["app"])
     .option("--expires <SPAN>", "such as 12h or 90d; never when absent")
     .action(act(async () => (await import("./key.ts")).create));
-  remoteOptions(key.command("ls").description("list keys; never their text"))
-    .action(act(async () => (await import("./key.ts")).list));
-  remoteOptions(key.command("revoke ID").description("refuse a key from now on"))
-    .action(act(async () => (await import("./key.ts")).revoke));
+  remoteOptions(key.command("ls").description("list keys; never their text")).action(
+    act(async () => (await import("./key.ts")).list),
+  );
+  remoteOptions(key.command("revoke ID").description("refuse a key from now on")).action(
+    act(async () => (await import("./key.ts")).revoke),
+  );
 }
 
 function meta(program: Command, act: Act): void {
-  program.command("version").description("show versions").action(act(async () => (await import("./version.ts")).version));
+  program
+    .command("version")
+    .description("show versions")
+    .action(act(async () => (await import("./version.ts")).version));
   program
     .command("help [TOPIC...]")
     .description("explain a command or an error code")
@@ -98,7 +107,9 @@ function meta(program: Command, act: Act): void {
   program
     .command("__complete [WORDS...]", { hidden: true })
     .action(act(async () => (await import("./completion.ts")).complete));
-  program.command("__serve OPTIONS", { hidden: true }).action(act(async () => (await import("./server.ts")).serveChild));
+  program
+    .command("__serve OPTIONS", { hidden: true })
+    .action(act(async () => (await import("./server.ts")).serveChild));
 }
 
 function serverOptions(command: Command): Command {

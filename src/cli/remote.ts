@@ -105,7 +105,9 @@ function parse(text: string): unknown {
 function lost(url: string, error: unknown, mayHaveRun: boolean, patienceMs: number): SheafError {
   const cause = (error as { cause?: { code?: string; message?: string } }).cause;
   if ((error as Error).name === "TimeoutError") {
-    return new SheafError("DEADLINE", `${url} did not answer within ${patienceMs} ms`, { outcome: mayHaveRun ? "unknown" : "not-applied" });
+    return new SheafError("DEADLINE", `${url} did not answer within ${patienceMs} ms`, {
+      outcome: mayHaveRun ? "unknown" : "not-applied",
+    });
   }
   if (["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"].includes(cause?.code ?? "")) {
     return new SheafError("UNREACHABLE", `nothing answers at ${url} (${cause?.code})`, {
@@ -113,9 +115,13 @@ function lost(url: string, error: unknown, mayHaveRun: boolean, patienceMs: numb
       cause: error,
     });
   }
-  if (cause?.message === "bad port") return new SheafError("USAGE", `${url} has a port that HTTP clients refuse to use`);
+  if (cause?.message === "bad port")
+    return new SheafError("USAGE", `${url} has a port that HTTP clients refuse to use`);
   const why = cause?.message ?? (error as Error).message;
-  return new SheafError("CALL_LOST", `the connection to ${url} broke: ${why}`, { outcome: mayHaveRun ? "unknown" : "not-applied", cause: error });
+  return new SheafError("CALL_LOST", `the connection to ${url} broke: ${why}`, {
+    outcome: mayHaveRun ? "unknown" : "not-applied",
+    cause: error,
+  });
 }
 
 type Problem = {
@@ -134,7 +140,8 @@ type Problem = {
 function problem(response: Response, body: unknown, url: string): SheafError {
   const found: Problem = typeof body === "object" && body !== null ? body : {};
   if (found.code === undefined || !Object.hasOwn(catalogue, found.code)) {
-    const code: ErrorCode = response.status === 404 ? "NOT_FOUND" : response.status === 401 ? "UNAUTHENTICATED" : "INTERNAL";
+    const code: ErrorCode =
+      response.status === 404 ? "NOT_FOUND" : response.status === 401 ? "UNAUTHENTICATED" : "INTERNAL";
     return new SheafError(code, `${url} answered HTTP ${response.status}, not as a Sheaf node does`);
   }
   return new SheafError(found.code as ErrorCode, found.detail ?? found.title, {

@@ -57,7 +57,11 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
   undo.push(() => host.close());
   const addresses: Addresses = { gateway: null, admin: null };
   const node = await start(options, app, host, addresses, undo);
-  const keys = apiKeys({ host, calls: node, search: (type, prefix, after, limit) => node.search(type, prefix, after, limit) });
+  const keys = apiKeys({
+    host,
+    calls: node,
+    search: (type, prefix, after, limit) => node.search(type, prefix, after, limit),
+  });
   const adminToken = ensureAdminToken(options.data, () => randomBytes(32).toString("base64url"));
   const parts = { options, host, node, keys, limits, adminToken };
   const gate = await openGateway(parts);
@@ -65,13 +69,28 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
   const admin = await openAdmin(parts);
   undo.push(() => admin.close());
   Object.assign(addresses, { gateway: gate.url, admin: admin.url });
-  const file = { gateway: gate.url, admin: admin.url, pid: process.pid, stop: options.mode === "dev" ? process.ppid : process.pid, cluster: node.cluster.name, app: app.name, startedAt: Date.now() };
+  const file = {
+    gateway: gate.url,
+    admin: admin.url,
+    pid: process.pid,
+    stop: options.mode === "dev" ? process.ppid : process.pid,
+    cluster: node.cluster.name,
+    app: app.name,
+    startedAt: Date.now(),
+  };
   writeNodeFile(options.data, file);
   undo.push(() => removeNodeFile(options.data));
   // A process that is killed later would leave nothing for the next start to be quick with.
   flushCompileCache();
   const notes = [gate.note, admin.note].filter((note) => note !== undefined);
-  return { node, gateway: gate.url, admin: admin.url, notes, reload: (next) => node.reload(next), stop: () => unwind(undo) };
+  return {
+    node,
+    gateway: gate.url,
+    admin: admin.url,
+    notes,
+    reload: (next) => node.reload(next),
+    stop: () => unwind(undo),
+  };
 }
 
 /** Says who runs there, when somebody does. */
@@ -84,14 +103,24 @@ function lock(dir: string, undo: Undo): void {
   } catch (error) {
     const other = error instanceof SheafError && error.code === "IN_USE" ? readNodeFile(dir) : undefined;
     if (other === undefined) throw error;
-    throw new SheafError("IN_USE", `${other.app} runs here already: process ${other.stop}, gateway ${other.gateway}, admin ${other.admin}`, {
-      hint: `Use that one, stop it (kill ${other.stop}), or choose another folder with --data. This one is ${relative(process.cwd(), dir) || "."}.`,
-      cause: error,
-    });
+    throw new SheafError(
+      "IN_USE",
+      `${other.app} runs here already: process ${other.stop}, gateway ${other.gateway}, admin ${other.admin}`,
+      {
+        hint: `Use that one, stop it (kill ${other.stop}), or choose another folder with --data. This one is ${relative(process.cwd(), dir) || "."}.`,
+        cause: error,
+      },
+    );
   }
 }
 
-async function start(options: ServerOptions, app: AppShape, host: RealHost, addresses: Addresses, undo: Undo): Promise<Node> {
+async function start(
+  options: ServerOptions,
+  app: AppShape,
+  host: RealHost,
+  addresses: Addresses,
+  undo: Undo,
+): Promise<Node> {
   const engine = await embeddedEngine({ dir: options.data });
   const store = await sqliteStore({ dir: join(options.data, "node"), log: host.log });
   try {

@@ -42,7 +42,9 @@ const loopback = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
 
 export function serverOptions(context: Context, mode: "dev" | "start", app: string, flags: ServerFlags): ServerOptions {
   if (flags.nodes !== undefined && parseCount(flags.nodes, "--nodes", 1, 1024) > 1) {
-    throw new SheafError("USAGE", "this release runs one node per cluster", { hint: "Leave --nodes out; several nodes come with the cluster release." });
+    throw new SheafError("USAGE", "this release runs one node per cluster", {
+      hint: "Leave --nodes out; several nodes come with the cluster release.",
+    });
   }
   const host = flags.host;
   // dev lets everybody in, so it never listens where others can reach it.
@@ -50,7 +52,10 @@ export function serverOptions(context: Context, mode: "dev" | "start", app: stri
   if (insecure && !loopback.test(host)) {
     const what = mode === "dev" ? "sheaf dev lets every caller in, so it" : "--insecure lets every caller in, so it";
     throw new SheafError("USAGE", `${what} listens on a loopback address only, not on ${host}`, {
-      hint: mode === "dev" ? "Use sheaf start to serve other machines." : "Add --host 127.0.0.1, or leave --insecure out and make keys with sheaf key create.",
+      hint:
+        mode === "dev"
+          ? "Use sheaf start to serve other machines."
+          : "Add --host 127.0.0.1, or leave --insecure out and make keys with sheaf key create.",
     });
   }
   const data = dataFolder(context, flags);
@@ -80,7 +85,8 @@ function dataFolder(context: Context, flags: ServerFlags): string {
   if (engine === undefined) return resolve(context.cwd, flags.data);
   const kind = /^([a-z]+):/.exec(engine)?.[1];
   if (kind === "sqlite") return resolve(context.cwd, engine.slice("sqlite:".length));
-  const later = kind === "postgres" || kind === "postgresql" || kind === "nats" || ["postgres", "nats"].includes(engine);
+  const later =
+    kind === "postgres" || kind === "postgresql" || kind === "nats" || ["postgres", "nats"].includes(engine);
   const message = later ? `the ${kind ?? engine} engine is not in this release` : `"${engine}" names no engine`;
   throw new SheafError("USAGE", message, { hint: "The embedded engine is sqlite:DIR, and the default." });
 }

@@ -8,7 +8,12 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { folder, ledgerApp, sheaf, startServer, type TestServer } from "./cli.fixture.ts";
 
-type Document = { readonly schema: string; readonly data: never; readonly next: string | null; readonly warnings: readonly string[] };
+type Document = {
+  readonly schema: string;
+  readonly data: never;
+  readonly next: string | null;
+  readonly warnings: readonly string[];
+};
 const read = (text: string): Document => JSON.parse(text) as Document;
 
 describe("a running node", () => {
@@ -17,7 +22,8 @@ describe("a running node", () => {
   let server: TestServer;
   /** An address at which nothing listens. */
   let nowhere: string;
-  const run = (args: readonly string[], options: Parameters<typeof sheaf>[1] = {}): ReturnType<typeof sheaf> => sheaf([...args, "--data", data], options);
+  const run = (args: readonly string[], options: Parameters<typeof sheaf>[1] = {}): ReturnType<typeof sheaf> =>
+    sheaf([...args, "--data", data], options);
 
   before(async () => {
     server = await startServer(data);
@@ -37,7 +43,9 @@ describe("a running node", () => {
     assert.deepEqual(JSON.parse((await run(["call", "account/acc-1/deposit", '{"cents":5}'])).out), { cents: 5 });
     assert.equal((await run(["call", "account/acc-1/balance", "--consistency", "strong"])).out, "5\n");
     assert.equal((await run(["entity", "call", "account", "acc-1", "balance"])).out, "5\n");
-    const made = await run(["call", "bank/transfer", "-", "--json"], { input: '{"id":"t-1","from":"acc-1","to":"acc-2","cents":2}' });
+    const made = await run(["call", "bank/transfer", "-", "--json"], {
+      input: '{"id":"t-1","from":"acc-1","to":"acc-2","cents":2}',
+    });
     assert.deepEqual(read(made.out), { schema: "sheaf.call/v1", data: { id: "t-1" }, next: null, warnings: [] });
     const nothing = await run(["call", "account/acc-2/settle", '{"transfer":"none"}']);
     assert.deepEqual([nothing.code, nothing.out], [0, ""]);
@@ -45,13 +53,19 @@ describe("a running node", () => {
 
   test("call: a key may hold slashes, spaces and percent signs", async () => {
     assert.equal((await run(["call", "account/a/b c%2F/deposit", '{"cents":5}'])).code, 0);
-    const { data: view } = read((await run(["entity", "get", "account", "a/b c%2F", "--json"])).out) as { data: { key: string; version: number } };
+    const { data: view } = read((await run(["entity", "get", "account", "a/b c%2F", "--json"])).out) as {
+      data: { key: string; version: number };
+    };
     assert.deepEqual([view.key, view.version], ["a/b c%2F", 1]);
   });
 
   test("call: failures have the exit code of their kind, and say whether they took effect", async () => {
     const cases: readonly [readonly string[], number, RegExp][] = [
-      [["call", "account/acc-7/withdraw", '{"cents":501}'], 1, /DECLARED .*\n\n {2}INSUFFICIENT \{"short":1\}\n.*Nothing was changed/],
+      [
+        ["call", "account/acc-7/withdraw", '{"cents":501}'],
+        1,
+        /DECLARED .*\n\n {2}INSUFFICIENT \{"short":1\}\n.*Nothing was changed/,
+      ],
       [["call", "account/acc-7/withdraw", '{"cents":-1}'], 2, /BAD_INPUT .*\n\n {2}cents: /],
       [["call", "account/acc-7/withdrew", '{"cents":1}'], 3, /UNKNOWN_TARGET[^]*withdraw/],
       [["call", "acount/acc-7/withdraw", '{"cents":1}'], 3, /UNKNOWN_TARGET[^]*account/],
@@ -85,24 +99,42 @@ describe("a running node", () => {
     assert.equal((await run(["entity", "ls", "account", "--prefix", "h-", "-q"])).out, "h-1\n");
     const page = read((await run(["entity", "ls", "account", "--limit", "1", "--json"])).out);
     assert.notEqual(page.next, null);
-    const history = read((await run(["entity", "history", "account", "h-1", "--json"])).out).data as readonly { version: number; command: string }[];
-    assert.deepEqual(history.map(({ version, command }) => [version, command]), [[2, "withdraw"], [1, "deposit"]]);
+    const history = read((await run(["entity", "history", "account", "h-1", "--json"])).out).data as readonly {
+      version: number;
+      command: string;
+    }[];
+    assert.deepEqual(
+      history.map(({ version, command }) => [version, command]),
+      [
+        [2, "withdraw"],
+        [1, "deposit"],
+      ],
+    );
     const none = await run(["entity", "ls", "transfer", "--prefix", "nobody"]);
     assert.deepEqual([none.code, none.out], [0, ""]);
     assert.equal((await run(["entity", "get", "acount", "x"])).code, 3);
   });
 
   test("status: lists the node with its process and addresses, and every shard", async () => {
-    const status = read((await run(["status", "--json"])).out).data as { nodes: { pid: number; addresses: object; state: string }[]; shards: { state: string }[] };
+    const status = read((await run(["status", "--json"])).out).data as {
+      nodes: { pid: number; addresses: object; state: string }[];
+      shards: { state: string }[];
+    };
     assert.equal(status.nodes[0]!.pid, server.child.pid);
     assert.deepEqual(status.nodes[0]!.addresses, { gateway: server.gateway, admin: server.admin });
-    assert.deepEqual(status.shards.map(({ state }) => state), ["serving", "serving", "serving", "serving"]);
+    assert.deepEqual(
+      status.shards.map(({ state }) => state),
+      ["serving", "serving", "serving", "serving"],
+    );
   });
 
   test("doctor: finds nothing wrong with a healthy node, and exit 6 when it is gone", async () => {
     const good = await run(["doctor", "--json"]);
     const findings = read(good.out).data as { check: string; state: string }[];
-    assert.deepEqual(findings.filter(({ state }) => state === "bad"), []);
+    assert.deepEqual(
+      findings.filter(({ state }) => state === "bad"),
+      [],
+    );
     assert.equal(good.code, 0);
     const gone = await sheaf(["doctor", "--data", data, "--url", nowhere, "--admin", nowhere]);
     assert.equal(gone.code, 6);
@@ -167,9 +199,14 @@ test("start: callers need a key that is in force, over HTTP and as the folder's 
   const data = join(folder(t), "data");
   const server = await startServer(data, ["--create"]);
   t.after(() => server.end("SIGKILL"));
-  for (const path of [data, join(data, "admin.token")]) assert.equal(statSync(path).mode & 0o077, 0, `${path} is the owner's alone`);
-  const made = read((await sheaf(["key", "create", "tester", "--data", data, "--json"])).out).data as { id: string; key: string };
-  const call = (token: string): ReturnType<typeof sheaf> => sheaf(["call", "account/a/deposit", '{"cents":5}', "--url", server.gateway], { env: { SHEAF_TOKEN: token } });
+  for (const path of [data, join(data, "admin.token")])
+    assert.equal(statSync(path).mode & 0o077, 0, `${path} is the owner's alone`);
+  const made = read((await sheaf(["key", "create", "tester", "--data", data, "--json"])).out).data as {
+    id: string;
+    key: string;
+  };
+  const call = (token: string): ReturnType<typeof sheaf> =>
+    sheaf(["call", "account/a/deposit", '{"cents":5}', "--url", server.gateway], { env: { SHEAF_TOKEN: token } });
   assert.equal((await call("")).code, 4);
   assert.equal((await call("sk_nonsense")).code, 4);
   assert.equal((await call(made.key)).code, 0);
@@ -187,14 +224,29 @@ test("start: a port that was asked for and is taken is an error, not another por
   t.after(() => other.close());
   await new Promise((resolve) => other.once("listening", resolve));
   const { port } = other.address() as { port: number };
-  const ran = await sheaf(["start", ledgerApp, "--data", folder(t), "--create", "--port", String(port), "--admin-port", "0"]);
+  const ran = await sheaf([
+    "start",
+    ledgerApp,
+    "--data",
+    folder(t),
+    "--create",
+    "--port",
+    String(port),
+    "--admin-port",
+    "0",
+  ]);
   assert.equal(ran.code, 5);
   assert.match(ran.err, /IN_USE[^]*--port/);
 });
 
 test("start: what this release does not have is refused by name", async (t) => {
   const data = folder(t);
-  for (const args of [["--nodes", "3"], ["--engine", "postgres://db"], ["--engine", "nats"], ["--insecure", "--host", "0.0.0.0"]]) {
+  for (const args of [
+    ["--nodes", "3"],
+    ["--engine", "postgres://db"],
+    ["--engine", "nats"],
+    ["--insecure", "--host", "0.0.0.0"],
+  ]) {
     const ran = await sheaf(["start", ledgerApp, "--data", data, ...args]);
     assert.equal(ran.code, 2, args.join(" "));
     assert.match(ran.err, /✗ USAGE/);

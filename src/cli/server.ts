@@ -33,7 +33,11 @@ export const serveChild: Run<object> = async (context, [text = "{}"]) => {
         await tell({ kind: "reloaded", ms: performance.now() - began, folders: file.folders() });
       } catch (error) {
         const failure = asSheafError(error);
-        await tell({ kind: "reload-failed", message: [failure.message, failure.hint].filter(Boolean).join("\n  "), folders: file.folders() });
+        await tell({
+          kind: "reload-failed",
+          message: [failure.message, failure.hint].filter(Boolean).join("\n  "),
+          folders: file.folders(),
+        });
       }
     });
     await server.stop();
@@ -48,7 +52,13 @@ export const serveChild: Run<object> = async (context, [text = "{}"]) => {
   }
 };
 
-function readyOf(server: Server, options: ServerOptions, app: AppShape, cwd: string, folders: readonly string[]): Ready {
+function readyOf(
+  server: Server,
+  options: ServerOptions,
+  app: AppShape,
+  cwd: string,
+  folders: readonly string[],
+): Ready {
   return {
     gateway: server.gateway,
     admin: server.admin,

@@ -24,7 +24,11 @@ function announce({ output }: Context, server: Server, app: string): void {
   for (const note of server.notes) output.note(note);
   const { gateway, admin, node } = server;
   const ready = { event: "ready", app, gateway, admin, pid: process.pid, cluster: node.cluster.name };
-  output.item("sheaf.start/v1", ready, (paint) => `${paint("bold", app)} ready  gateway ${gateway}  admin ${admin}  process ${process.pid}`);
+  output.item(
+    "sheaf.start/v1",
+    ready,
+    (paint) => `${paint("bold", app)} ready  gateway ${gateway}  admin ${admin}  process ${process.pid}`,
+  );
 }
 
 /** Resolves at the first SIGTERM or SIGINT; the second ends the process. */

@@ -8,7 +8,8 @@ import type { Style } from "./terminal.ts";
 
 type StatusOptions = RemoteOptions & { readonly shards?: boolean };
 
-const styleOf = (state: string): Style => (state === "ready" || state === "serving" ? "green" : state === "quarantined" ? "red" : "yellow");
+const styleOf = (state: string): Style =>
+  state === "ready" || state === "serving" ? "green" : state === "quarantined" ? "red" : "yellow";
 
 const nodeColumns: readonly Column<NodeStatus>[] = [
   { title: "node", value: ({ id }) => id },
@@ -39,7 +40,11 @@ export const status: Run<StatusOptions> = async (context, _args, options) => {
     found,
     (paint) => {
       const { cluster, engine } = found;
-      const facts = [`${cluster.shards} shards`, `${String(engine["name"] ?? engine["engine"] ?? "embedded")} engine`, cluster.encrypted ? "encrypted" : "not encrypted"];
+      const facts = [
+        `${cluster.shards} shards`,
+        `${String(engine["name"] ?? engine["engine"] ?? "embedded")} engine`,
+        cluster.encrypted ? "encrypted" : "not encrypted",
+      ];
       const odd = found.shards.filter(({ state }) => state !== "serving");
       const shown = options.shards === true ? found.shards : odd;
       const serving = `${found.shards.length - odd.length} of ${cluster.shards} shards serve`;

@@ -32,7 +32,13 @@ export type FromServer =
   | { readonly kind: "ready"; readonly ready: Ready }
   | { readonly kind: "reloaded"; readonly ms: number; readonly folders: readonly string[] }
   | { readonly kind: "reload-failed"; readonly message: string; readonly folders: readonly string[] }
-  | { readonly kind: "failed"; readonly code: ErrorCode; readonly message: string; readonly hint: string | undefined; readonly folders: readonly string[] };
+  | {
+      readonly kind: "failed";
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly hint: string | undefined;
+      readonly folders: readonly string[];
+    };
 
 /** From us to the server process. */
 export type ToServer = { readonly kind: "reload" } | { readonly kind: "stop" };
@@ -73,7 +79,9 @@ export function superviseServer(options: ServerOptions, print: (text: string) =>
   let everReady = false;
 
   function start(): void {
-    const child = spawn(process.execPath, [commandFile, "__serve", JSON.stringify(asked)], { stdio: ["ignore", "pipe", "pipe", "ipc"] });
+    const child = spawn(process.execPath, [commandFile, "__serve", JSON.stringify(asked)], {
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    });
     life = { kind: "starting", child, since: performance.now() };
     for (const stream of [child.stdout!, child.stderr!]) createInterface({ input: stream }).on("line", print);
     let failure: (FromServer & { kind: "failed" }) | undefined;
@@ -81,7 +89,9 @@ export function superviseServer(options: ServerOptions, print: (text: string) =>
       if (message.kind === "failed") failure = message;
       hear(child, message);
     });
-    child.on("error", (error) => first.reject(new SheafError("INTERNAL", `the server process did not start: ${error.message}`)));
+    child.on("error", (error) =>
+      first.reject(new SheafError("INTERNAL", `the server process did not start: ${error.message}`)),
+    );
     child.on("exit", (code, signal) => ended(signal ?? `code ${code}`, failure));
   }
 
@@ -103,12 +113,16 @@ export function superviseServer(options: ServerOptions, print: (text: string) =>
     if (life.kind !== "starting") return;
     life = { kind: "running", child, since: performance.now() };
     follow(ready.folders);
-    if (ending !== undefined) print(`${ending.why}; serves again after ${Math.round(performance.now() - ending.at)} ms, process ${ready.pid}`);
+    if (ending !== undefined)
+      print(`${ending.why}; serves again after ${Math.round(performance.now() - ending.at)} ms, process ${ready.pid}`);
     else if (everReady) print(`serves again, process ${ready.pid}`);
     ending = undefined;
     everReady = true;
     // Clients know these addresses: the next process is to have the same.
-    const portOf = (url: string): { number: number; explicit: true } => ({ number: Number(new URL(url).port), explicit: true });
+    const portOf = (url: string): { number: number; explicit: true } => ({
+      number: Number(new URL(url).port),
+      explicit: true,
+    });
     asked = { ...options, port: portOf(ready.gateway), adminPort: portOf(ready.admin) };
     first.resolve(ready);
   }
@@ -122,7 +136,11 @@ export function superviseServer(options: ServerOptions, print: (text: string) =>
   function ended(how: string, failure: (FromServer & { kind: "failed" }) | undefined): void {
     if (life.kind === "stopping") return;
     if (!everReady) {
-      const error = failure ?? { code: "INTERNAL" as const, message: `the server process ended with ${how}`, hint: undefined };
+      const error = failure ?? {
+        code: "INTERNAL" as const,
+        message: `the server process ended with ${how}`,
+        hint: undefined,
+      };
       return first.reject(new SheafError(error.code, error.message, { hint: error.hint }));
     }
     if (ending !== undefined && failure === undefined) return start();
@@ -131,7 +149,9 @@ export function superviseServer(options: ServerOptions, print: (text: string) =>
       return print(`✗ ${failure.message}\n  not running: save a change to try again`);
     }
     if (life.kind === "running" && performance.now() - life.since > recoveredMs) pauseMs = firstPauseMs;
-    print(`✗ the server process ended with ${how}${failure === undefined ? "" : `: ${failure.message}`}; starting it again in ${pauseMs} ms`);
+    print(
+      `✗ the server process ended with ${how}${failure === undefined ? "" : `: ${failure.message}`}; starting it again in ${pauseMs} ms`,
+    );
     life = { kind: "down", again: setTimeout(start, pauseMs) };
     pauseMs = Math.min(pauseMs * 2, longestPauseMs);
   }

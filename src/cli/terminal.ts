@@ -58,5 +58,8 @@ export function processTerminal(mode: ColorMode, env: Env = process.env): Termin
 /** The text without colour codes and with control characters shown, so that what a server sends cannot drive the terminal. */
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return text.replace(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
 }
