@@ -1,6 +1,6 @@
 // Snapshots of a shard: written from the local store, verified by reading back, and what the journal is trimmed behind.
 //
-// N1. The journal is trimmed strictly below the older of two verified snapshots, never below the only one.
+// N1. The journal is trimmed strictly below the older of two snapshots that were both just verified, never below the only one.
 // N2. A snapshot is loaded only whole, and only when its hash is that of the record it names, where the journal has it.
 
 import { asSheafError, bytesEqual, fromHex, type Seq, SheafError, type Shard as ShardNumber, toHex } from "../base/index.ts";
@@ -27,7 +27,7 @@ export async function writeSnapshot(shard: Shard, store: Store): Promise<number>
     }
   };
   await engine.snapshots.put(name, counted());
-  for await (const group of decodeSnapshot(snapshotOptions, name, engine.snapshots.get(name))) void group;
+  await verify(shard, name);
   await retire(shard);
   shard.ground.meters.snapshots.add();
   return bytes;
@@ -39,13 +39,33 @@ async function* items(image: Image, withoutOps: boolean): AsyncIterable<readonly
   if (!withoutOps) for await (const ops of image.ops) yield ops.map((op) => ["op", op]);
 }
 
-/** Keeps the two newest snapshots, and the journal from the older of them on. */
+/** Keeps the newest snapshot, which was just verified, and the next older one that is still whole: it may have rotted
+ *  since it was written. The journal is kept from that one on. */
 async function retire(shard: Shard): Promise<void> {
-  const { engine } = shard.ground;
-  const [, older, ...rest] = await engine.snapshots.list(shard.number);
-  if (!older) return;
-  await engine.trim(shard.number, older.seq - 1);
-  for (const name of rest) await engine.snapshots.delete(name);
+  const { engine, host } = shard.ground;
+  const [, ...olders] = await engine.snapshots.list(shard.number);
+  let kept: SnapshotName | undefined;
+  for (const name of olders) {
+    if (!kept && (await isWhole(shard, name))) kept = name;
+    else if (kept) await engine.snapshots.delete(name);
+    else host.log.error("a snapshot has gone bad", { shard: shard.number, seq: name.seq });
+  }
+  if (kept) await engine.trim(shard.number, kept.seq - 1);
+}
+
+async function isWhole(shard: Shard, name: SnapshotName): Promise<boolean> {
+  try {
+    await verify(shard, name);
+    return true;
+  } catch (error) {
+    if (asSheafError(error).code !== "CORRUPT") throw error;
+    return false;
+  }
+}
+
+/** Reads a snapshot back. Rejects CORRUPT when it is not whole. */
+async function verify({ ground: { engine, snapshotOptions } }: Shard, name: SnapshotName): Promise<void> {
+  for await (const group of decodeSnapshot(snapshotOptions, name, engine.snapshots.get(name))) void group;
 }
 
 /** Fills the store from the newest snapshot that is whole and that the journal, which starts at `first`, continues. */
