@@ -1,7 +1,7 @@
 // When which fault strikes. Faults of single requests are rolled where the request passes (sim-engine, link, caller); this
 // file has those that come over a whole node or the whole world, and go again.
 
-import type { Millis } from "../base/index.ts";
+import type { Millis, Shard } from "../base/index.ts";
 import type { Machine } from "./machine.ts";
 import type { Placement } from "./placement.ts";
 import type { Random } from "./random.ts";
@@ -120,7 +120,13 @@ function actsOf(options: FaultScheduleOptions): readonly (readonly [FaultName, A
           () => (weather.full = false),
         ),
     ],
-    ["bit-rot", () => rotOne(options)],
+    [
+      "bit-rot",
+      () => {
+        void rotSnapshot(options, random.below(shards));
+        return false;
+      },
+    ],
     [
       "contend",
       () => {
@@ -172,14 +178,13 @@ function powerCut(options: FaultScheduleOptions): boolean {
   return true;
 }
 
-/** Flips a bit of the newest or the older snapshot of some shard, unless one of the two has a flipped bit already. */
-function rotOne({ shared, random, rot, shards, weather }: FaultScheduleOptions): boolean {
-  const shard = random.below(shards);
-  void shared.snapshots.list(shard).then((names) => {
-    const kept = names.map(snapshotId);
-    if (kept.length < 2 || kept.some((id) => rot.has(id))) return;
-    rot.set((random.chance(0.75) ? kept[0] : kept[1]) as string, random.bits());
-    weather.tally.injected["bit-rot"]++;
-  });
-  return false;
+/** Flips a bit of the newest or the older snapshot of a shard, unless one of the two has a flipped bit already. */
+export async function rotSnapshot(
+  { shared, random, rot, weather }: Pick<FaultScheduleOptions, "shared" | "random" | "rot" | "weather">,
+  shard: Shard,
+): Promise<void> {
+  const kept = (await shared.snapshots.list(shard)).map(snapshotId);
+  if (kept.length < 2 || kept.some((id) => rot.has(id))) return;
+  rot.set((random.chance(0.75) ? kept[0] : kept[1]) as string, random.bits());
+  weather.tally.injected["bit-rot"]++;
 }

@@ -29,8 +29,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "M8",
     says: "loads a snapshot without looking at its checksum",
-    within: 3000,
-    trial: { faults: ["bit-rot", "crash"] },
+    within: 1000,
+    trial: { faults: ["bit-rot", "crash"], long: true },
   },
   { name: "M10", says: "leaves the remembered operations out of snapshots", within: 400 },
 ];

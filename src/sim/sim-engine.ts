@@ -175,7 +175,7 @@ function snapshotsOver(options: ConnectionOptions, ask: <T>(look: () => Promise<
 /** Copies of the chunks with one bit changed; `bit` counts from the first, modulo their length. */
 function flipped(chunks: readonly Uint8Array[], bit: number): Uint8Array[] {
   const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-  let at = (bit >> 3) % Math.max(1, length);
+  let at = (bit >>> 3) % Math.max(1, length);
   return chunks.map((chunk) => {
     const copy = chunk.slice();
     if (at >= 0 && at < copy.length) copy[at] = (copy[at] as number) ^ (1 << (bit & 7));

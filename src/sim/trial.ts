@@ -4,7 +4,6 @@ import type { Client } from "../model/index.ts";
 import { bindClient } from "../model/index.ts";
 import { gateApp } from "./gate-app.ts";
 import { describeCall } from "./history.ts";
-import type { Machine } from "./machine.ts";
 import { seeded } from "./random.ts";
 import { type FaultName, faultNames, type Tally } from "./weather.ts";
 import { workloads, type WorkloadName } from "./workloads.ts";
@@ -36,6 +35,8 @@ export type TrialOptions = {
   /** Only these workloads and faults are drawn from. */
   readonly workloads?: readonly WorkloadName[] | undefined;
   readonly faults?: readonly FaultName[] | undefined;
+  /** Every trial has long journals and ends with a start from the engine alone: for what concerns snapshots. */
+  readonly long?: boolean | undefined;
   /** Receives a readable trace when the trial is over. */
   readonly onTrace?: ((line: string) => void) | undefined;
 };
@@ -50,13 +51,13 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const faults = fitting.filter(() => random.chance(share));
   if (faults.length === 0 && fitting.length > 0) faults.push(random.pick(fitting));
   // Snapshots, trims and what depends on them need journals that are long for their shard.
-  const long = random.chance(faults.includes("bit-rot") ? 0.25 : 0.05);
+  const long = options.long === true || random.chance(faults.includes("bit-rot") ? 0.25 : 0.05);
   return {
     workload,
     clients: 2 + random.below(3),
     rounds: (long ? 15 : 2) + random.below(6),
     keys: 2 + random.below(3),
-    rebuilds: random.chance(0.5),
+    rebuilds: options.long === true || random.chance(0.5),
     world: {
       nodes,
       seed,
@@ -64,7 +65,7 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
       shards: long ? 1 : 1 + random.below(3),
       limits: {
         ...simLimits,
-        snapshotEveryBytes: random.pick([400, 1024, 100_000]),
+        snapshotEveryBytes: options.long === true ? 400 : random.pick([400, 1024, 100_000]),
         maxHotEntities: random.pick([1, 2, 10_000]),
         maxBatchCommits: random.pick([1, 3, 4096]),
         maxIssuedOperations: random.pick([5, 4096, 4096]),
@@ -111,17 +112,11 @@ async function play(world: World, plan: Plan, started: Promise<void>, problems: 
   const stage = { world, random, clients, rounds: plan.rounds, keys };
   const workload = workloads[plan.workload];
   await workload.run(stage);
-  if (plan.rebuilds) for (const machine of world.machines) startAfresh(machine);
+  if (plan.rebuilds) await world.startAfresh();
   await world.heal();
   problems.push(...(await workload.check(stage)));
   const audits = await checkWorld(world);
   return audits.reduce((sum, audit) => sum + audit.voided, 0);
-}
-
-/** What it serves after this comes from the engine alone. */
-function startAfresh(machine: Machine): void {
-  machine.crash();
-  machine.store.wipe();
 }
 
 function trace(world: World, plan: Plan, problems: readonly string[], onTrace: TrialOptions["onTrace"]): void {

@@ -7,7 +7,7 @@ import type { Operator } from "../admin/index.ts";
 import { unpack } from "../wire/index.ts";
 import { createCaller } from "./caller.ts";
 import { createDriver, type Driver } from "./drive.ts";
-import { bringBack, startFaults } from "./fault-schedule.ts";
+import { bringBack, rotSnapshot, startFaults } from "./fault-schedule.ts";
 import { createHistory, type History } from "./history.ts";
 import { type Audit, auditJournal, type Folded } from "./journal-audit.ts";
 import { createLink } from "./link.ts";
@@ -60,6 +60,8 @@ export type World = {
   now(): Instant;
   /** Ends all faults, starts what is down, and lets everything under way land. To be driven. */
   heal(): Promise<void>;
+  /** All nodes end now, and what they serve after `heal` comes from the engine alone; with "bit-rot", a snapshot rots first. */
+  startAfresh(): Promise<void>;
   audit(): Promise<readonly Audit[]>;
 };
 
@@ -155,6 +157,14 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
       for (const machine of machines)
         if (machine.state().kind === "down") bringBack({ schedule, random, machines, placement }, machine);
       await sleep(settleMs);
+    },
+    async startAfresh() {
+      if (options.faults.includes("bit-rot"))
+        for (let shard = 0; shard < shards; shard++) await rotSnapshot({ shared, random, rot, weather }, shard);
+      for (const machine of machines) {
+        machine.crash();
+        machine.store.wipe();
+      }
     },
     audit: () => audit(world),
   };
