@@ -134,6 +134,11 @@ export class Entities {
     if (attempt.phase === "done") return;
     if (opId !== undefined) this.#originals.set(opId, attempt);
     this.#admit(attempt);
+    this.#wake(attempt);
+  }
+
+  #wake(attempt: Attempt): void {
+    const { shard, entity, key } = attempt.task;
     const hot = shard.fold.peek(entity.contract.name, key);
     if (hot) return this.#enqueue(attempt, hot);
     const failed = (error: unknown): void => attempt.reject(error as SheafError);
@@ -180,6 +185,7 @@ export class Entities {
 
   #enqueue(attempt: Attempt, hot: Hot): void {
     if (attempt.phase === "done") return;
+    if (hot.fold !== attempt.task.shard.fold) return this.#wake(attempt); // it went to rest again before this could hold it
     const box = (hot.mailbox ??= emptyMailbox()) as Mailbox;
     if (box.queue.length >= this.#options.limits.maxMailbox) {
       return attempt.reject(overloaded(`${attempt.task.entity.contract.name}/${attempt.task.key} has as many commands waiting as it may`));

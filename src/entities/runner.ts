@@ -29,6 +29,7 @@ export class Runner {
     attempt.lineage = task.shard.lineage;
     try {
       task.shard.serving();
+      if (hot.fold !== task.shard.fold) throw new SheafError("NOT_OWNER"); // the shard was lost and opened again since
       if (this.#answeredBefore(attempt)) return "returned";
       this.#checkParked(attempt);
       const run = this.#begin(task.entity, task.key, hot.ahead ?? hot.durable);

@@ -17,6 +17,8 @@ export type Value = { readonly version: Version; readonly schema: number; readon
 export type Hot = {
   readonly type: string;
   readonly key: string;
+  /** The fold that holds it; undefined once it rests. A command runs only on what its shard's fold holds. */
+  fold: Fold | undefined;
   /** As of the last durable commit; undefined when there is none. */
   durable: Value | undefined;
   /** As of the last accepted commit, when that is not durable yet. */
@@ -84,6 +86,7 @@ export class Fold {
     const hot: Hot = {
       type,
       key,
+      fold: this,
       durable,
       ahead: undefined,
       pending: 0,
@@ -252,6 +255,7 @@ export class Fold {
           continue;
         }
         keys.delete(key);
+        hot.fold = undefined;
         this.#size--;
       }
     }

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { checkLimits } from "../base/index.ts";
+import type { Commit, Decoded, Payload } from "../journal/index.ts";
+import { Fold } from "./fold.ts";
+import type { Cell } from "./store.ts";
+
+const limits = checkLimits({ maxHotEntities: 10 });
+const bytes = (n: number): Uint8Array => new Uint8Array([n]);
+const hash = (n: number): Uint8Array => new Uint8Array(32).fill(n);
+
+function commit(key: string, version: number, op?: string): Commit {
+  const remembered = op === undefined ? undefined : { id: op, fingerprint: bytes(0), issuedAt: undefined, settled: undefined, reply: bytes(version) };
+  return { type: "t", key, version, state: bytes(version), schema: 1, command: "c", principal: "p", events: [], op: remembered };
+}
+
+function record(fold: Fold, payload: Payload, epoch = 1, at = 100): Decoded {
+  const seq = fold.seq + 1;
+  return { header: { cluster: "", shard: 0, generation: 1, epoch, seq, prev: fold.hash, at }, payload, hash: hash(seq) };
+}
+
+const batch = (...commits: Commit[]): Payload => ({ kind: "batch", commits });
+const cellOf = (key: string, version: number): Cell => ({ type: "t", key, version, schema: 1, state: bytes(version) });
+
+test("fold: D1 what an owner assumes beyond the journal is in no durable value, position or save", () => {
+  const fold = new Fold(0, limits);
+  fold.apply(record(fold, batch(commit("a", 1))));
+  const hot = fold.warm("t", "a", undefined);
+  hot.ahead = { version: 2, schema: 1, state: bytes(2) };
+  hot.pending = 1;
+  const changes = fold.drain();
+  assert.deepEqual(changes?.cells, [cellOf("a", 1)]);
+  assert.equal(changes?.position.seq, 1);
+});
+
+test("fold: D1 a voided record moves the chain and changes nothing else (F3)", () => {
+  const fold = new Fold(0, limits);
+  fold.apply(record(fold, batch(commit("a", 1)), 5));
+  fold.pass(record(fold, batch(commit("a", 2, "op")), 3));
+  assert.deepEqual([fold.seq, fold.epoch, fold.voided], [2, 5, 1]);
+  assert.equal(fold.peek("t", "a")?.durable?.version, 1);
+  assert.equal(fold.operations.find("op", undefined), undefined);
+});
+
+test("fold: D1 the owner's own way and the reader's way end in the same fold", () => {
+  const [own, read] = [new Fold(0, limits), new Fold(0, limits)];
+  const made = commit("a", 1, "op");
+  const value = { version: 1, schema: 1, state: bytes(1) };
+  own.applyOwn(record(own, batch(made)), [{ hot: own.warm("t", "a", undefined), value, commit: made }]);
+  read.apply(record(read, batch(made)));
+  assert.deepEqual(own.drain(), read.drain());
+});
+
+test("fold: D2 a cell that is not saved, being saved, pending or awaited stays in memory however full it is", () => {
+  const fold = new Fold(0, limits);
+  const fill = (name: string): void => {
+    for (let i = 0; i < 40; i++) fold.warm("t", `${name}${i}`, undefined);
+  };
+  for (const key of ["dirty", "saved", "pending", "awaited"]) fold.apply(record(fold, batch(commit(key, 1))));
+  const at = (key: string) => fold.warm("t", key, undefined);
+  const changes = fold.drain();
+  assert.ok(changes);
+  fill("a");
+  assert.equal(at("saved").durable?.version, 1, "held while the save is under way");
+  fold.saved(changes);
+  fold.apply(record(fold, batch(commit("dirty", 2))));
+  at("pending").pending = 1;
+  at("awaited").mailbox = {};
+  const rested = at("saved");
+  fill("b");
+  fill("c");
+  assert.equal(at("dirty").durable?.version, 2);
+  assert.equal(at("pending").durable?.version, 1);
+  assert.equal(at("awaited").durable?.version, 1);
+  assert.equal(rested.fold, undefined, "what rests knows it");
+  assert.equal(at("saved").durable, undefined, "what is saved and idle may rest");
+  assert.ok(fold.size <= 25);
+});
+
+test("fold: D2 what a failed save was given is kept and handed over again, as it then is", () => {
+  const fold = new Fold(0, limits);
+  fold.apply(record(fold, batch(commit("a", 1), commit("b", 1))));
+  const first = fold.drain();
+  assert.ok(first);
+  fold.apply(record(fold, batch(commit("a", 2))));
+  fold.unsaved(first);
+  const again = fold.drain();
+  assert.deepEqual(again?.cells.toSorted((x, y) => (x.key < y.key ? -1 : 1)), [cellOf("a", 2), cellOf("b", 1)]);
+  assert.equal(again?.position.seq, 2);
+  assert.equal(fold.drain(), undefined);
+});
+
+test("fold: a fold restored from its position goes on as the one it was saved from", () => {
+  const fold = new Fold(0, limits);
+  fold.apply(record(fold, batch(commit("a", 1, "op"))));
+  fold.apply(record(fold, { kind: "park", id: "x#1", reason: "crashes", parked: true }));
+  const changes = fold.drain();
+  assert.ok(changes);
+  const next = new Fold(0, limits);
+  next.restore(changes.position, changes.ops);
+  assert.deepEqual(next.position(), fold.position());
+  assert.equal(next.operations.find("op", undefined)?.version, 1);
+  assert.equal(next.parked.get("x#1")?.reason, "crashes");
+});
