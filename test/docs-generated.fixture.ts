@@ -1,0 +1,217 @@
+// The parts of the reference that are made from the code. The test compares them with what the pages hold;
+// `node test/docs-generated.fixture.ts` writes them anew.
+
+import type { Command } from "commander";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { adminApi } from "../src/admin/index.ts";
+import { defaultLimits } from "../src/base/index.ts";
+import { createOutput } from "../src/cli/output.ts";
+import { buildProgram } from "../src/cli/program.ts";
+import { processTerminal } from "../src/cli/terminal.ts";
+import { bench } from "../src/gateway/gateway.fixture.ts";
+import type { AdminOptions } from "../src/admin/admin.ts";
+import { fixtureHost } from "../src/http/http.fixture.ts";
+import type { Route } from "../src/http/routes.ts";
+import { rolePolicy } from "../src/security/index.ts";
+import { faultCatalogue } from "../src/testing.ts";
+import { type Page, readPages, root } from "./docs-pages.fixture.ts";
+import { startNode } from "./docs-server.fixture.ts";
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [head, head.map(() => "---"), ...rows]
+    .map((row) => `| ${row.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`)
+    .join("\n");
+
+/** The command tree, as the command line builds it. */
+export function commandTree(): Command {
+  const flags = { json: false, fields: undefined, quiet: false, debug: false, color: "never" } as const;
+  const context = {
+    output: createOutput(flags, processTerminal("never")),
+    env: {},
+    cwd: root,
+    tree: () => commandTree(),
+  };
+  return buildProgram(context, () => {});
+}
+
+function leaves(command: Command, path: string): { path: string; command: Command }[] {
+  const shown = command.createHelp().visibleCommands(command);
+  if (shown.length === 0) return [{ path, command }];
+  return shown.flatMap((child) => leaves(child, `${path} ${child.name()}`));
+}
+
+function commands(): string {
+  const sections = leaves(commandTree(), "sheaf").map(({ path, command }) => {
+    const given = command.registeredArguments.map((argument) => {
+      const name = argument.variadic ? `${argument.name()}...` : argument.name();
+      return argument.required ? ` ${name}` : ` [${name}]`;
+    });
+    const rows = command.options.map((option) => {
+      const choices = option.argChoices === undefined ? "" : ` (${option.argChoices.join(", ")})`;
+      const usual = option.defaultValue as string | boolean | readonly string[] | undefined;
+      const value =
+        usual === undefined || typeof usual === "boolean" ? "" : ` (default \`${[usual].flat().join(" ")}\`)`;
+      return [`\`${option.flags}\``, `${option.description}${choices}${value}`];
+    });
+    const options = rows.length === 0 ? "" : `\n\n${table(["option", "meaning"], rows)}`;
+    return `### \`${path}${given.join("")}\`\n\n${command.description()}${options}`;
+  });
+  return sections.join("\n\n");
+}
+
+const amount = (name: string, value: number): string => {
+  if (name.endsWith("Bytes") && value >= 1024)
+    return value % 1024 ** 2 === 0 ? `${value / 1024 ** 2} MiB` : `${value / 1024} KiB`;
+  if (name.endsWith("Bytes")) return `${value} bytes`;
+  if (!name.endsWith("Ms")) return value.toLocaleString("en-US");
+  if (value % 3_600_000 === 0) return `${value / 3_600_000} h`;
+  return value % 60_000 === 0 ? `${value / 60_000} min` : `${value / 1000} s`;
+};
+
+/** Each limit with its value and, from the comment before it, its reason. */
+export function limits(source: string): string {
+  const body = source.slice(source.indexOf("defaultLimits = {"), source.indexOf("} as const"));
+  let reason = "";
+  const rows = [...body.matchAll(/\/\*\*([\s\S]*?)\*\/|^ {2}(\w+):/gm)].flatMap(([, comment, name]) => {
+    if (comment !== undefined) reason = comment.replaceAll(/\s*\n\s*\*\s*/g, " ").trim();
+    if (name === undefined) return [];
+    return [[`\`${name}\``, amount(name, defaultLimits[name as keyof typeof defaultLimits]), reason]];
+  });
+  return table(["limit", "value", "why"], rows);
+}
+
+const says: Readonly<Record<string, string>> = {
+  "POST /entities/:entity/:key/:member": "run a command, or ask a query",
+  "GET /entities/:entity/:key/:member": "ask a query; input in `?input=`",
+  "POST /services/:service/:procedure": "call a procedure",
+  "GET /openapi.json": "OpenAPI 3.1 document of the app",
+  "GET /docs": "a page to read and try it",
+  "GET /livez": "200 while the event loop turns; `?verbose` for JSON",
+  "GET /readyz": "200 when every shard is served, else 503; `?verbose` for each check as JSON",
+  "GET /": "gateway: on to `/docs`; admin: what is here",
+  "GET /metrics": "[metrics](metrics.md) in the Prometheus text format",
+  "GET /admin/v1/openapi.json": "OpenAPI 3.1 document of the admin API",
+  "GET /admin/v1/status": "the cluster, its nodes and its shards",
+  "GET /admin/v1/limits": "every limit in force",
+  "GET /admin/v1/entities/:type": "entities of a type in key order; `?prefix=`, `?after=`, `?limit=`",
+  "GET /admin/v1/entities/:type/:key": "one entity's state and version",
+  "GET /admin/v1/entities/:type/:key/history": "its commits, newest first; `?limit=`",
+  "GET /admin/v1/parked": "commands that are parked",
+  "POST /admin/v1/parked/:id/release": "let one run again; 204",
+  "GET /admin/v1/keys": "API keys, never their text; `?after=`, `?limit=`",
+  "POST /admin/v1/keys": "make one from `{ name, roles, expiresAt }`; its text is in this answer only",
+  "DELETE /admin/v1/keys/:id": "revoke one; 204",
+};
+
+/** A listener's addresses. Throws for one that nobody has described. */
+export function addresses(routes: readonly Route[]): string {
+  const shown = routes.filter(({ pattern }) => !pattern.startsWith("/docs/"));
+  const rows = shown.map(({ method, pattern, access }) => {
+    const meaning = says[`${method} ${pattern}`];
+    if (meaning === undefined) throw new Error(`say in test/docs-generated.fixture.ts what ${method} ${pattern} does`);
+    return [`\`${method} ${pattern.replaceAll(/:(\w+)/g, "{$1}")}\``, access === "open" ? "open" : "key", meaning];
+  });
+  return table(["address", "needs", "what it does"], rows);
+}
+
+const gatewayRoutes = (): readonly Route[] => bench().http.routes;
+
+/** Nothing is asked of it but which addresses it has. */
+function adminRoutes(): readonly Route[] {
+  const unused = {} as Pick<AdminOptions, "operator" | "keys">;
+  const { operator, keys } = { operator: unused as never, keys: unused as never };
+  return adminApi({
+    host: fixtureHost(),
+    operator,
+    keys,
+    adminToken: "unused",
+    policy: rolePolicy(),
+    limits: defaultLimits,
+    metrics: () => "",
+  }).routes;
+}
+
+const faults = (): string =>
+  table(
+    ["fault", "what happens"],
+    Object.entries(faultCatalogue).map(([name, what]) => [`\`${name}\``, what]),
+  );
+
+/** What a scrape shows, by name, with its kind, labels and help. */
+export function metrics(scrape: string): string {
+  const kinds = new Map([...scrape.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = "", kind = ""]) => [name, kind]));
+  const rows = [...scrape.matchAll(/^# HELP (\S+) (.*)$/gm)].map(([, name = "", help = ""]) => {
+    const series = [...scrape.matchAll(new RegExp(`^${name}(?:_bucket|_sum|_count)?\\{(.*)\\} `, "gm"))].map(
+      ([, labels = ""]) => labels,
+    );
+    const labels = new Set(series.flatMap((text) => [...text.matchAll(/(\w+)="/g)].map(([, label = ""]) => label)));
+    labels.delete("le");
+    return [`\`${name}\``, kinds.get(name) ?? "", [...labels].sort().join(", "), help];
+  });
+  return table(
+    ["name", "kind", "labels", "what it says"],
+    rows.toSorted(([a = ""], [b = ""]) => a.localeCompare(b)),
+  );
+}
+
+/** Metrics of a node that has answered each kind of call. */
+export async function scrapeOf(gateway: string, admin: string, call: string): Promise<string> {
+  await fetch(`${gateway}/${call}`, { method: "POST" });
+  const response = await fetch(`${admin}/metrics`);
+  return response.text();
+}
+
+/** Every generated part by name. */
+export const generated = (scrape: string): Readonly<Record<string, string>> => ({
+  cli: commands(),
+  limits: limits(readFileSync(join(root, "src/base/limits.ts"), "utf8")),
+  gateway: addresses(gatewayRoutes()),
+  admin: addresses(adminRoutes()),
+  faults: faults(),
+  metrics: metrics(scrape),
+});
+
+const part = /(<!-- generated: (\w+) -->\n)([\s\S]*?)(<!-- end -->)/g;
+/** Table padding and line breaks do not count: the formatter owns them. */
+const bare = (text: string): string => text.replaceAll(/-+/g, "-").replaceAll(/\s+/g, " ").trim();
+
+/** Parts of pages that are not what the code gives, and parts that are nowhere. */
+export function stale(pages: readonly Page[], parts: Readonly<Record<string, string>>): string[] {
+  const seen = new Set<string>();
+  const found = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(part)].flatMap(([, , name = "", held = ""]) => {
+      seen.add(name);
+      return bare(held) === bare(parts[name] ?? "")
+        ? []
+        : [`${path}: "${name}" is not what the code says; run node test/docs-generated.fixture.ts`];
+    }),
+  );
+  return [
+    ...found,
+    ...Object.keys(parts)
+      .filter((name) => !seen.has(name))
+      .map((name) => `no page holds the generated part "${name}"`),
+  ];
+}
+
+async function write(): Promise<void> {
+  const cwd = mkdtempSync(join(tmpdir(), "sheaf-docs-"));
+  const node = await startNode(join(root, "examples/ledger/app.ts"), cwd);
+  try {
+    const parts = generated(await scrapeOf(node.gateway, node.admin, "entities/account/ann/balance"));
+    for (const { path, text } of readPages()) {
+      const fresh = text.replaceAll(
+        part,
+        (_, open: string, name: string, __: string, end: string) => `${open}\n${parts[name] ?? ""}\n\n${end}`,
+      );
+      if (fresh !== text) writeFileSync(join(root, path), fresh);
+    }
+  } finally {
+    await node.end();
+    rmSync(cwd, { recursive: true, force: true });
+  }
+}
+
+if (import.meta.main) await write();
