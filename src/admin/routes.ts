@@ -10,6 +10,7 @@ import {
   queryParameter,
   readJson,
   type Answer,
+  type Incoming,
   type Method,
   type Node,
 } from "../http/index.ts";
@@ -18,7 +19,7 @@ import type { Operator } from "./operator.ts";
 import * as schemas from "./schemas.ts";
 
 /** A request to the admin API; `segments` begin after `/admin/v1`. */
-export type AdminAsk = { readonly request: Request; readonly segments: readonly string[] };
+export type AdminAsk = { readonly request: Incoming; readonly segments: readonly string[] };
 
 export type AdminRoute = {
   readonly method: Method;
@@ -42,7 +43,7 @@ type Ports = { readonly operator: Operator; readonly keys: Keys; readonly limits
 const maxPage = 1000;
 const pageSize: Node = { type: "integer", minimum: 1, maximum: maxPage, default: 50 };
 
-function limitOf(request: Request): number {
+function limitOf(request: Incoming): number {
   const given = queryParameter(request.url, "limit");
   if (given === undefined) return 50;
   if (!/^[1-9]\d{0,3}$/.test(given) || Number(given) > maxPage) {

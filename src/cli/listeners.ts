@@ -5,6 +5,7 @@ import { adminApi } from "../admin/index.ts";
 import { type Limits, SheafError } from "../base/index.ts";
 import type { Keys } from "../control/index.ts";
 import { gateway, sockets } from "../gateway/index.ts";
+import { loopbackHosts } from "../http/index.ts";
 import type { AppContractShape } from "../model/index.ts";
 import type { Node } from "../node/index.ts";
 import { listen, type Listener, type ListenOptions, type RealHost, socketServer } from "../platform/index.ts";
@@ -48,14 +49,14 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
   const http = gateway({
     ...shared,
     ready: () => node.ready(),
-    ...(options.insecure && { hosts: ["localhost", "127.0.0.1", "[::1]"] }),
+    ...(options.insecure && { hosts: loopbackHosts }),
   });
   const sessions = sockets({ ...shared, cluster: node.cluster.id });
   const upgrades = socketServer({ limits, open: (pipe) => sessions.open(pipe) });
   const listener = await openNear(options.port, "--port", {
     host: options.host,
     answer: http.answer,
-    onUpgrade: upgrades.onUpgrade,
+    onUpgrade: options.insecure ? ownNamesOnly(upgrades.onUpgrade) : upgrades.onUpgrade,
     limits,
   });
   return {
@@ -82,6 +83,17 @@ export async function openAdmin({ options, host, node, keys, limits, adminToken 
     limits,
   });
   return { ...told(listener, options.adminPort), close: () => listener.close() };
+}
+
+type OnUpgrade = NonNullable<ListenOptions["onUpgrade"]>;
+
+/** Where everybody is let in, a page under a foreign name that points here (DNS rebinding) is not. */
+function ownNamesOnly(onUpgrade: OnUpgrade): OnUpgrade {
+  return (request, socket, head) => {
+    const name = (request.headers.host ?? "").replace(/:\d+$/, "").toLowerCase();
+    if (loopbackHosts.includes(name)) return onUpgrade(request, socket, head);
+    socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+  };
 }
 
 /** A port that the user named is taken or refused; the usual one gives way to the next free. */

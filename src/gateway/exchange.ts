@@ -31,8 +31,8 @@ function inputOfUrl(url: string, limits: Limits): unknown {
 }
 
 /** Every HTTP caller keeps a session; one that sends no token begins one. */
-function sessionOf(header: string | null): string {
-  if (header === null) return "";
+function sessionOf(header: string | undefined): string {
+  if (header === undefined) return "";
   if (header.length > maxSessionLength)
     throw new SheafError("BAD_SESSION", "Sheaf-Session is longer than any session token");
   return header;
@@ -41,16 +41,15 @@ function sessionOf(header: string | null): string {
 /** The call that a request asks for. Reads the body, within the limits. */
 async function callOf(ask: Ask, target: Target, principal: Principal, { host, limits }: Outlet): Promise<Call> {
   const { request } = ask;
-  const { headers } = request;
-  const deadline = host.clock.tick() + deadlineMs(headers.get("sheaf-deadline-ms"), limits);
-  const level = consistency(headers.get("sheaf-consistency"));
-  const key = idempotencyKey(headers.get("idempotency-key"), limits);
-  const ifVersion = ifMatch(headers.get("if-match"));
+  const deadline = host.clock.tick() + deadlineMs(request.header("sheaf-deadline-ms"), limits);
+  const level = consistency(request.header("sheaf-consistency"));
+  const key = idempotencyKey(request.header("idempotency-key"), limits);
+  const ifVersion = ifMatch(request.header("if-match"));
   if (target.kind !== "command" && ifVersion !== undefined)
     throw new SheafError("MALFORMED", "If-Match applies to commands only");
   if (target.kind !== "query" && level !== undefined)
     throw new SheafError("MALFORMED", "Sheaf-Consistency applies to queries only");
-  const session = sessionOf(headers.get("sheaf-session"));
+  const session = sessionOf(request.header("sheaf-session"));
   const input = request.method === "POST" ? await readJson(request, limits) : inputOfUrl(request.url, limits);
   return {
     target,
@@ -65,7 +64,7 @@ async function callOf(ask: Ask, target: Target, principal: Principal, { host, li
     consistency: level,
     session,
     ifVersion,
-    trace: traceparent(headers.get("traceparent")),
+    trace: traceparent(request.header("traceparent")),
   };
 }
 

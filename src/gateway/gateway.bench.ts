@@ -51,7 +51,7 @@ async function serveGateway(): Promise<number> {
     policy: rolePolicy(),
     ready: () => ({ ok: true, checks: {} }),
   });
-  return (await listen({ port: 0, fetch: http.fetch, limits: defaultLimits })).port;
+  return (await listen({ port: 0, answer: http.answer, limits: defaultLimits })).port;
 }
 
 /** Answers per second over `ms` from `concurrency` connections, each with one request under way. */

@@ -1,4 +1,4 @@
-// One listener's HTTP surface, from a web-standard Request to a Response: routes, who may use them, and what every answer carries.
+// One listener's HTTP surface, from a request to its answer: routes, who may use them, and what every answer carries.
 // It opens no socket, so it runs in simulation as it is.
 //
 // E1. A route is either declared open or returns a plan; a plan runs only after its caller was identified and the policy
@@ -7,19 +7,20 @@
 // E3. A page of a foreign origin reaches guarded routes only when its origin is on the allow-list.
 // E4. Guarded requests under way are bounded; past the bound the answer is OVERLOADED at once.
 
-import { Hono } from "hono";
 import { asSheafError, catalogue, SheafError, type Limits } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Action, Authenticator, Policy, Principal, Resource } from "../security/index.ts";
-import { bearer, rawPath } from "./fields.ts";
+import { bearer, segmentsOf } from "./fields.ts";
+import type { Incoming } from "./incoming.ts";
 import { jsonText } from "./json.ts";
 import { checkOrigin, corsHeaders, preflightHeaders, type OriginRules } from "./origin.ts";
 import { problemOf, problemType, retryAfterSeconds } from "./problem.ts";
-import { allowed, notServed, type Method, type Route } from "./routes.ts";
+import { addRoute, allowed, notServed, served, type Method, type Route, type RouteTable } from "./routes.ts";
+import { fromRequest, toResponse } from "./web.ts";
 
 /** What a handler is asked. */
 export type Ask = {
-  readonly request: Request;
+  readonly request: Incoming;
   /** Segments of the path as sent: percent-encoding kept. `/a/b` is `["a", "b"]`. */
   readonly segments: readonly string[];
   /** Names this request in logs, problems and the `X-Request-Id` header. */
@@ -56,7 +57,10 @@ export interface Edge {
   readonly inFlight: number;
   open(method: Method, pattern: string, answer: (ask: Ask) => Answer | Promise<Answer>): void;
   guarded(method: Method, pattern: string, plan: (ask: Ask) => Plan): void;
-  fetch(request: Request): Response | Promise<Response>;
+  /** Never rejects: whatever goes wrong is an answer (E2). */
+  readonly answer: (request: Incoming) => Promise<Answer>;
+  /** The same for a web-standard request. */
+  readonly fetch: (request: Request) => Promise<Response>;
 }
 
 const apiHeaders = {
@@ -91,8 +95,8 @@ function refuse(ask: Ask, thrown: unknown, options: EdgeOptions): Answer {
   return { status: catalogue[error.code].http, headers, body: JSON.stringify(problem) };
 }
 
-async function identify(request: Request, options: EdgeOptions): Promise<Principal> {
-  const found = await options.authenticator.authenticate({ bearer: bearer(request.headers.get("authorization")) });
+async function identify(request: Incoming, options: EdgeOptions): Promise<Principal> {
+  const found = await options.authenticator.authenticate({ bearer: bearer(request.header("authorization")) });
   if (found.ok) return found.principal;
   options.host.log.debug("credentials refused", { listener: options.name, reason: found.reason });
   throw new SheafError("UNAUTHENTICATED", undefined, {
@@ -123,7 +127,7 @@ function meters({ host, name }: EdgeOptions): (status: number, seconds: number) 
 
 export function edge(options: EdgeOptions): Edge {
   const { clock, dice } = options.host;
-  const app = new Hono({ getPath: (request) => rawPath(request.url) });
+  const table: RouteTable<Serve> = [];
   const routes: Route[] = [];
   const measure = meters(options);
   // This run of this listener, so that a request's id is unique without rolling dice for each.
@@ -131,23 +135,9 @@ export function edge(options: EdgeOptions): Edge {
   let requests = 0;
   let inFlight = 0;
 
-  const requestId = (request: Request): string => {
-    const given = request.headers.get("x-request-id");
-    return given !== null && /^[\x21-\x7e]{1,128}$/.test(given) ? given : `${run}-${(++requests).toString(36)}`;
-  };
-
-  const carry = async (request: Request, serve: Serve): Promise<Response> => {
-    const started = clock.tick();
-    const ask: Ask = { request, segments: rawPath(request.url).slice(1).split("/"), id: requestId(request) };
-    let answer: Answer;
-    try {
-      answer = await serve(ask);
-    } catch (error) {
-      answer = refuse(ask, error, options);
-    }
-    measure(answer.status, (clock.tick() - started) / 1000);
-    const headers = { ...apiHeaders, ...corsHeaders(request, options), ...answer.headers, "x-request-id": ask.id };
-    return new Response(answer.body ?? null, { status: answer.status, headers });
+  const requestId = (request: Incoming): string => {
+    const given = request.header("x-request-id");
+    return given !== undefined && /^[\x21-\x7e]{1,128}$/.test(given) ? given : `${run}-${(++requests).toString(36)}`;
   };
 
   const guard = async (ask: Ask, plan: (ask: Ask) => Plan): Promise<Answer> => {
@@ -164,16 +154,29 @@ export function edge(options: EdgeOptions): Edge {
 
   const add = (route: Route, serve: Serve): void => {
     routes.push(route);
-    app.on(route.method, route.pattern, (c) => carry(c.req.raw, serve));
+    addRoute(table, route, serve);
   };
 
-  app.notFound((c) =>
-    carry(c.req.raw, (ask) => {
-      const methods = allowed(routes, ask.segments);
-      if (ask.request.method !== "OPTIONS" || methods.length === 0) throw notServed(routes, ask.segments);
-      return { status: 204, headers: preflightHeaders(methods.join(", ")) };
-    }),
-  );
+  const missing: Serve = ({ request, segments }) => {
+    const methods = allowed(table, segments);
+    if (request.method !== "OPTIONS" || methods.length === 0) throw notServed(methods);
+    return { status: 204, headers: preflightHeaders(methods.join(", ")) };
+  };
+
+  const answer = async (request: Incoming): Promise<Answer> => {
+    const started = clock.tick();
+    const ask: Ask = { request, segments: segmentsOf(request.url), id: requestId(request) };
+    let given: Answer;
+    try {
+      given = await (served(table, request.method, ask.segments) ?? missing)(ask);
+    } catch (error) {
+      given = refuse(ask, error, options);
+    }
+    measure(given.status, (clock.tick() - started) / 1000);
+    const { status, body } = given;
+    const headers = { ...apiHeaders, ...corsHeaders(request, options), ...given.headers, "x-request-id": ask.id };
+    return { status, headers, body };
+  };
 
   return {
     routes,
@@ -182,6 +185,7 @@ export function edge(options: EdgeOptions): Edge {
     },
     open: (method, pattern, answer) => add({ method, pattern, access: "open" }, answer),
     guarded: (method, pattern, plan) => add({ method, pattern, access: "guarded" }, (ask) => guard(ask, plan)),
-    fetch: (request) => app.fetch(request),
+    answer,
+    fetch: async (request) => toResponse(await answer(fromRequest(request)), request.method),
   };
 }

@@ -4,26 +4,10 @@ import { SheafError, utf8, type Limits, type Millis, type Version } from "../bas
 
 const malformed = (says: string, hint?: string): SheafError => new SheafError("MALFORMED", says, { hint });
 
-/** The path of a URL as it was sent, percent-encoding kept. */
-export function rawPath(url: string): string {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
-  if (start < 0) return "/";
-  let end = url.length;
-  for (let i = start; i < url.length; i++) {
-    const code = url.charCodeAt(i);
-    if (code === 0x3f || code === 0x23) {
-      end = i;
-      break;
-    }
-  }
-  return url.slice(start, end);
-}
-
-/** The authority of a URL: host and port as the client named them. */
-export function authority(url: string): string {
-  const start = url.indexOf("://") + 3;
-  const end = url.slice(start).search(/[/?#]/);
-  return end < 0 ? url.slice(start) : url.slice(start, start + end);
+/** Segments of an address's path as sent, percent-encoding kept: `/a/b?c` is `["a", "b"]`. */
+export function segmentsOf(url: string): readonly string[] {
+  const query = url.indexOf("?");
+  return url.slice(1, query < 0 ? url.length : query).split("/");
 }
 
 /** One path segment, percent-decoded once. */
@@ -51,9 +35,8 @@ export function decodeKey(segment: string, limits: Pick<Limits, "maxKeyBytes">):
 export function queryParameter(url: string, name: string): string | undefined {
   const start = url.indexOf("?");
   if (start < 0) return undefined;
-  const fragment = url.indexOf("#", start);
   let found: string | undefined;
-  for (const pair of url.slice(start + 1, fragment < 0 ? url.length : fragment).split("&")) {
+  for (const pair of url.slice(start + 1).split("&")) {
     const equals = pair.indexOf("=");
     if ((equals < 0 ? pair : pair.slice(0, equals)) !== name) continue;
     if (found !== undefined) throw malformed(`?${name}= is given twice`);
@@ -67,17 +50,17 @@ export function queryParameter(url: string, name: string): string | undefined {
 }
 
 /** `Sheaf-Deadline-Ms`: whole milliseconds from 1; cut to the longest that anybody may wait. */
-export function deadlineMs(header: string | null, limits: Pick<Limits, "defaultDeadlineMs" | "maxDeadlineMs">): Millis {
-  if (header === null) return limits.defaultDeadlineMs;
+export function deadlineMs(header: string | undefined, limits: Pick<Limits, "defaultDeadlineMs" | "maxDeadlineMs">): Millis {
+  if (header === undefined) return limits.defaultDeadlineMs;
   if (!/^[1-9]\d{0,14}$/.test(header))
     throw malformed("Sheaf-Deadline-Ms is not a whole number of milliseconds above 0");
   return Math.min(Number(header), limits.maxDeadlineMs);
 }
 
 /** `Sheaf-Consistency`. */
-export function consistency(header: string | null): "strong" | "causal" | "eventual" | undefined {
+export function consistency(header: string | undefined): "strong" | "causal" | "eventual" | undefined {
   switch (header) {
-    case null:
+    case undefined:
       return undefined;
     case "strong":
     case "causal":
@@ -90,10 +73,10 @@ export function consistency(header: string | null): "strong" | "causal" | "event
 
 /** `Idempotency-Key`: visible ASCII, bare or in double quotes as the IETF draft writes it. */
 export function idempotencyKey(
-  header: string | null,
+  header: string | undefined,
   limits: Pick<Limits, "maxOperationIdLength">,
 ): string | undefined {
-  if (header === null) return undefined;
+  if (header === undefined) return undefined;
   const key = /^".*"$/.test(header) ? header.slice(1, -1) : header;
   if (key === "" || key.length > limits.maxOperationIdLength || !/^[\x21-\x7e]+$/.test(key)) {
     throw malformed(`Idempotency-Key is not 1 to ${limits.maxOperationIdLength} visible ASCII characters`);
@@ -105,8 +88,8 @@ export function idempotencyKey(
 export const etagOf = (version: Version): string => `"v${version}"`;
 
 /** `If-Match` as a version. One strong tag of ours; a weak or foreign one can never match, which is PRECONDITION_FAILED at once. */
-export function ifMatch(header: string | null): Version | undefined {
-  if (header === null) return undefined;
+export function ifMatch(header: string | undefined): Version | undefined {
+  if (header === undefined) return undefined;
   const ours = /^"v(0|[1-9]\d{0,14})"$/.exec(header);
   if (ours !== null) return Number(ours[1]);
   if (/^(W\/)?"[^",]*"$/.test(header))
@@ -115,15 +98,15 @@ export function ifMatch(header: string | null): Version | undefined {
 }
 
 /** A valid W3C traceparent, else undefined: a broken one is ignored, as the recommendation says. */
-export function traceparent(header: string | null): string | undefined {
-  if (header === null || !/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(header)) return undefined;
+export function traceparent(header: string | undefined): string | undefined {
+  if (header === undefined || !/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(header)) return undefined;
   if (header.startsWith("ff") || header.startsWith("0".repeat(32), 3) || header.startsWith("0".repeat(16), 36))
     return undefined;
   return header;
 }
 
 /** The token of `Authorization: Bearer`; undefined when the header is absent or of another scheme. */
-export function bearer(header: string | null): string | undefined {
-  if (header === null) return undefined;
+export function bearer(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined;
   return /^bearer +([^\s]+)$/i.exec(header)?.[1];
 }

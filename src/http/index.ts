@@ -1,6 +1,7 @@
 export * from "./body.ts";
 export * from "./edge.ts";
 export * from "./fields.ts";
+export * from "./incoming.ts";
 export * from "./json.ts";
 export * from "./near.ts";
 export * from "./openapi.ts";
@@ -8,3 +9,4 @@ export { checkOrigin, loopbackHosts, type OriginRules } from "./origin.ts";
 export * from "./probes.ts";
 export * from "./problem.ts";
 export { wrongMethod, type Method, type Route } from "./routes.ts";
+export { fromRequest } from "./web.ts";

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { defaultLimits, SheafError, utf8 } from "../base/index.ts";
-import { parseJson, readJson } from "./index.ts";
+import { fromRequest, parseJson, readJson, type Incoming } from "./index.ts";
 
 const limits = defaultLimits;
 const parse = (text: string): unknown => parseJson(utf8(text), limits);
@@ -132,9 +132,9 @@ test("json: random bytes are a value or a refusal, never anything else", () => {
   );
 });
 
-const request = (body: BodyInit | null, headers: Record<string, string> = {}): Request =>
-  new Request("http://localhost/", { method: "POST", body, headers, duplex: "half" } as RequestInit);
-const refused = async (asked: Request, max = 1000): Promise<string> =>
+const request = (body: BodyInit | null, headers: Record<string, string> = {}): Incoming =>
+  fromRequest(new Request("http://localhost/", { method: "POST", body, headers, duplex: "half" } as RequestInit));
+const refused = async (asked: Incoming, max = 1000): Promise<string> =>
   readJson(asked, { ...limits, maxRequestBytes: max }).then(
     () => "accepted",
     (error: unknown) => (error as SheafError).code,

@@ -2,7 +2,7 @@
 // a page of a foreign origin. Cross-origin calls (CORS) are off but for origins on the allow-list.
 
 import { SheafError } from "../base/index.ts";
-import { authority } from "./fields.ts";
+import type { Incoming } from "./incoming.ts";
 
 export type OriginRules = {
   /** Host names that requests may be addressed to, without port; any when absent. */
@@ -19,10 +19,10 @@ const accepted =
   "Authorization, Content-Type, Idempotency-Key, If-Match, Sheaf-Consistency, Sheaf-Deadline-Ms, Sheaf-Session, Traceparent, X-Request-Id";
 
 /** Throws FORBIDDEN for a host name that is not ours, or a page that may not call. */
-export function checkOrigin(request: Request, options: OriginRules): void {
-  const origin = request.headers.get("origin");
-  if (origin === null && options.hosts === undefined) return;
-  const address = authority(request.url);
+export function checkOrigin(request: Pick<Incoming, "authority" | "header">, options: OriginRules): void {
+  const origin = request.header("origin");
+  if (origin === undefined && options.hosts === undefined) return;
+  const address = request.authority;
   if (options.hosts !== undefined) {
     const name = address.replace(/:\d+$/, "").toLowerCase();
     if (!options.hosts.includes(name) && !(name.endsWith(".localhost") && options.hosts.includes("localhost"))) {
@@ -31,7 +31,7 @@ export function checkOrigin(request: Request, options: OriginRules): void {
       });
     }
   }
-  if (origin === null || options.origins?.includes(origin) === true) return;
+  if (origin === undefined || options.origins?.includes(origin) === true) return;
   if (origin !== `http://${address}` && origin !== `https://${address}`) {
     throw new SheafError("FORBIDDEN", "pages of that origin may not call this listener", {
       hint: "Allow the origin in the configuration.",
@@ -40,10 +40,10 @@ export function checkOrigin(request: Request, options: OriginRules): void {
 }
 
 /** What an answer to an allowed foreign page carries; nothing for anybody else. */
-export function corsHeaders(request: Request, rules: OriginRules): Readonly<Record<string, string>> {
+export function corsHeaders(request: Pick<Incoming, "header">, rules: OriginRules): Readonly<Record<string, string>> {
   if (rules.origins === undefined) return {};
-  const origin = request.headers.get("origin");
-  if (origin === null || !rules.origins.includes(origin)) return { vary: "Origin" };
+  const origin = request.header("origin");
+  if (origin === undefined || !rules.origins.includes(origin)) return { vary: "Origin" };
   return { vary: "Origin", "access-control-allow-origin": origin, "access-control-expose-headers": exposed };
 }
 

@@ -5,18 +5,31 @@ import { SheafError } from "../base/index.ts";
 export type Method = "GET" | "POST" | "DELETE";
 export type Route = { readonly method: Method; readonly pattern: string; readonly access: "open" | "guarded" };
 
-const matches = (pattern: string, segments: readonly string[]): boolean => {
-  const parts = pattern.slice(1).split("/");
-  return (
-    parts.length === segments.length &&
-    parts.every((part, i) => (part.startsWith(":") ? segments[i] !== "" : part === segments[i]))
-  );
+/** What serves a route, with the segments that its pattern asks for; undefined stands for any that is not empty. */
+type Entry<S> = { readonly route: Route; readonly parts: readonly (string | undefined)[]; readonly serve: S };
+export type RouteTable<S> = Entry<S>[];
+
+export const addRoute = <S>(table: RouteTable<S>, route: Route, serve: S): void => {
+  const parts = route.pattern.slice(1).split("/");
+  table.push({ route, parts: parts.map((part) => (part.startsWith(":") ? undefined : part)), serve });
 };
 
+function matches(parts: readonly (string | undefined)[], segments: readonly string[]): boolean {
+  if (parts.length !== segments.length) return false;
+  for (const [i, part] of parts.entries()) if (part === undefined ? segments[i] === "" : part !== segments[i]) return false;
+  return true;
+}
+
+/** What serves a method at an address; the route added first wins. HEAD is served as GET. */
+export function served<S>(table: RouteTable<S>, method: string, segments: readonly string[]): S | undefined {
+  const asked = method === "HEAD" ? "GET" : method;
+  return table.find(({ route, parts }) => route.method === asked && matches(parts, segments))?.serve;
+}
+
 /** Methods that an address takes; empty when there is nothing. */
-export function allowed(routes: readonly Route[], segments: readonly string[]): string[] {
+export function allowed(table: RouteTable<unknown>, segments: readonly string[]): string[] {
   const methods = new Set<string>();
-  for (const route of routes) if (matches(route.pattern, segments)) methods.add(route.method);
+  for (const { route, parts } of table) if (matches(parts, segments)) methods.add(route.method);
   if (methods.has("GET")) methods.add("HEAD");
   if (methods.size > 0) methods.add("OPTIONS");
   return [...methods];
@@ -26,8 +39,6 @@ export function allowed(routes: readonly Route[], segments: readonly string[]): 
 export const wrongMethod = (methods: readonly string[]): SheafError =>
   new SheafError("WRONG_METHOD", `this address takes ${methods.join(", ")}`, { data: methods });
 
-export function notServed(routes: readonly Route[], segments: readonly string[]): SheafError {
-  const methods = allowed(routes, segments);
-  if (methods.length > 0) return wrongMethod(methods);
-  return new SheafError("NOT_FOUND");
-}
+/** Why nothing serves an address whose methods are these. */
+export const notServed = (methods: readonly string[]): SheafError =>
+  methods.length > 0 ? wrongMethod(methods) : new SheafError("NOT_FOUND");

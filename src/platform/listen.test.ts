@@ -7,15 +7,16 @@ import { after, test } from "node:test";
 import { once } from "node:events";
 import { defaultLimits } from "../base/index.ts";
 import { bench } from "../gateway/gateway.fixture.ts";
+import type { Answer, Incoming } from "../http/index.ts";
 import { listen, type Listener, type ListenOptions } from "./listen.ts";
 
 const opened: Listener[] = [];
 after(() => Promise.all(opened.map((one) => one.close(0))));
 
-const ok = (): Response => new Response("ok");
+const ok = async (): Promise<Answer> => ({ status: 200, body: "ok" });
 
 async function open(options: Partial<ListenOptions> = {}): Promise<Listener> {
-  const listener = await listen({ port: 0, fetch: ok, limits: defaultLimits, ...options });
+  const listener = await listen({ port: 0, answer: ok, limits: defaultLimits, ...options });
   opened.push(listener);
   return listener;
 }
@@ -38,12 +39,16 @@ const statuses = (text: string): string[] => [...text.matchAll(/^HTTP\/1\.1 (\d{
 
 test("listen: a request that two readers could read differently is refused, closed, and reaches nobody", async () => {
   let served = 0;
-  const { port } = await open({ fetch: () => (served++, new Response("ok")) });
+  const { port } = await open({ answer: () => (served++, ok()) });
   const head = "POST /x HTTP/1.1\r\nHost: a\r\n";
   const smuggled = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
   const corpus: Record<string, string> = {
     "two Host headers": "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     "two Host headers, alike": "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
+    "a Host that is none": "GET / HTTP/1.1\r\nHost: \r\n\r\n",
+    "a path in Host": "GET / HTTP/1.1\r\nHost: b/x.localhost\r\n\r\n",
+    "a user in Host": "GET / HTTP/1.1\r\nHost: a@localhost\r\n\r\n",
+    "two names in Host": "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",
     "no Host": "GET / HTTP/1.1\r\n\r\n",
     "absolute form": "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
     "absolute form, https": "GET https://b/x HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -94,9 +99,9 @@ test("listen: a request that two readers could read differently is refused, clos
 test("listen: bad chunks never become a second request", async () => {
   const paths: string[] = [];
   const { port } = await open({
-    fetch: async (request) => {
-      paths.push(new URL(request.url).pathname);
-      await request.text().catch(() => undefined);
+    answer: async (request) => {
+      paths.push(request.url);
+      await request.read(1000).catch(() => undefined);
       return ok();
     },
   });
@@ -116,11 +121,11 @@ test("listen: bad chunks never become a second request", async () => {
 
 test("listen: good clients are served promptly while 300 slow ones hold their connections, and those are cut off", async () => {
   const limits = { maxConnections: 1000, headersTimeoutMs: 500, requestTimeoutMs: 3_000 };
-  const reads = async (request: Request): Promise<Response> => {
-    if (request.method === "POST") await request.text().catch(() => "");
+  const reads = async (request: Incoming): Promise<Answer> => {
+    if (request.method === "POST") await request.read(1000).catch(() => undefined);
     return ok();
   };
-  const listener = await open({ limits, fetch: reads });
+  const listener = await open({ limits, answer: reads });
   const slow: Socket[] = [];
   const ended: Promise<unknown>[] = [];
   const order: string[] = [];
@@ -160,7 +165,7 @@ test("listen: connections past the bound are turned away, and those inside it st
 
 test("listen: a body over the cap is 413 while it arrives, chunked or declared, and memory stays flat", async () => {
   const b = bench();
-  const listener = await open({ fetch: b.http.fetch });
+  const listener = await open({ answer: b.http.answer });
   const head =
     "POST /entities/account/a/deposit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n";
   assert.deepEqual(statuses(await raw(listener.port, `${head}Content-Length: 999999999999\r\n\r\n{`)), ["413"]);
@@ -184,11 +189,11 @@ test("listen: a client that goes away aborts the request's signal", async () => 
   let aborted: (() => void) | undefined;
   const seen = new Promise<void>((resolve) => (aborted = resolve));
   const listener = await open({
-    fetch: (request) =>
+    answer: (request) =>
       new Promise((resolve) => {
         request.signal.addEventListener("abort", () => {
           aborted?.();
-          resolve(ok());
+          resolve({ status: 200 });
         });
         gone.destroy();
       }),
@@ -203,10 +208,10 @@ test("listen: close() takes nothing new, lets what is under way finish, and ends
   let release: (() => void) | undefined;
   const entered = Promise.withResolvers<undefined>();
   const listener = await open({
-    fetch: (request) =>
+    answer: (request) =>
       request.url.endsWith("/slow")
         ? new Promise((resolve) => {
-            release = () => resolve(new Response("done"));
+            release = () => resolve({ status: 200, body: "done" });
             entered.resolve(undefined);
           })
         : ok(),
@@ -227,7 +232,7 @@ test("listen: close() takes nothing new, lets what is under way finish, and ends
 });
 
 test("listen: what does not finish within the grace is cut off", async () => {
-  const listener = await open({ fetch: () => new Promise(() => undefined) });
+  const listener = await open({ answer: () => new Promise(() => undefined) });
   const stuck = fetch(listener.url).then(
     () => "answered",
     () => "cut off",
@@ -241,10 +246,10 @@ test("listen: what does not finish within the grace is cut off", async () => {
 
 test("listen: a taken port is IN_USE, or the next free one when that is allowed", async () => {
   const first = await open();
-  await assert.rejects(listen({ port: first.port, fetch: ok, limits: defaultLimits }), { code: "IN_USE" });
+  await assert.rejects(listen({ port: first.port, answer: ok, limits: defaultLimits }), { code: "IN_USE" });
   const second = await open({ port: first.port, tries: 20 });
   assert.ok(second.port > first.port && second.port <= first.port + 20);
-  await assert.rejects(listen({ port: 0, host: "192.0.2.1", fetch: ok, limits: defaultLimits }), { code: "USAGE" });
+  await assert.rejects(listen({ port: 0, host: "192.0.2.1", answer: ok, limits: defaultLimits }), { code: "USAGE" });
 });
 
 test("listen: an upgrade is handed over with the bytes that came with it", async () => {
@@ -261,7 +266,7 @@ test("listen: an upgrade is handed over with the bytes that came with it", async
 
 test("listen: a function that throws is 500 without a word of why", async () => {
   const listener = await open({
-    fetch: () => {
+    answer: () => {
       throw new Error("hunter2");
     },
   });

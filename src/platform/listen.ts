@@ -1,4 +1,4 @@
-// A real listener: node:http underneath, a web-standard fetch function on top. Everything that only a socket can get wrong is decided
+// A real listener: node:http underneath, an edge on top. Everything that only a socket can get wrong is decided
 // here: how long a client may take, how many there may be, and which requests are refused before anybody reads them.
 //
 // H1. A request that two readers could read differently (two Host headers, an odd target or coding) is refused with 400 and its connection
@@ -9,8 +9,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { getRequestListener } from "@hono/node-server";
 import { SheafError, type Limits, type Millis } from "../base/index.ts";
+import type { Answer, Incoming } from "../http/index.ts";
+import { Exchange } from "./http-exchange.ts";
 
 export type ListenOptions = {
   /** 0 takes any free port. */
@@ -19,7 +20,7 @@ export type ListenOptions = {
   readonly tries?: number | undefined;
   /** Address to bind; loopback when absent. */
   readonly host?: string | undefined;
-  readonly fetch: (request: Request) => Response | Promise<Response>;
+  readonly answer: (request: Incoming) => Promise<Answer>;
   /** Takes over a connection that asks to become a WebSocket; without it such requests are refused. */
   readonly onUpgrade?: ((request: IncomingMessage, socket: Duplex, head: Buffer) => void) | undefined;
   readonly limits: Pick<Limits, "maxConnections" | "headersTimeoutMs" | "requestTimeoutMs">;
@@ -46,7 +47,7 @@ function odd(request: IncomingMessage): string | undefined {
     const name = rawHeaders[i];
     if (name?.length === 4 && name.toLowerCase() === "host") hosts++;
   }
-  if (hosts !== 1) return "a request names exactly one Host";
+  if (hosts !== 1 || !/^[\w.~:[\]%-]+$/.test(headers.host ?? "")) return "a request names exactly one Host";
   const coding = headers["transfer-encoding"];
   // The parser takes a body in an unknown coding for no body at all, and what follows for another request.
   if (coding !== undefined && coding.toLowerCase() !== "chunked") return "the transfer encoding is not chunked";
@@ -84,6 +85,12 @@ const malformed: readonly [number, string, string, string] = [
   "the request is not valid HTTP",
 ];
 
+const broken: Answer = {
+  status: 500,
+  headers: { "content-type": "application/problem+json" },
+  body: problemText(500, "INTERNAL", "the request failed inside"),
+};
+
 /** Writes a refusal on a connection that has no response object, and closes it. */
 function refuseRaw(socket: Duplex, [status, phrase, code, detail]: readonly [number, string, string, string]): void {
   if (!socket.writable) return void socket.destroy();
@@ -104,9 +111,16 @@ function refuse(response: ServerResponse, detail: string): void {
   response.end(body);
 }
 
+async function serve(exchange: Exchange, { answer }: ListenOptions): Promise<void> {
+  try {
+    exchange.write(await answer(exchange));
+  } catch {
+    exchange.abandon(broken);
+  }
+}
+
 function serverFor(options: ListenOptions): Server {
   const { limits, onUpgrade } = options;
-  const serve = getRequestListener(options.fetch);
   const server = createServer({
     maxHeaderSize: maxHeaderBytes,
     headersTimeout: limits.headersTimeoutMs,
@@ -114,12 +128,14 @@ function serverFor(options: ListenOptions): Server {
     connectionsCheckingInterval: Math.min(checkEveryMs, limits.headersTimeoutMs),
     keepAliveTimeout: keepAliveMs,
     noDelay: true,
+    // A field that is sent twice must not be read as its first value by us and as its last by a proxy.
+    joinDuplicateHeaders: true,
   });
   server.maxConnections = limits.maxConnections;
   server.on("request", (request, response) => {
     const why = odd(request);
     if (why !== undefined) return refuse(response, why);
-    void serve(request, response);
+    void serve(new Exchange(request, response), options);
   });
   // Whether the body is wanted is known only when somebody reads it; until then the client is not told to go on.
   server.on("checkExpectation", (_, response) => {

@@ -77,9 +77,9 @@ export function socketServer(options: SocketServerOptions): SocketServer {
 
 function refusalOf(request: IncomingMessage, path: string, rules: OriginRules, full: boolean): string | undefined {
   if (request.url?.split("?", 1)[0] !== path) return "404 Not Found";
-  const { origin, host } = request.headers;
+  const { origin, host = "" } = request.headers;
   try {
-    checkOrigin(new Request(`http://${host}${path}`, origin === undefined ? {} : { headers: { origin } }), rules);
+    checkOrigin({ authority: host, header: (name) => (name === "origin" ? origin : undefined) }, rules);
   } catch {
     return "403 Forbidden";
   }

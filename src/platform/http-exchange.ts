@@ -1,0 +1,94 @@
+// One exchange of node:http as an edge sees it. Nothing is built that nobody looks at: most requests are a method, an address, a
+// few headers and one piece of body.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { concat, type Millis } from "../base/index.ts";
+import { brokenOff, tooLarge, type Answer, type Incoming } from "../http/index.ts";
+
+/** What is left of an unread body is let in this long and this far, so that its sender gets to read the answer. */
+const discardMs: Millis = 500;
+const maxDiscardBytes = 16 * 1024 * 1024;
+
+export class Exchange implements Incoming {
+  readonly method: string;
+  readonly url: string;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  #gone: AbortController | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.#request = request;
+    this.#response = response;
+    this.method = request.method ?? "GET";
+    this.url = request.url ?? "/";
+  }
+
+  get authority(): string {
+    return this.#request.headers.host ?? "";
+  }
+
+  get signal(): AbortSignal {
+    if (this.#gone === undefined) {
+      const gone = (this.#gone = new AbortController());
+      const response = this.#response;
+      if (response.closed) gone.abort();
+      else response.once("close", () => void (response.writableFinished || gone.abort()));
+    }
+    return this.#gone.signal;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name];
+    return typeof value === "string" ? value : undefined;
+  }
+
+  read(max: number): Promise<Uint8Array> {
+    const request = this.#request;
+    return new Promise((resolve, reject) => {
+      const parts: Uint8Array[] = [];
+      let length = 0;
+      const take = (part: Uint8Array): void => {
+        length += part.length;
+        if (length <= max) return void parts.push(part);
+        request.off("data", take).pause();
+        reject(tooLarge(max));
+      };
+      request
+        .on("data", take)
+        .once("end", () => resolve(parts.length === 1 && parts[0] !== undefined ? parts[0] : concat(parts)))
+        .once("error", (error) => reject(brokenOff(error)))
+        .once("close", () => reject(brokenOff()));
+      // A request that had broken off before says nothing any more.
+      if (request.destroyed) reject(brokenOff());
+    });
+  }
+
+  write({ status, headers, body = "" }: Answer): void {
+    const response = this.#response;
+    response.writeHead(
+      status,
+      status === 204 ? headers : { ...headers, "content-length": Buffer.byteLength(body) },
+    );
+    response.end(body);
+    if (!this.#request.complete) discard(this.#request);
+  }
+
+  /** Answers so, or cuts the connection when an answer has begun already. */
+  abandon(answer: Answer): void {
+    if (this.#response.headersSent) this.#response.destroy();
+    else this.write(answer);
+  }
+}
+
+/** Takes in what is left of a body, for a moment and not for ever; then the connection ends. */
+function discard(request: IncomingMessage): void {
+  let left = maxDiscardBytes;
+  const cut = (): void => request.socket.destroySoon();
+  const timer = setTimeout(cut, discardMs);
+  request.once("close", () => clearTimeout(timer));
+  request.on("data", (part: Uint8Array) => {
+    left -= part.length;
+    if (left < 0) cut();
+  });
+  request.resume();
+}
