@@ -7,7 +7,7 @@ import { targets } from "./call.ts";
 import type { Context, Run } from "./context.ts";
 import { gatewayOf, type Remote } from "./remote.ts";
 
-/** A shell waits for us at every Tab: what the node has not said by then is left out. */
+/** A shell waits for us at every Tab: what the node has not said by then is left out. SHEAF_COMPLETION_MS allows more. */
 const budgetMs = 150;
 
 const scripts: Readonly<Record<string, string>> = {
@@ -90,6 +90,7 @@ function stepwise(known: readonly string[], typed: string): string[] {
 
 async function fromNode(context: Context): Promise<string[]> {
   const gateway: Remote = gatewayOf(context, { data: ".sheaf" });
-  const late = new Promise<string[]>((resolve) => void setTimeout(resolve, budgetMs, []).unref());
+  const patienceMs = Number(context.env["SHEAF_COMPLETION_MS"]) || budgetMs;
+  const late = new Promise<string[]>((resolve) => void setTimeout(resolve, patienceMs, []).unref());
   return Promise.race([targets(gateway), late]);
 }

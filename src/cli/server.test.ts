@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { folder, ledgerApp, sheaf, startServer, type TestServer } from "./cli.fixture.ts";
@@ -142,9 +142,35 @@ describe("a running node", () => {
   });
 
   test("completion: offers what the running node can be asked", async () => {
-    const env = { SHEAF_URL: server.gateway };
+    const env = { SHEAF_URL: server.gateway, SHEAF_COMPLETION_MS: "10000" };
     assert.match((await sheaf(["__complete", "--", "call", "acc"], { env })).out, /^account\/\n$/);
     assert.match((await sheaf(["__complete", "--", "call", "account/x/wi"], { env })).out, /^account\/x\/withdraw\n$/);
+  });
+
+  test("gateway without keys: a page under a foreign name that points here reaches nothing", async () => {
+    const port = Number(new URL(server.gateway).port);
+    const ask = (head: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = connect(port, "127.0.0.1", () => socket.write(head.replaceAll("\n", "\r\n")));
+        socket.once("data", (chunk) => {
+          resolve(String(chunk).split("\r\n")[0]!);
+          socket.destroy();
+        });
+        socket.once("error", reject);
+      });
+    const upgrade =
+      "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    for (const [host, http, socket] of [
+      ["localhost", 200, 101],
+      ["evil.example", 403, 403],
+    ] as const) {
+      const of = `Host: ${host}:${port}`;
+      assert.match(await ask(`GET /entities/account/a/balance HTTP/1.1\n${of}\n\n`), new RegExp(` ${http} `));
+      assert.match(
+        await ask(`GET /connect HTTP/1.1\n${of}\nOrigin: http://${host}:${port}\n${upgrade}\n\n`),
+        new RegExp(` ${socket} `),
+      );
+    }
   });
 
   test("second start: is refused, naming who runs", async () => {
