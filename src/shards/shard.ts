@@ -167,17 +167,21 @@ export class Shard {
     return { waiting: this.#waiting.splice(0), place: { generation, seq, epoch: this.tenure.epoch } };
   }
 
-  /** The barrier that `look` asked for came back, with a head or an error. */
+  /** The barrier that `look` asked for came back, with a head or an error. It decides nothing about a record under way,
+   *  which may have been kept before another's claim (F5), nor about a later tenure. */
   seen(looked: NonNullable<ReturnType<Shard["look"]>>, head: Head | SheafError): void {
     this.#looking = false;
-    if (head instanceof SheafError) {
-      for (const settle of looked.waiting) settle(head);
-    } else {
-      const shown = this.tenure.kind === "serving" ? sight(looked.place, head) : ({ kind: "foreign", epoch: head.epoch } as const);
-      if (shown.kind === "own") for (const settle of looked.waiting) settle(undefined);
-      else if (shown.kind === "foreign") this.stepDown(shown.epoch, looked.waiting);
-      else this.quarantine(behind(this.number), looked.waiting);
-    }
+    const tell = (error: SheafError | undefined): void => {
+      for (const settle of looked.waiting) settle(error);
+    };
+    const { tenure } = this;
+    const shown = head instanceof SheafError ? undefined : sight(looked.place, head);
+    if (head instanceof SheafError) tell(head);
+    else if (tenure.kind !== "serving" || tenure.epoch !== looked.place.epoch) tell(new SheafError("NOT_OWNER"));
+    else if (shown?.kind === "own") tell(undefined);
+    else if (this.#flight) tell(shown?.kind === "behind" ? behind(this.number) : new SheafError("NOT_OWNER"));
+    else if (shown?.kind === "foreign") this.stepDown(shown.epoch, looked.waiting);
+    else this.quarantine(behind(this.number), looked.waiting);
     this.again();
   }
 
@@ -250,7 +254,7 @@ export class Shard {
     this.ground.host.log.error("shard quarantined", { shard: this.number, code: error.code, reason: error.message });
     this.tenure = { kind: "quarantined", error };
     this.ground.meters.quarantined.add();
-    this.discard(error, also);
+    this.discard(error, also, new SheafError(error.code, error.message, { outcome: "unknown", hint: error.hint, cause: error }));
   }
 
   again(): void {
