@@ -3,6 +3,7 @@
 
 import { asSheafError } from "../base/index.ts";
 import type { Append, AppendResult } from "../journal/index.ts";
+import { within } from "./pause.ts";
 import type { Ground, Shard } from "./shard.ts";
 
 const unanswered: AppendResult = { kind: "unknown", error: undefined };
@@ -68,9 +69,10 @@ export class Committer {
   }
 
   async #look(looks: readonly { shard: Shard; looked: NonNullable<ReturnType<Shard["look"]>> }[]): Promise<void> {
-    this.#ground.meters.barriers.add();
+    const { host, limits, engine, meters } = this.#ground;
+    meters.barriers.add();
     try {
-      const heads = await this.#ground.engine.barrier(looks.map(({ shard }) => shard.number));
+      const heads = await within(host.clock, limits.appendPatienceMs, engine.barrier(looks.map(({ shard }) => shard.number)));
       looks.forEach(({ shard, looked }, i) => {
         const head = heads[i];
         shard.seen(looked, head ?? asSheafError(new Error("the engine gave no head"), "ENGINE_UNAVAILABLE"));
