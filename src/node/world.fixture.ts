@@ -85,7 +85,7 @@ export async function world(options: WorldOptions = {}): Promise<World> {
     let settled = false;
     const done = (): void => void (settled = true);
     promise.then(done, done);
-    await host.schedule.run({ done: () => settled });
+    await host.schedule.run({ done: () => settled, until: host.schedule.now() + 600_000 });
     return settled ? promise : Promise.reject(new Error("nothing is left to happen, and the promise has not settled"));
   };
   const pass = (ms: number): Promise<void> => run(new Promise<void>((resolve) => void host.clock.after(ms, resolve)));
