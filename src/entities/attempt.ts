@@ -116,3 +116,7 @@ export class Attempt {
     return true;
   }
 }
+
+/** What the handler read was taken back: the engine refused or lost what came before it. */
+export const outdated = (): SheafError =>
+  new SheafError("ENGINE_UNAVAILABLE", "what the handler had read was not kept by the engine; nothing was changed", { retry: "now" });

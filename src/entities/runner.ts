@@ -6,7 +6,7 @@ import type { CompiledEntity, Operation } from "../model/index.ts";
 import { HandlerContext, type Reply, runHandler } from "../rpc/index.ts";
 import type { Hot, Settle, Value } from "../shards/index.ts";
 import { pack, unpack } from "../wire/index.ts";
-import type { Attempt } from "./attempt.ts";
+import { type Attempt, outdated } from "./attempt.ts";
 import type { EntitiesOptions } from "./options.ts";
 import type { Query } from "./query.ts";
 import { CommandSurroundings, QuerySurroundings } from "./surroundings.ts";
@@ -222,7 +222,3 @@ const isOutputError = (error: unknown): error is SheafError => error instanceof 
 
 const isPromise = (value: unknown): value is Promise<unknown> =>
   typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
-
-/** What the handler read was taken back: the engine refused or lost what came before it. */
-const outdated = (): SheafError =>
-  new SheafError("ENGINE_UNAVAILABLE", "what the handler had read was not kept by the engine; nothing was changed", { retry: "now" });

@@ -6,7 +6,7 @@ import type { Commit } from "../journal/index.ts";
 import type { Invoke } from "../model/index.ts";
 import { innerCall, type Principal, type Surroundings } from "../rpc/index.ts";
 import { pack } from "../wire/index.ts";
-import type { Attempt } from "./attempt.ts";
+import { type Attempt, outdated } from "./attempt.ts";
 import type { EntitiesOptions } from "./options.ts";
 import type { Query } from "./query.ts";
 
@@ -50,6 +50,7 @@ export class CommandSurroundings implements Surroundings {
       const outer = { call: task.call, chain: attempt.chain, signal: attempt.signal, ordinal: attempt.calls++ };
       const call = innerCall(outer, target, input, options, host, limits.maxCallDepth);
       if (hot && hot.pending > 0) await durable(attempt);
+      if (task.shard.lineage !== attempt.lineage) throw outdated();
       if (target.kind !== "command") return (await calls.call(call)).output;
       const wait = { type: target.entity, key: target.key };
       attempt.waits.push(wait);
