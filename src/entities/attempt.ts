@@ -75,17 +75,17 @@ export class Attempt {
     this.#joined = this.#joined?.filter((joined) => joined !== answer);
   }
 
-  readonly cancel = (): void => this.#giveUp("CANCELLED", this.#joined !== undefined && this.#joined.length > 0);
+  readonly cancel = (): void => this.#leave("CANCELLED", this.#joined !== undefined && this.#joined.length > 0);
 
-  expire(): void {
-    this.#giveUp("DEADLINE", false);
+  giveUp(code: ErrorCode): void {
+    this.#leave(code, false);
   }
 
   /** Its caller hears no more of it. It goes on when its commit is accepted (A2), or others wait for the same. */
-  #giveUp(code: ErrorCode, awaited: boolean): void {
+  #leave(code: ErrorCode, awaited: boolean): void {
     const committing = this.phase === "committing";
     if (!committing && !awaited) return this.reject(new SheafError(code, undefined, { outcome: "not-applied" }));
-    this.#tell((answer) => answer.reject(new SheafError(code)));
+    this.#tell((answer) => answer.reject(new SheafError(code, undefined, { outcome: "unknown" })));
     if (committing) this.task.left(this);
   }
 

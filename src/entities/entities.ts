@@ -19,7 +19,8 @@ import { Runner } from "./runner.ts";
 
 interface Open {
   readonly deadline: Tick;
-  expire(): void;
+  /** Its caller hears no more of it than this code and what is known of the outcome. */
+  giveUp(code: "DEADLINE" | "STOPPING"): void;
 }
 
 /** Commands of one mailbox run in one slice before others get a turn. */
@@ -62,8 +63,10 @@ export class Entities {
     this.#app = app;
   }
 
+  /** Answers what is still under way. */
   close(): void {
     this.#deadlines.stop();
+    for (const open of this.#open) open.giveUp("STOPPING");
   }
 
   call(call: Call): Promise<Reply> {
@@ -155,7 +158,7 @@ export class Entities {
       resolve: (reply) => void (leave(), answer.resolve({ ...reply, replayed: true })),
       reject: (error) => void (leave(), answer.reject(error)),
     };
-    const joiner: Open = { deadline, expire: () => joined.reject(new SheafError("DEADLINE")) };
+    const joiner: Open = { deadline, giveUp: (code) => joined.reject(new SheafError(code, undefined, { outcome: "unknown" })) };
     original.join(joined);
     this.#admit(joiner);
   }
@@ -168,7 +171,7 @@ export class Entities {
   #expire(now: Tick): Tick {
     let next = Infinity;
     for (const open of this.#open) {
-      if (open.deadline <= now) open.expire();
+      if (open.deadline <= now) open.giveUp("DEADLINE");
       else if (open.deadline < next) next = open.deadline;
     }
     return next;

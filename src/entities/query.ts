@@ -1,6 +1,6 @@
 // One query on its way. Queries do not wait for commands: they see the last committed state.
 
-import { SheafError, type Tick } from "../base/index.ts";
+import { type ErrorCode, SheafError, type Tick } from "../base/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
 import type { Shard } from "../shards/index.ts";
@@ -42,10 +42,10 @@ export class Query {
     return this.#controller.signal;
   }
 
-  readonly cancel = (): void => this.reject(new SheafError("CANCELLED", undefined, { outcome: "not-applied" }));
+  readonly cancel = (): void => this.giveUp("CANCELLED");
 
-  expire(): void {
-    this.reject(new SheafError("DEADLINE", undefined, { outcome: "not-applied" }));
+  giveUp(code: ErrorCode): void {
+    this.reject(new SheafError(code, undefined, { outcome: "not-applied" }));
   }
 
   resolve(reply: Reply): void {

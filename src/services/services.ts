@@ -27,8 +27,10 @@ export class Services {
     this.#app = app;
   }
 
+  /** Answers what is still under way. */
   close(): void {
     this.#deadlines.stop();
+    for (const procedure of this.#open) procedure.end(new SheafError("STOPPING", undefined, { outcome: "unknown" }));
   }
 
   call(call: Call): Promise<Reply> {

@@ -257,6 +257,13 @@ export class Shard {
     this.discard(error, also, new SheafError(error.code, error.message, { outcome: "unknown", hint: error.hint, cause: error }));
   }
 
+  /** Ends the tenure on this side: whoever still waits hears STOPPING. */
+  close(): void {
+    this.tenure = { kind: "closed" };
+    const error = new SheafError("STOPPING");
+    this.discard(error, [], new SheafError("STOPPING", undefined, { outcome: "unknown" }));
+  }
+
   again(): void {
     if (!this.idle) this.ground.ready(this);
   }

@@ -150,10 +150,11 @@ export class Shards {
     }
   }
 
-  /** Saves and stops the timers. Commits under way must have ended. */
+  /** Saves, stops the timers, and gives up what is under way: its outcome is unknown. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
     await this.save();
+    for (const shard of this.all) if (shard.tenure.kind === "serving") shard.close();
   }
 }
