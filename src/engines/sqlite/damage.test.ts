@@ -133,16 +133,65 @@ test("embedded engine: a journal removed while in use acknowledges nothing more 
   await assert.rejects(embeddedEngine({ dir }), { code: "CORRUPT", message: /"bank"/ });
 });
 
-test("embedded engine: records missing below the head are CORRUPT, at the start, the end and between", async () => {
-  for (const gone of ["seq = 4", "seq >= 2", "seq > 0", "seq = 10"]) {
-    const dir = await filled(10);
+test("embedded engine: records missing below the head are CORRUPT, at the start, the end and between, folded or not", async () => {
+  const spoil = ["DELETE FROM batch WHERE id = 4", "DELETE FROM batch WHERE id >= 2", "DELETE FROM batch", "DELETE FROM batch WHERE id = 400", "DELETE FROM run", "UPDATE run SET id = id + 1"];
+  for (const sql of spoil) {
+    const dir = await filled(sql.includes("run") ? 400 : 10);
     const db = new DatabaseSync(join(dir, "journal.db"));
-    db.exec(`DELETE FROM record WHERE id IN (SELECT id FROM (SELECT id, id % (1 << 37) AS seq FROM record) WHERE ${gone})`);
+    const count = (table: string): number => (db.prepare(`SELECT count(*) AS n FROM ${table}`).get() as { n: number }).n;
+    assert.equal(count("run") > 0, sql.includes("run"), "the guarantee is tried on what it names");
+    db.exec(sql.replace("400", "10"));
     db.close();
     const engine = await embeddedEngine({ dir });
-    await assert.rejects(engine.read(1, 1, 100), { code: "CORRUPT" }, gone);
+    await assert.rejects(engine.read(1, 1, 500), { code: "CORRUPT" }, sql);
     await engine.close();
   }
+});
+
+test("embedded engine: a shard with records above its head is refused alone, with CORRUPT", async () => {
+  const above = ["INSERT INTO run VALUES ((1 << 37) + 12, '[1,1]', x'00')", "UPDATE batch SET places = replace(places, '[1,1,10,', '[1,1,11,')"];
+  for (const sql of above) {
+    const dir = await filled(10);
+    const db = new DatabaseSync(join(dir, "journal.db"));
+    assert.equal(Number(db.prepare(sql).run().changes) > 0, true);
+    db.close();
+    const engine = await embeddedEngine({ dir });
+    const results = await engine.append([next(0, 0), next(1, 10), next(2, 0)]);
+    assert.deepEqual(results.map(({ kind }) => kind), ["durable", "refused", "durable"], sql);
+    assert.equal(codeIn(results[1] as AppendResult), "CORRUPT");
+    await engine.close();
+  }
+});
+
+test("embedded engine: heads that cannot be read are CORRUPT for their shards alone", async () => {
+  const dir = await filled(3);
+  const db = new DatabaseSync(join(dir, "journal.db"));
+  db.exec("UPDATE head SET shards = '[1,1,'");
+  db.close();
+  const engine = await embeddedEngine({ dir });
+  await assert.rejects(engine.barrier([1]), { code: "CORRUPT" });
+  const results = await engine.append([next(1, 3), next(70, 0)]);
+  assert.deepEqual(results.map(({ kind }) => kind), ["refused", "durable"]);
+  assert.equal(codeIn(results[0] as AppendResult), "CORRUPT");
+  await engine.close();
+});
+
+test("embedded engine: a trim that waits for another process's lock holds up no append", async () => {
+  const dir = await filled(10);
+  const engine = await embeddedEngine({ dir });
+  const other = new DatabaseSync(join(dir, "journal.db"));
+  other.exec("BEGIN EXCLUSIVE");
+  const trimmed = engine.trim(1, 5);
+  const appended = append(engine, next(2, 0));
+  other.exec("COMMIT");
+  assert.equal((await appended).kind, "durable");
+  await trimmed;
+  assert.equal((await engine.read(1, 1, 100)).first, 6);
+  other.exec("BEGIN EXCLUSIVE");
+  const hasty = await embeddedEngine({ dir, patienceMs: 20 });
+  await assert.rejects(hasty.trim(1, 6), { code: "ENGINE_UNAVAILABLE" });
+  other.close();
+  await Promise.all([engine.close(), hasty.close()]);
 });
 
 test("embedded engine: the journal of another cluster under this one's marker is WRONG_CLUSTER (P34)", async () => {

@@ -1,7 +1,12 @@
 // The file journal.db: where it is, what is in it, how it is opened.
 //
 // J1. A journal that ever existed is never recreated: cluster.json beside it says that it did.
-// J2. A record's row id is shard × 2^37 + sequence, so that one B-tree keeps each shard's records together and in order.
+// J2. A commit adds one row to table batch, with the records of all its shards, and rewrites the head rows of those
+//     shards: a row per record would dirty a page per shard, twenty times the bytes. The last batch is never removed, so
+//     whoever finds no newer one knows that no head has changed.
+// J3. Batches are later folded into runs (fold.ts), which keep each shard's records together and in order.
+//     A record is in one batch or in one run, and all of a shard's runs are before its batches.
+// J4. Records below the shard's floor are trimmed, whether or not their bytes are still there.
 
 import { accessSync, closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +20,7 @@ export const markerFile = "cluster.json";
 const format = 1;
 
 const seqSpan = 2 ** 37;
-/** Row id of a record (J2). */
+/** Row id of the run that begins with this record. */
 export const rowId = (shard: Shard, seq: Seq): number => shard * seqSpan + seq;
 export const seqOf = (row: number): Seq => row % seqSpan;
 /** What a row id holds. */
@@ -24,9 +29,10 @@ export const maxShards = 2 ** 15;
 const schema = `
   CREATE TABLE IF NOT EXISTS cluster (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, id TEXT NOT NULL,
     name TEXT NOT NULL, shards INTEGER NOT NULL, created_at INTEGER NOT NULL, key_check BLOB) STRICT;
-  CREATE TABLE IF NOT EXISTS head (shard INTEGER PRIMARY KEY, generation INTEGER NOT NULL, epoch INTEGER NOT NULL,
-    seq INTEGER NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, bytes BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS head (block INTEGER PRIMARY KEY, shards TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS floor (shard INTEGER PRIMARY KEY, first INTEGER NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS batch (id INTEGER PRIMARY KEY, places TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, places TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
   PRAGMA user_version = ${format};`;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -79,8 +85,8 @@ export function prepareFolder(dir: string, patienceMs: number): void {
   }
   const db = openJournal(dir, patienceMs);
   try {
-    const tables = db.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name IN ('cluster', 'head', 'record')");
-    if ((tables.get() as { n: number }).n === 3) return;
+    const tables = db.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name IN ('cluster', 'head', 'floor', 'batch', 'run')");
+    if ((tables.get() as { n: number }).n === 5) return;
     if (marker) throw new SheafError("CORRUPT", `${path} has lost its tables`, { hint: "restore it from a backup" });
     patiently(patienceMs, () => db.exec("BEGIN IMMEDIATE"));
     db.exec(`${schema}\nCOMMIT`);

@@ -2,8 +2,10 @@
 
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { SheafError, type Seq, type Shard } from "../../base/index.ts";
+import { SheafError, type Epoch, type Seq, type Shard } from "../../base/index.ts";
 import type { Head } from "../../journal/index.ts";
+import { batchPlaces, runPlaces } from "./batches.ts";
+import { openHeadReader } from "./heads.ts";
 import { journalFile, openJournal, rowId, seqOf } from "./journal-file.ts";
 import { packEntries, type Packed } from "./packed.ts";
 
@@ -25,9 +27,12 @@ export type Reader = {
 
 export function openReader(dir: string, patienceMs: number): Reader {
   const db = openJournal(dir, patienceMs);
-  const headOf = db.prepare("SELECT generation, epoch, seq FROM head WHERE shard = ?");
-  const firstOf = db.prepare("SELECT id FROM record WHERE id > ? AND id < ? ORDER BY id LIMIT 1");
-  const rowsFrom = db.prepare("SELECT id, epoch, bytes FROM record WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?");
+  const heads = openHeadReader(db);
+  const floorOf = db.prepare("SELECT first FROM floor WHERE shard = ?");
+  const covering = db.prepare("SELECT max(id) AS id FROM run WHERE id > ? AND id <= ?");
+  const runs = db.prepare("SELECT id, places, bytes FROM run WHERE id >= ? AND id < ? ORDER BY id");
+  const batches = db.prepare("SELECT id, places FROM batch ORDER BY id");
+  const bytesOf = db.prepare("SELECT bytes FROM batch WHERE id = ?");
 
   function consistently<T>(fn: () => T): T {
     db.exec("BEGIN");
@@ -37,36 +42,48 @@ export function openReader(dir: string, patienceMs: number): Reader {
       db.exec("COMMIT");
     }
   }
-  function head(shard: Shard): Head {
-    const row = headOf.get(shard) as { generation: number; epoch: number; seq: number } | undefined;
-    return row ? { shard, ...row } : { shard, generation: 1, epoch: 0, seq: 0 };
-  }
   function missing(shard: Shard, seq: Seq): SheafError {
     const hint = "restore the data directory from a backup";
     return new SheafError("CORRUPT", `record ${seq} of shard ${shard} is missing from ${join(dir, journalFile)}`, { hint });
   }
 
+  type Row = { readonly id: number; readonly places: string; readonly bytes: Uint8Array };
+
+  /** The shard's records from `from` on, in the order in which they are kept: runs, then batches (J3). */
+  function* records(shard: Shard, from: Seq): Generator<{ seq: Seq; epoch: Epoch; record: Uint8Array }> {
+    const { id } = covering.get(rowId(shard, 0), rowId(shard, from)) as { id: number | null };
+    for (const run of runs.iterate(id ?? rowId(shard, 0), rowId(shard + 1, 0)) as Iterable<unknown> as Iterable<Row>) {
+      for (const { seq, epoch, at, length } of runPlaces(shard, seqOf(run.id), run.places)) {
+        if (seq >= from) yield { seq, epoch, record: run.bytes.subarray(at, at + length) };
+      }
+    }
+    for (const batch of batches.iterate() as Iterable<unknown> as Iterable<Row>) {
+      const mine = batchPlaces(batch.id, batch.places).filter((place) => place.shard === shard && place.seq >= from);
+      if (mine.length === 0) continue;
+      const { bytes } = bytesOf.get(batch.id) as { bytes: Uint8Array };
+      for (const { seq, epoch, at, length } of mine) yield { seq, epoch, record: bytes.subarray(at, at + length) };
+    }
+  }
+
   return {
-    heads: (shards) => consistently(() => shards.map(head)),
+    heads: (shards) => consistently(() => heads(shards)),
     page: (shard, from, limit) =>
       consistently(() => {
-        const last = head(shard);
-        const lowest = firstOf.get(rowId(shard, 0), rowId(shard + 1, 0)) as { id: number } | undefined;
-        if (!lowest && last.seq > 0) throw missing(shard, last.seq);
-        const first = lowest ? seqOf(lowest.id) : last.seq + 1;
+        const [head] = heads([shard]) as [Head];
+        const first = (floorOf.get(shard) as { first: Seq } | undefined)?.first ?? 1;
         const start = Math.max(from, first);
-        const entries: { seq: number; epoch: number; record: Uint8Array }[] = [];
+        const entries: { seq: Seq; epoch: Epoch; record: Uint8Array }[] = [];
         let bytes = 0;
-        const wanted = Math.max(0, Math.min(limit, last.seq - start + 1));
-        type Row = { id: number; epoch: number; bytes: Uint8Array };
-        for (const row of rowsFrom.iterate(rowId(shard, start), rowId(shard + 1, 0) - 1, wanted) as Iterable<Row>) {
-          const seq = seqOf(row.id);
-          if (seq !== start + entries.length) throw missing(shard, start + entries.length);
-          entries.push({ seq, epoch: row.epoch, record: row.bytes });
-          if ((bytes += row.bytes.length) >= maxPageBytes) break;
+        const wanted = Math.max(0, Math.min(limit, head.seq - start + 1));
+        if (wanted > 0) {
+          for (const entry of records(shard, start)) {
+            if (entry.seq !== start + entries.length) throw missing(shard, start + entries.length);
+            entries.push(entry);
+            if (entries.length === wanted || (bytes += entry.record.length) >= maxPageBytes) break;
+          }
+          if (entries.length < wanted && bytes < maxPageBytes) throw missing(shard, start + entries.length);
         }
-        if (entries.length < wanted && bytes < maxPageBytes) throw missing(shard, start + entries.length);
-        return { entries: packEntries(entries), first, head: last };
+        return { entries: packEntries(entries), first, head };
       }),
     checkpoint() {
       db.exec("PRAGMA wal_checkpoint(PASSIVE)");

@@ -1,38 +1,40 @@
-// Trims a shard's journal in slices of about a millisecond, between appends.
+// Trims a shard's journal: raises its floor, then deletes runs below it in slices, between appends.
 //
 // T1. A trim needs no sync: losing one is harmless, and a later append's sync covers it in order.
+// T2. The head's record is never trimmed.
 
 import type { DatabaseSync } from "node:sqlite";
 import type { Seq, Shard } from "../../base/index.ts";
-import { rowId, seqOf } from "./journal-file.ts";
+import { openHeadReader } from "./heads.ts";
+import { rowId } from "./journal-file.ts";
 
 const trimRows = 64;
 const trimBytes = 1024 * 1024;
 
-/** Deletes one slice of what is at or below `through`, never the head's record; true when nothing is left to delete. */
-export function openTrimmer(db: DatabaseSync, lock: () => void): (shard: Shard, through: Seq) => boolean {
-  const headSeq = db.prepare("SELECT seq FROM head WHERE shard = ?");
-  const oldest = db.prepare(`SELECT id, length(bytes) AS size FROM record WHERE id > ? AND id <= ? ORDER BY id LIMIT ${trimRows}`);
-  const remove = db.prepare("DELETE FROM record WHERE id > ? AND id <= ?");
+/** Trims one slice of what is at or below `through`, inside a transaction that the caller has begun; true when nothing is
+ *  left to delete. */
+export function openTrimmer(db: DatabaseSync): (shard: Shard, through: Seq) => boolean {
+  const heads = openHeadReader(db);
+  const raise = db.prepare("INSERT INTO floor (shard, first) VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET first = max(first, excluded.first)");
+  const covering = db.prepare("SELECT max(id) AS id FROM run WHERE id >= ? AND id <= ?");
+  const oldest = db.prepare(`SELECT id, length(bytes) AS size FROM run WHERE id >= ? AND id < ? ORDER BY id LIMIT ${trimRows}`);
+  const remove = db.prepare("DELETE FROM run WHERE id >= ? AND id <= ?");
   return (shard, through) => {
-    db.exec("PRAGMA synchronous = NORMAL");
-    try {
-      lock();
-      const head = (headSeq.get(shard) as { seq: number } | undefined)?.seq ?? 0;
-      const last = rowId(shard, Math.min(through, head - 1));
-      const rows = oldest.all(rowId(shard, 0), last) as { id: number; size: number }[];
-      let bytes = 0;
-      let upTo = 0;
-      for (const { id, size } of rows) {
-        if (upTo > 0 && (bytes += size) > trimBytes) break;
-        upTo = seqOf(id);
-      }
-      if (upTo > 0) remove.run(rowId(shard, 0), rowId(shard, upTo));
-      db.exec("COMMIT");
-      return upTo === 0 || rowId(shard, upTo) >= last;
-    } finally {
-      if (db.isTransaction) db.exec("ROLLBACK");
-      db.exec("PRAGMA synchronous = FULL");
+    const [head] = heads([shard]);
+    const first = Math.min(through, (head?.seq ?? 0) - 1) + 1;
+    if (first <= 1) return true;
+    raise.run(shard, first);
+    // The run that the floor is in, or behind, stays: it may hold records above.
+    const { id: end } = covering.get(rowId(shard, 0), rowId(shard, first)) as { id: number | null };
+    const rows = oldest.all(rowId(shard, 0), end ?? 0) as { id: number; size: number }[];
+    let bytes = 0;
+    let upTo: number | undefined;
+    for (const { id, size } of rows) {
+      if (upTo !== undefined && bytes + size > trimBytes) break;
+      bytes += size;
+      upTo = id;
     }
+    if (upTo !== undefined) remove.run(rowId(shard, 0), upTo);
+    return upTo === rows.at(-1)?.id && rows.length < trimRows;
   };
 }

@@ -1,14 +1,14 @@
 // The worker thread of the engine: a writer or a reader of journal.db, by the role it is started in.
 
 import { workerData } from "node:worker_threads";
-import type { Seq, Shard } from "../../base/index.ts";
+import { SheafError, type Seq, type Shard } from "../../base/index.ts";
 import type { Cluster } from "../../journal/index.ts";
 import { prepareFolder } from "./journal-file.ts";
 import { told, type Call, type Told } from "./link.ts";
 import type { Packed } from "./packed.ts";
 import { openReader, type Reader } from "./reader.ts";
 import { serve, type Answer } from "./serve.ts";
-import { openWriter, type Verdict, type Writer } from "./writer.ts";
+import { openWriter, type Progress, type Verdict, type Writer } from "./writer.ts";
 
 export type Role = { readonly role: "writer" | "reader"; readonly dir: string; readonly patienceMs: number };
 
@@ -33,24 +33,39 @@ type Answering = (id: number, make: () => Answer) => void;
 /** Most bytes in one transaction made of several calls. */
 const maxGroupBytes = 16 * 1024 * 1024;
 
-function writing(writer: () => Writer): (calls: readonly Call[], answer: Answering) => void {
-  type Trim = { readonly id: number; readonly shard: Shard; readonly through: Seq };
+function writing(writer: () => Writer, patienceMs: number): (calls: readonly Call[], answer: Answering) => void {
+  type Trim = { readonly id: number; readonly shard: Shard; readonly through: Seq; readonly until: number };
   const trims: Trim[] = [];
 
-  // One slice per turn of the event loop: appends that came in meanwhile go first.
-  function trimSome(answer: Answering): void {
-    const [{ id, shard, through }] = trims as [Trim];
-    let done = true;
+  let upkeepRuns = false;
+
+  /** One slice per turn of the event loop: appends that came in meanwhile go first. While another process holds the lock
+   *  it comes back a little later, so that appends never wait for a trim. */
+  function upkeep(answer: Answering): void {
+    const [trim] = trims;
+    const state = trim ? trimSome(trim, answer) : writer().foldDue() ? writer().foldSlice() : "done";
+    if (state === "done") trims.shift();
+    upkeepRuns = trims.length > 0 || writer().foldDue();
+    if (!upkeepRuns) return;
+    if (state === "busy") setTimeout(upkeep, 1, answer);
+    else setImmediate(upkeep, answer);
+  }
+  function upkeepSoon(answer: Answering): void {
+    if (!upkeepRuns) setImmediate(upkeep, answer);
+    upkeepRuns = true;
+  }
+  function trimSome({ id, shard, through, until }: Trim, answer: Answering): Progress {
     try {
-      done = writer().trimSlice(shard, through);
-      if (done) answer(id, () => ({ value: undefined }));
+      const state = writer().trimSlice(shard, through);
+      if (state === "busy" && performance.now() > until) throw new SheafError("ENGINE_UNAVAILABLE", "another process has kept the database locked");
+      if (state === "done") answer(id, () => ({ value: undefined }));
+      return state;
     } catch (error) {
       answer(id, () => {
         throw error;
       });
+      return "done";
     }
-    if (done) trims.shift();
-    if (trims.length > 0) setImmediate(trimSome, answer);
   }
 
   function appendAll(calls: readonly { id: number; packed: Packed }[], answer: Answering): void {
@@ -83,10 +98,12 @@ function writing(writer: () => Writer): (calls: readonly Call[], answer: Answeri
       }
     }
     if (group.length > 0) appendAll(group, answer);
+    if (writer().foldDue()) upkeepSoon(answer);
     for (const { id, ask } of others) {
       const other = ask as Exclude<WriterAsk, { kind: "append" }>;
       if (other.kind === "trim") {
-        if (trims.push({ id, shard: other.shard, through: other.through }) === 1) setImmediate(trimSome, answer);
+        trims.push({ id, shard: other.shard, through: other.through, until: performance.now() + patienceMs });
+        upkeepSoon(answer);
       } else if (other.kind === "create") answer(id, () => ({ value: writer().create(other.cluster) }));
       else if (other.kind === "identify") answer(id, () => ({ value: writer().identify() }));
       else answer(id, () => ({ value: writer().finishCheckpoint() }));
@@ -121,7 +138,7 @@ if (role === "writer") {
     prepareFolder(dir, patienceMs);
     writer = openWriter(dir, patienceMs);
   };
-  serve(open, writing(() => writer as Writer), () => writer?.close());
+  serve(open, writing(() => writer as Writer, patienceMs), () => writer?.close());
 } else {
   let reader: Reader | undefined;
   serve(() => void (reader = openReader(dir, patienceMs)), reading(() => reader as Reader), () => reader?.close());

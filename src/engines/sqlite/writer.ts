@@ -4,17 +4,23 @@
 // W1. An append is answered durable only after COMMIT returned and the file is still the one at its path.
 // W2. What fails before COMMIT is certainly not stored (refused); COMMIT itself may fail either way (unknown), except
 //     for a full disk: SQLite writes the commit frame last, so a frame that found no room ends an invalid transaction.
+// W3. Heads are kept in memory and compared inside the transaction, which has first seen that no other process has added
+//     a batch since they were read (J2).
+// W4. A shard whose rows contradict its head is refused alone, with CORRUPT.
 
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { SheafError, type Seq, type Shard } from "../../base/index.ts";
+import { concat, SheafError, type Seq, type Shard } from "../../base/index.ts";
 import type { Append, Cluster } from "../../journal/index.ts";
+import { batchPlaces } from "./batches.ts";
 import { createCluster, identifyCluster } from "./cluster-row.ts";
+import { openFolding } from "./fold.ts";
+import { openKeptHeads } from "./heads.ts";
 import { journalFile, openJournal, patiently, rowId, shortNap } from "./journal-file.ts";
-import { asEngineError, sqliteCode } from "./sqlite-error.ts";
-import { openTrimmer } from "./trimmer.ts";
 import { countAppends, unpackAppends, type Packed } from "./packed.ts";
+import { asEngineError, isBusy, sqliteCode } from "./sqlite-error.ts";
+import { openTrimmer } from "./trimmer.ts";
 
 export type Verdict = "durable" | "fenced" | "unknown" | "refused";
 /** One answer per append, and why for those unknown or refused. */
@@ -23,8 +29,13 @@ export type Verdicts = { readonly each: readonly Verdict[]; readonly error?: She
 const FULL = 13;
 /** Frames in the write-ahead log from which a checkpoint is worth its syncs: 16 MiB. */
 const checkpointFrames = 4096;
+/** Most bytes in one batch row: far below what SQLite holds in one. */
+const maxRowBytes = 16 * 1024 * 1024;
 /** For how long one meeting with another writer is taken to mean that there are others. */
 const contentionMs = 1000;
+
+/** Of upkeep in slices: "busy" when another process holds the lock. */
+export type Progress = "done" | "more" | "busy";
 
 export type Writer = {
   append(group: readonly Packed[]): readonly Verdicts[];
@@ -34,8 +45,11 @@ export type Writer = {
   finishCheckpoint(): void;
   identify(): Cluster | undefined;
   create(cluster: Cluster): void;
-  /** Deletes one slice; true when nothing is left to delete. */
-  trimSlice(shard: Shard, through: Seq): boolean;
+  /** Deletes one slice of what is at or below `through`. */
+  trimSlice(shard: Shard, through: Seq): Progress;
+  /** True when batches wait to be folded into runs. */
+  foldDue(): boolean;
+  foldSlice(): Progress;
   close(): void;
 };
 
@@ -45,9 +59,19 @@ export function openWriter(dir: string, patienceMs: number): Writer {
   const born = statSync(path, { bigint: true });
   const begin = db.prepare("BEGIN IMMEDIATE");
   const commit = db.prepare("COMMIT");
-  const advance = db.prepare("UPDATE head SET epoch = ?, seq = seq + 1 WHERE shard = ? AND generation = ? AND seq = ? AND epoch <= ?");
-  const found = db.prepare("INSERT INTO head (shard, generation, epoch, seq) VALUES (?, 1, ?, 1) ON CONFLICT DO NOTHING");
-  const insert = db.prepare("INSERT INTO record (id, epoch, bytes) VALUES (?, ?, ?)");
+  const newest = db.prepare("SELECT max(id) AS id FROM batch");
+  const insert = db.prepare("INSERT INTO batch (id, places, bytes) VALUES (?, ?, ?)");
+  const runAbove = db.prepare("SELECT 1 FROM run WHERE id > ? AND id < ? LIMIT 1");
+  const batches = db.prepare("SELECT id, places FROM batch");
+  const heads = openKeptHeads(db);
+  const folding = openFolding(db);
+  const trim = openTrimmer(db);
+  /** The newest batch as of which `heads` were read; undefined when they are not to be trusted. */
+  let seen: number | undefined;
+  /** Per shard that this process has appended to: why it is refused, or that it is sound. */
+  const audited = new Map<Shard, SheafError | "sound">();
+  let highest: Map<Shard, Seq> | undefined;
+  let foldable = true;
   let contendedUntil = 0;
   let commitsSinceLook = 0;
 
@@ -64,12 +88,80 @@ export function openWriter(dir: string, patienceMs: number): Writer {
     if (now?.ino === born.ino && now.dev === born.dev) return;
     throw new SheafError("CORRUPT", `${path} was removed or replaced while in use`, { outcome: "unknown", hint: "stop every node of this cluster, then put the file back or restore a backup" });
   }
-  function one({ shard, generation, epoch, expected, record }: Append): Verdict {
-    let { changes } = advance.run(epoch, shard, generation, expected, epoch);
-    if (changes === 0 && expected === 0 && generation === 1) changes = found.run(shard, epoch).changes;
-    if (changes === 0) return "fenced";
-    insert.run(rowId(shard, expected + 1), epoch, record);
+  /** Looks once whether any row is above the head: written by no version of this code. */
+  function audit(shard: Shard): SheafError | "sound" {
+    let found = audited.get(shard);
+    if (found) return found;
+    try {
+      if (!highest) {
+        highest = new Map();
+        for (const { id, places } of batches.iterate() as Iterable<unknown> as Iterable<{ id: number; places: string }>) {
+          for (const { shard, seq } of batchPlaces(id, places)) highest.set(shard, Math.max(seq, highest.get(shard) ?? 0));
+        }
+      }
+      const { seq } = heads.of(shard);
+      const above = (highest.get(shard) ?? 0) > seq || runAbove.get(rowId(shard, seq), rowId(shard + 1, 0));
+      found = above ? new SheafError("CORRUPT", `shard ${shard} has records above its head, ${seq}, in ${path}`, { hint: "restore the data directory from a backup" }) : "sound";
+    } catch (error) {
+      found = asEngineError(error);
+      if (found.code !== "CORRUPT") throw error;
+    }
+    audited.set(shard, found);
+    return found;
+  }
+
+  /** Rows not yet inserted, of one transaction. */
+  type Row = { readonly places: number[]; readonly parts: Uint8Array[]; bytes: number };
+
+  function one({ shard, generation, epoch, expected, record }: Append, row: Row): Verdict | SheafError {
+    const found = audit(shard);
+    if (found !== "sound") return found;
+    const head = heads.of(shard);
+    if (head.generation !== generation || head.seq !== expected || head.epoch > epoch) return "fenced";
+    heads.advance(shard, epoch);
+    row.places.push(shard, epoch, expected + 1, record.length);
+    row.parts.push(record);
+    row.bytes += record.length;
     return "durable";
+  }
+
+  /** All appends of one call, as one row, or several when they are very large. `id` is the newest row's; returns it. */
+  function addRows(packed: Packed, id: number, verdicts: (Verdict | SheafError)[]): number {
+    let row: Row = { places: [], parts: [], bytes: 0 };
+    const write = (): void => {
+      if (row.parts.length === 0) return;
+      const whole = row.bytes === packed.bytes.length ? packed.bytes : concat(row.parts);
+      insert.run(++id, JSON.stringify(row.places), whole);
+      row = { places: [], parts: [], bytes: 0 };
+    };
+    for (const append of unpackAppends(packed)) {
+      if (row.bytes + append.record.length > maxRowBytes) write();
+      verdicts.push(one(append, row));
+    }
+    write();
+    return id;
+  }
+
+  function toVerdicts(found: readonly (Verdict | SheafError)[]): Verdicts {
+    const error = found.find((verdict) => verdict instanceof SheafError);
+    return { each: found.map((verdict) => (verdict instanceof SheafError ? "refused" : verdict)), error };
+  }
+
+  /** A transaction of upkeep: without a sync, and not waiting for another process's lock. */
+  function aside(fn: () => boolean): Progress {
+    db.exec("PRAGMA synchronous = NORMAL");
+    try {
+      begin.run();
+      const done = fn();
+      commit.run();
+      return done ? "done" : "more";
+    } catch (error) {
+      if (isBusy(error)) return "busy";
+      throw error;
+    } finally {
+      abandon();
+      db.exec("PRAGMA synchronous = FULL");
+    }
   }
 
   return {
@@ -77,11 +169,22 @@ export function openWriter(dir: string, patienceMs: number): Writer {
       let committing = false;
       try {
         lock();
-        const all = group.map((packed) => ({ each: Array.from(unpackAppends(packed), one) }));
+        const before = (newest.get() as { id: number | null }).id ?? 0;
+        if (before !== seen) heads.forget();
+        seen = undefined;
+        let id = before;
+        const all = group.map((packed) => {
+          const verdicts: (Verdict | SheafError)[] = [];
+          id = addRows(packed, id, verdicts);
+          return toVerdicts(verdicts);
+        });
+        heads.store();
         committing = true;
         commit.run();
         checkSameFile();
+        seen = id;
         commitsSinceLook++;
+        folding.added(id - before, group.reduce((sum, { bytes }) => sum + bytes.length, 0));
         return all;
       } catch (cause) {
         const error = asEngineError(cause);
@@ -101,7 +204,20 @@ export function openWriter(dir: string, patienceMs: number): Writer {
     },
     identify: () => identifyCluster(dir, db),
     create: (cluster) => createCluster(dir, db, lock, cluster),
-    trimSlice: openTrimmer(db, lock),
-    close: () => db.close(),
+    trimSlice: (shard, through) => aside(() => trim(shard, through)),
+    foldDue: () => foldable && folding.due(),
+    foldSlice() {
+      try {
+        return aside(() => (folding.slice(), !folding.due()));
+      } catch (error) {
+        // Records that contradict each other stay as they are, for whoever reads them to be told of.
+        if (asEngineError(error).code !== "ENGINE_FULL") foldable = false;
+        return "done";
+      }
+    },
+    close() {
+      foldable = false;
+      db.close();
+    },
   };
 }
