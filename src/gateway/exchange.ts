@@ -1,6 +1,6 @@
 // Between HTTP and calls: what a request's headers and body ask for, and what a reply looks like on its way back.
 
-import { SheafError, utf8, type Limits } from "../base/index.ts";
+import { SheafError, utf8, type Limits, type Tick } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import {
   consistency,
@@ -15,6 +15,7 @@ import {
   traceparent,
   type Answer,
   type Ask,
+  type Incoming,
 } from "../http/index.ts";
 import type { Call, Calls, Reply, Target } from "../rpc/index.ts";
 import type { Principal } from "../security/index.ts";
@@ -38,34 +39,41 @@ function sessionOf(header: string | undefined): string {
   return header;
 }
 
-/** The call that a request asks for. Reads the body, within the limits. */
-async function callOf(ask: Ask, target: Target, principal: Principal, { host, limits }: Outlet): Promise<Call> {
-  const { request } = ask;
-  const deadline = host.clock.tick() + deadlineMs(request.header("sheaf-deadline-ms"), limits);
-  const level = consistency(request.header("sheaf-consistency"));
-  const key = idempotencyKey(request.header("idempotency-key"), limits);
-  const ifVersion = ifMatch(request.header("if-match"));
-  if (target.kind !== "command" && ifVersion !== undefined)
-    throw new SheafError("MALFORMED", "If-Match applies to commands only");
-  if (target.kind !== "query" && level !== undefined)
-    throw new SheafError("MALFORMED", "Sheaf-Consistency applies to queries only");
-  const session = sessionOf(request.header("sheaf-session"));
-  const input = request.method === "POST" ? await readJson(request, limits) : inputOfUrl(request.url, limits);
-  return {
-    target,
-    input,
-    principal,
-    deadline,
-    // Made when somebody asks: most calls are answered without.
-    get signal() {
-      return request.signal;
-    },
-    op: key === undefined || target.kind === "query" ? undefined : { id: key, issuedAt: undefined },
-    consistency: level,
-    session,
-    ifVersion,
-    trace: traceparent(request.header("traceparent")),
-  };
+/** A call whose signal is made when somebody asks: most calls are answered without. A getter of the class, since one in each object
+ *  costs as much as reading all headers does. */
+class HttpCall implements Call {
+  readonly #request: Incoming;
+  readonly target: Target;
+  readonly principal: Principal;
+  readonly deadline: Tick;
+  readonly op: Call["op"];
+  readonly consistency: Call["consistency"];
+  readonly session: string;
+  readonly ifVersion: Call["ifVersion"];
+  readonly trace: string | undefined;
+  input: unknown = undefined;
+
+  /** Judges the headers; the body is read after. */
+  constructor(request: Incoming, target: Target, principal: Principal, { host, limits }: Outlet) {
+    const key = idempotencyKey(request.header("idempotency-key"), limits);
+    this.#request = request;
+    this.target = target;
+    this.principal = principal;
+    this.deadline = host.clock.tick() + deadlineMs(request.header("sheaf-deadline-ms"), limits);
+    this.op = key === undefined || target.kind === "query" ? undefined : { id: key, issuedAt: undefined };
+    this.consistency = consistency(request.header("sheaf-consistency"));
+    this.session = sessionOf(request.header("sheaf-session"));
+    this.ifVersion = ifMatch(request.header("if-match"));
+    this.trace = traceparent(request.header("traceparent"));
+    if (target.kind !== "command" && this.ifVersion !== undefined)
+      throw new SheafError("MALFORMED", "If-Match applies to commands only");
+    if (target.kind !== "query" && this.consistency !== undefined)
+      throw new SheafError("MALFORMED", "Sheaf-Consistency applies to queries only");
+  }
+
+  get signal(): AbortSignal {
+    return this.#request.signal;
+  }
 }
 
 /** The answer that a reply is: 200 with the output, 204 when there is none. */
@@ -80,8 +88,15 @@ export function answerOf(reply: Reply): Answer {
   return { status: 200, headers, body: jsonText(reply.output) };
 }
 
-/** Carries one request out as a call. */
-export async function exchange(ask: Ask, target: Target, principal: Principal, outlet: Outlet): Promise<Answer> {
-  const call = await callOf(ask, target, principal, outlet);
+/** Carries one request out as a call. Reads the body, within the limits. */
+export async function exchange(
+  { request }: Ask,
+  target: Target,
+  principal: Principal,
+  outlet: Outlet,
+): Promise<Answer> {
+  const { limits } = outlet;
+  const call = new HttpCall(request, target, principal, outlet);
+  call.input = request.method === "POST" ? await readJson(request, limits) : inputOfUrl(request.url, limits);
   return answerOf(await outlet.within(outlet.calls.call(call), call.deadline));
 }

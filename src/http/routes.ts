@@ -16,7 +16,10 @@ export const addRoute = <S>(table: RouteTable<S>, route: Route, serve: S): void 
 
 function matches(parts: readonly (string | undefined)[], segments: readonly string[]): boolean {
   if (parts.length !== segments.length) return false;
-  for (const [i, part] of parts.entries()) if (part === undefined ? segments[i] === "" : part !== segments[i]) return false;
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i];
+    if (part === undefined ? segments[i] === "" : part !== segments[i]) return false;
+  }
   return true;
 }
 
