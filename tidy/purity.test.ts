@@ -49,7 +49,7 @@ test("purity: what only looks like the outside world is no finding", () => {
     "const { crypto } = host; const g = () => crypto.hash(a);",
     "type Host = { process: string; setTimeout(): void; crypto: Crypto }; const a = host.process; const b = { crypto: 1 };",
     'const a = "Date.now()"; // Math.random()',
-    'import { Hono } from "hono"; import { getCookie } from "hono/cookie"; import type { S } from "@standard-schema/spec";',
+    'import type { S } from "@standard-schema/spec";',
     "queueMicrotask(f);",
   ]) {
     assert.equal(count(text), 0, text);

@@ -18,7 +18,7 @@ import {
 } from "./source.ts";
 
 /** Packages that do nothing but compute. */
-const purePackages = new Set(["@standard-schema/spec", "hono"]);
+const purePackages = new Set(["@standard-schema/spec"]);
 
 const impureGlobals = new Set([
   "performance",
