@@ -122,7 +122,9 @@ async function start(
   undo: Undo,
 ): Promise<Node> {
   const engine = await embeddedEngine({ dir: options.data });
-  const store = await sqliteStore({ dir: join(options.data, "node"), log: host.log });
+  // Opened once the node has identified or created the cluster.
+  const cluster = async (): Promise<string> => (await engine.identify())?.id ?? "";
+  const store = sqliteStore({ dir: join(options.data, "node"), cluster, log: host.log });
   try {
     const node = await startNode({
       host,

@@ -6,6 +6,9 @@ import { untold, type Link } from "./link.ts";
 import { packAppends } from "./packed.ts";
 import type { AppendReply, WriterAsk } from "./worker.ts";
 
+/** Up to this size a copy is quicker than the bookkeeping of a transfer. */
+const copiedBytes = 16 * 1024;
+
 /** As `Engine.append`; `onCheckpointDue` is called when the write-ahead log has grown enough. */
 export function appender(
   writer: Link,
@@ -16,7 +19,8 @@ export function appender(
     const packed = packAppends(batch);
     try {
       const ask: WriterAsk = { kind: "append", packed };
-      const reply = await writer.ask<AppendReply>(ask, [packed.numbers.buffer, packed.bytes.buffer]);
+      const large = packed.bytes.length > copiedBytes;
+      const reply = await writer.ask<AppendReply>(ask, large ? [packed.numbers.buffer, packed.bytes.buffer] : []);
       if (reply.checkpointDue) onCheckpointDue();
       const error = reply.error && untold(reply.error);
       return batch.map((_, i): AppendResult => {

@@ -16,7 +16,7 @@ const folder = (): string => mkdtempSync(join(root, "d-"));
 
 storeContract("sqlite", { test, assert }, async () => {
   const dir = folder();
-  return { open: () => sqliteStore({ dir }), destroy: async () => rmSync(dir, { recursive: true }) };
+  return { open: async () => sqliteStore({ dir, cluster: async () => "c1" }), destroy: async () => rmSync(dir, { recursive: true }) };
 });
 storeContract("memory", { test, assert }, async () => {
   const store = memoryStore();
@@ -24,11 +24,13 @@ storeContract("memory", { test, assert }, async () => {
 });
 
 /** Opens, and tells why what was there was discarded. */
-async function reopened(dir: string, cluster?: string): Promise<{ store: Store; because: unknown }> {
+async function reopened(dir: string, cluster = "c1"): Promise<{ store: Store; because: unknown }> {
   let because: unknown;
   const quiet = (): void => {};
   const log: Log = { debug: quiet, info: quiet, error: quiet, warn: (_, fields) => (because = fields?.["because"]) };
-  return { store: await sqliteStore({ dir, cluster, log }), because };
+  const store = sqliteStore({ dir, cluster: async () => cluster, log });
+  await store.position(0).catch(() => undefined);
+  return { store, because };
 }
 
 async function filled(): Promise<string> {
@@ -86,4 +88,16 @@ test("sqlite store: damage found while reading is CORRUPT, and the next start be
   assert.match(String(next.because), /damaged/);
   assert.equal(await next.store.position(0), undefined);
   await next.store.close();
+});
+
+test("sqlite store: the cluster is asked for at the first use, so a store may be made before its cluster", async () => {
+  let id = "";
+  const dir = await filled();
+  const store = sqliteStore({ dir, cluster: async () => id });
+  id = "c1";
+  assert.equal((await store.position(0))?.seq, 1);
+  await store.close();
+  const unused = sqliteStore({ dir: join(root, "never-made"), cluster: async () => assert.fail("not asked") });
+  await unused.close();
+  await assert.rejects(unused.position(0), { code: "ENGINE_UNAVAILABLE" });
 });

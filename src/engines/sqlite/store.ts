@@ -1,29 +1,41 @@
 // The local materialised store on SQLite, on a worker thread of its own: a node's cache of the state of its shards.
 
+import { SheafError } from "../../base/index.ts";
 import type { Log } from "../../host/index.ts";
 import type { Cell, Image, Position, SavedOp, Store } from "../../shards/index.ts";
-import { startWorker } from "./link.ts";
+import { startWorker, type Link } from "./link.ts";
 import { buffersOf, packChanges } from "./store-packed.ts";
 import type { CellName, StoreAsk, StoreRole } from "./store-worker.ts";
 
 export type StoreOptions = {
   /** The node's own folder; no two processes may use one. Made when missing. */
   readonly dir: string;
-  /** Id of the cluster; what was stored for another one is discarded. */
-  readonly cluster?: string | undefined;
+  /** Tells the id of the cluster, asked at the first use of the store, by when the cluster exists; what was stored for
+   *  another one is discarded. */
+  readonly cluster: () => Promise<string>;
   /** Told when what was stored before had to be discarded. */
   readonly log?: Log | undefined;
 };
 
 type Waiting = { readonly name: CellName; resolve(cell: Cell | undefined): void; reject(error: unknown): void };
 
-/** Opens the store in `dir`, discarding what was there if the machine was restarted since, or it is of another cluster or
- *  format, or damaged. An image's connection is held until both its streams were read, or one was left early. */
-export async function sqliteStore({ dir, cluster = "", log }: StoreOptions): Promise<Store> {
-  const link = await startWorker(import.meta.url, "store-worker", { dir, cluster } satisfies StoreRole);
-  const ask = <T>(what: StoreAsk, transfer: ArrayBuffer[] = []): Promise<T> => link.ask<T>(what, transfer);
-  const discarded = await ask<string | undefined>({ kind: "discarded" });
-  if (discarded !== undefined) log?.warn("the local store is discarded and will be rebuilt", { dir, because: discarded });
+/** A store in `dir`, which is opened at its first use: what was there is discarded if the machine was restarted since, or it
+ *  is of another cluster or format, or damaged. An image's connection is held until both its streams were read, or one was
+ *  left early. */
+export function sqliteStore({ dir, cluster, log }: StoreOptions): Store {
+  async function open(): Promise<Link> {
+    const link = await startWorker(import.meta.url, "store-worker", { dir, cluster: await cluster() } satisfies StoreRole);
+    const discarded = await link.ask<string | undefined>({ kind: "discarded" } satisfies StoreAsk);
+    if (discarded !== undefined) log?.warn("the local store is discarded and will be rebuilt", { dir, because: discarded });
+    return link;
+  }
+  let opened: Promise<Link> | undefined;
+  let closed = false;
+  async function ask<T>(what: StoreAsk, transfer: ArrayBuffer[] = []): Promise<T> {
+    if (closed) throw new SheafError("ENGINE_UNAVAILABLE", "the store is closed");
+    const link = await (opened ??= open());
+    return link.ask<T>(what, transfer);
+  }
   let waiting: Waiting[] = [];
 
   /** Lookups of one turn travel in one message. */
@@ -75,6 +87,10 @@ export async function sqliteStore({ dir, cluster = "", log }: StoreOptions): Pro
       return opened && { position: opened.position, ...streams(opened.image) };
     },
     search: (type, prefix, after, limit) => ask<readonly Cell[]>({ kind: "search", type, prefix, after, limit }),
-    close: () => link.end(),
+    async close() {
+      closed = true;
+      const link = await opened?.catch(() => undefined);
+      await link?.end();
+    },
   };
 }
