@@ -50,7 +50,10 @@ export function queryParameter(url: string, name: string): string | undefined {
 }
 
 /** `Sheaf-Deadline-Ms`: whole milliseconds from 1; cut to the longest that anybody may wait. */
-export function deadlineMs(header: string | undefined, limits: Pick<Limits, "defaultDeadlineMs" | "maxDeadlineMs">): Millis {
+export function deadlineMs(
+  header: string | undefined,
+  limits: Pick<Limits, "defaultDeadlineMs" | "maxDeadlineMs">,
+): Millis {
   if (header === undefined) return limits.defaultDeadlineMs;
   if (!/^[1-9]\d{0,14}$/.test(header))
     throw malformed("Sheaf-Deadline-Ms is not a whole number of milliseconds above 0");

@@ -66,10 +66,7 @@ export class Exchange implements Incoming {
 
   write({ status, headers, body = "" }: Answer): void {
     const response = this.#response;
-    response.writeHead(
-      status,
-      status === 204 ? headers : { ...headers, "content-length": Buffer.byteLength(body) },
-    );
+    response.writeHead(status, status === 204 ? headers : { ...headers, "content-length": Buffer.byteLength(body) });
     response.end(body);
     if (!this.#request.complete) discard(this.#request);
   }
