@@ -15,7 +15,7 @@ export interface Context<Operation> {
   /** Cluster time when the handler started, milliseconds since the Unix epoch. It does not move while the handler runs. */
   readonly now: Instant;
   /** Uniform in [0, 1). Use this and `id`, not Math.random, so that a simulated run can be repeated. */
-  random(): number;
+  readonly random: () => number;
   /**
    * Refuses with an error that the contract declares, by throwing: nothing the handler did is kept, and the caller gets a SheafError
    * with code DECLARED, `error` = name and `data`. Write `return fail(…)` where TypeScript should know that the code after it is not reached.
@@ -23,10 +23,10 @@ export interface Context<Operation> {
    *
    * @example if (state.cents < input.cents) fail("INSUFFICIENT", { short: input.cents - state.cents });
    */
-  fail<N extends keyof ErrorsOf<Operation> & string>(
+  readonly fail: <N extends keyof ErrorsOf<Operation> & string>(
     name: N,
     ...data: Optional<ValueOf<ErrorsOf<Operation>[N]>>
-  ): never;
+  ) => never;
   /**
    * Calls other entities and services; the same faces as `connect()` gives. A call is not part of this handler's commit: it stands
    * when the handler throws later. Calling back into a key that waits for this handler rejects with REENTRANT.
@@ -47,9 +47,9 @@ export interface CommandContext<State, Operation, Events extends Schemas> extend
   /** A draft of the entity's state: change it in place. When the handler throws, nothing happened. */
   readonly state: State;
   /** A new UUIDv7 (RFC 9562). */
-  id(): string;
+  readonly id: () => string;
   /** Adds an event to the commit, in order. A value that does not fit the contract is BAD_OUTPUT. */
-  emit<N extends keyof Events & string>(name: N, ...value: Optional<ValueOf<Events[N]>>): void;
+  readonly emit: <N extends keyof Events & string>(name: N, ...value: Optional<ValueOf<Events[N]>>) => void;
 }
 
 /** What a query's handler has: the last committed state that the call's consistency level allows, not to be changed. */
@@ -61,7 +61,7 @@ export interface QueryContext<State, Operation> extends Context<Operation> {
 /** What a procedure's handler has. Services keep no state. */
 export interface ProcedureContext<Operation> extends Context<Operation> {
   /** A new UUIDv7 (RFC 9562). */
-  id(): string;
+  readonly id: () => string;
 }
 
 type Returned<Operation> = HandlerOutput<Operation> | Promise<HandlerOutput<Operation>>;
