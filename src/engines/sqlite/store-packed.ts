@@ -2,7 +2,7 @@
 // Cloning a state that is a view would clone the whole buffer behind it.
 
 import { concat } from "../../base/index.ts";
-import type { Changes } from "../../shards/index.ts";
+import type { Cell, Changes } from "../../shards/index.ts";
 
 type Numbers = readonly number[];
 export type PackedChanges = {
@@ -68,4 +68,32 @@ export function unpackChanges({ shard, position, names, ids, forgetOps, numbers,
     return { id, seq, at, issuedAt: Number.isNaN(issuedAt) ? undefined : issuedAt, version, fingerprint: take(), reply: take() };
   });
   return { shard, position: folded, cells, ops, forgetOps };
+}
+
+/** Cells as the answer to a lookup: the asker knows their types and keys. */
+export type PackedCells = {
+  /** Per name: version, schema, length of the state; a length of -1 says that there is no such cell. */
+  readonly numbers: Float64Array<ArrayBuffer>;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+};
+
+export type StoredCell = Pick<Cell, "version" | "schema" | "state">;
+
+export function packCells(cells: readonly (StoredCell | undefined)[]): PackedCells {
+  const numbers = new Float64Array(cells.length * 3);
+  cells.forEach((cell, i) => {
+    numbers[i * 3] = cell?.version ?? 0;
+    numbers[i * 3 + 1] = cell?.schema ?? 0;
+    numbers[i * 3 + 2] = cell?.state.length ?? -1;
+  });
+  return { numbers, bytes: concat(cells.flatMap((cell) => cell?.state ?? [])) };
+}
+
+/** The states are copies: a cell that is kept must not keep the others of its answer. */
+export function unpackCells({ numbers, bytes }: PackedCells): (StoredCell | undefined)[] {
+  let at = 0;
+  return Array.from({ length: numbers.length / 3 }, (_, i) => {
+    const [version, schema, length] = [numbers[i * 3], numbers[i * 3 + 1], numbers[i * 3 + 2]] as [number, number, number];
+    return length < 0 ? undefined : { version, schema, state: bytes.slice(at, (at += length)) };
+  });
 }

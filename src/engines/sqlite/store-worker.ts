@@ -2,10 +2,9 @@
 
 import { workerData } from "node:worker_threads";
 import { never, SheafError, type Shard } from "../../base/index.ts";
-import type { Cell } from "../../shards/index.ts";
 import { serve, type Answer } from "./serve.ts";
 import { openStoreFile, type StoredImage, type StoreFile } from "./store-file.ts";
-import type { PackedChanges } from "./store-packed.ts";
+import { packCells, type PackedChanges } from "./store-packed.ts";
 
 export type StoreRole = { readonly dir: string; readonly cluster: string };
 export type CellName = readonly [shard: Shard, type: string, key: string];
@@ -40,7 +39,7 @@ function carry(store: StoreFile, ask: StoreAsk): Answer["value"] {
     case "clear":
       return store.clear(ask.shard);
     case "cells":
-      return ask.names.map(([shard, type, key]): Cell | undefined => store.cell(shard, type, key));
+      return packCells(ask.names.map(([shard, type, key]) => store.cell(shard, type, key)));
     case "save":
       return store.save(ask.changes);
     case "search":

@@ -4,7 +4,7 @@ import { SheafError } from "../../base/index.ts";
 import type { Log } from "../../host/index.ts";
 import type { Cell, Image, Position, SavedOp, Store } from "../../shards/index.ts";
 import { startWorker, type Link } from "./link.ts";
-import { buffersOf, packChanges } from "./store-packed.ts";
+import { buffersOf, packChanges, unpackCells, type PackedCells } from "./store-packed.ts";
 import type { CellName, StoreAsk, StoreRole } from "./store-worker.ts";
 
 export type StoreOptions = {
@@ -43,8 +43,8 @@ export function sqliteStore({ dir, cluster, log }: StoreOptions): Store {
     const asked = waiting;
     waiting = [];
     try {
-      const cells = await ask<readonly (Cell | undefined)[]>({ kind: "cells", names: asked.map(({ name }) => name) });
-      asked.forEach(({ resolve }, i) => resolve(cells[i]));
+      const cells = unpackCells(await ask<PackedCells>({ kind: "cells", names: asked.map(({ name }) => name) }));
+      asked.forEach(({ name: [, type, key], resolve }, i) => resolve(cells[i] && { type, key, ...cells[i] }));
     } catch (error) {
       for (const { reject } of asked) reject(error);
     }
