@@ -47,6 +47,7 @@ function throughWriter(dir: string, shards: readonly number[]): void {
     if (verdicts.some(({ each }) => each.some((verdict) => verdict !== "durable"))) throw new Error(JSON.stringify(verdicts));
     for (const head of heads) head.seq++;
     for (const mine of groups) tell("ack", mine);
+    if (heads[0]!.seq % 4 === 0) writer.foldSlice();
     if (writer.checkpointDue()) writer.finishCheckpoint();
   }
 }

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { numbered } from "./crash-child.fixture.ts";
@@ -77,16 +78,26 @@ async function verify(dir: string, acked: ReadonlyMap<number, number>): Promise<
   return records;
 }
 
+function countRuns(dir: string): number {
+  const db = new DatabaseSync(join(dir, "journal.db"), { readOnly: true });
+  const { runs } = db.prepare("SELECT count(*) AS runs FROM run").get() as { runs: number };
+  db.close();
+  return runs;
+}
+
 test("embedded engine: over 200 kills at random instants every acknowledged record is kept, whole and in order", async (t) => {
   let kills = 0;
   let records = 0;
+  let folded = 0;
   for (let file = 0; file < files; file++) {
     const dir = join(root, String(file));
     const acked = new Map<number, number>();
     for (let n = 0; n < roundsPerFile; n++) kills += await round(n % 8 === 0 ? "engine" : "writer", dir, acked);
     assert.ok(acked.size > 0);
     records += await verify(dir, acked);
+    folded += countRuns(dir);
   }
   assert.equal(kills, files * roundsPerFile * 2);
-  t.diagnostic(`${kills} kills, ${records} records`);
+  assert.ok(folded > 0, "some were killed while batches were being folded into runs");
+  t.diagnostic(`${kills} kills, ${records} records, ${folded} runs`);
 });

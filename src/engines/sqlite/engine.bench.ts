@@ -1,83 +1,123 @@
-// The embedded engine against its physical limit: a raw file append and fdatasync, measured in the same run.
+// The embedded engine against its physical limit: the same bytes appended to a raw file with fdatasync, in turns in the
+// same run, so that a noisy machine is noisy for both. Then three node processes on one file, none of which may starve.
 // `node engine.bench.ts` prints one JSON object per line.
 
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
 import type { Engine } from "../../journal/index.ts";
 import { embeddedEngine } from "./engine.ts";
 
-const runMs = 2000;
+const turnMs = 700;
+const turns = 5;
 
-type Run = { readonly name: string; readonly spans: number[]; readonly records: number; readonly seconds: number };
+/** One turn of one contender. */
+type Turn = { readonly spans: readonly number[]; readonly seconds: number; readonly cpuUs: number };
+type Contender = { readonly name: string; readonly concurrency: number; readonly commit: () => Promise<unknown> | void };
 
-function report({ name, spans, records, seconds }: Run, limit?: number): number {
-  spans.sort((a, b) => a - b);
-  const at = (share: number): number => Number((spans[Math.floor(spans.length * share)] ?? 0).toFixed(3));
-  const opsPerSec = Math.round(records / seconds);
-  const ratioToLimit = limit === undefined ? undefined : Number((opsPerSec / limit).toFixed(2));
-  const commitsPerSec = Math.round(spans.length / seconds);
-  console.log(JSON.stringify({ name, opsPerSec, commitsPerSec, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1 - 1e-9), ratioToLimit }));
-  return opsPerSec;
-}
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
+const round = (value: number): number => Number(value.toFixed(3));
 
-function rawFile(dir: string, perSync: number, size: number): Run {
-  const fd = openSync(join(dir, "raw"), "w");
-  const bytes = Buffer.alloc(size * perSync, 1);
+async function run(commit: Contender["commit"], ms: number): Promise<Turn> {
   const spans: number[] = [];
+  const cpu = process.cpuUsage();
   const from = performance.now();
-  while (performance.now() - from < runMs) {
+  while (performance.now() - from < ms) {
     const began = performance.now();
-    writeSync(fd, bytes);
-    fdatasyncSync(fd);
+    await commit();
     spans.push(performance.now() - began);
   }
-  closeSync(fd);
-  return { name: `file append and fdatasync, ${perSync} × ${size} B`, spans, records: spans.length * perSync, seconds: (performance.now() - from) / 1000 };
+  const { user, system } = process.cpuUsage(cpu);
+  return { spans: spans.sort((a, b) => a - b), seconds: (performance.now() - from) / 1000, cpuUs: (user + system) / spans.length };
 }
 
-/** Appends to `shards` in one call at a time, as a node's commit loop does. */
-async function appends(engine: Engine, name: string, shards: readonly number[], size: number): Promise<Run> {
+function report({ name, concurrency }: Contender, mine: readonly Turn[], limits?: readonly Turn[]): void {
+  const rate = ({ spans, seconds }: Turn): number => spans.length / seconds;
+  const at = (share: number): number => round(median(mine.map(({ spans }) => spans[Math.min(spans.length - 1, Math.floor(spans.length * share))] ?? 0)));
+  const ratio = (of: (turn: Turn) => number): number | undefined => limits && round(median(mine.map((turn, i) => of(turn) / of(limits[i] as Turn))));
+  console.log(
+    JSON.stringify({
+      name,
+      concurrency,
+      opsPerSec: Math.round(median(mine.map(rate)) * concurrency),
+      commitsPerSec: Math.round(median(mine.map(rate))),
+      p50Ms: at(0.5),
+      p99Ms: at(0.99),
+      maxMs: round(Math.max(...mine.map(({ spans }) => spans.at(-1) ?? 0))),
+      cpuUsPerCommit: Math.round(median(mine.map(({ cpuUs }) => cpuUs))),
+      ratioToLimit: ratio(rate),
+      p50ToLimit: ratio(({ spans }) => median(spans)),
+    }),
+  );
+}
+
+async function inTurns(limit: Contender, ours: Contender): Promise<void> {
+  const found: [Turn[], Turn[]] = [[], []];
+  await run(ours.commit, turnMs);
+  for (let n = 0; n < turns; n++) {
+    found[0].push(await run(limit.commit, turnMs));
+    found[1].push(await run(ours.commit, turnMs));
+  }
+  report(limit, found[0]);
+  report(ours, found[1], found[0]);
+}
+
+/** Appends one record to each of the shards in one call, as a node's commit loop does. */
+async function appends(engine: Engine, shards: readonly number[], sizes: readonly number[]): Promise<Contender["commit"]> {
   const heads = (await engine.barrier(shards)).map((head) => ({ ...head }));
-  const record = new Uint8Array(size).fill(1);
-  const spans: number[] = [];
-  const from = performance.now();
-  while (performance.now() - from < runMs) {
-    const began = performance.now();
-    const results = await engine.append(heads.map(({ shard, generation, epoch, seq }) => ({ shard, generation, epoch, expected: seq, record })));
+  const records = sizes.map((size) => new Uint8Array(size).fill(7));
+  return async () => {
+    const results = await engine.append(heads.map(({ shard, generation, epoch, seq }, i) => ({ shard, generation, epoch, expected: seq, record: records[i] as Uint8Array })));
     if (results.some(({ kind }) => kind !== "durable")) throw new Error(JSON.stringify(results));
-    spans.push(performance.now() - began);
     for (const head of heads) head.seq++;
-  }
-  return { name, spans, records: spans.length * shards.length, seconds: (performance.now() - from) / 1000 };
+  };
 }
 
-if (isMainThread) {
+async function againstRaw(dir: string, engine: Engine): Promise<void> {
+  const many = Array.from({ length: 64 }, (_, shard) => shard);
+  const shapes: [string, readonly number[], readonly number[]][] = [
+    ["1 shard × 200 B", [0], [200]],
+    ["64 shards × 200 B", many, many.map(() => 200)],
+    ["64 shards × 200 B to 4 KiB", many, many.map((n) => 200 + Math.floor((n / 63) * 3896))],
+    ["1 shard × 64 KiB", [1], [65_536]],
+  ];
+  for (const [name, shards, sizes] of shapes) {
+    const fd = openSync(join(dir, "raw"), "w");
+    const bytes = Buffer.alloc(sizes.reduce((sum, size) => sum + size, 0), 7);
+    const raw = (): void => {
+      writeSync(fd, bytes);
+      fdatasyncSync(fd);
+    };
+    const concurrency = shards.length;
+    await inTurns({ name: `file append and fdatasync, ${name}`, concurrency, commit: raw }, { name: `embedded, ${name}`, concurrency, commit: await appends(engine, shards, sizes) });
+    closeSync(fd);
+    console.log(JSON.stringify({ name: `write-ahead log after ${name}`, walMiB: round(statSync(join(dir, "journal.db-wal")).size / 2 ** 20) }));
+  }
+}
+
+async function threeProcesses(dir: string): Promise<void> {
+  const children = [0, 1, 2].map((n) => spawn(process.execPath, ["--disable-warning=ExperimentalWarning", fileURLToPath(import.meta.url), dir, String(100 + n)], { stdio: ["ignore", "pipe", "inherit"] }));
+  const outputs = await Promise.all(children.map(async (child) => [await text(child.stdout), await once(child, "exit")] as const));
+  for (const [output] of outputs) process.stdout.write(output);
+}
+
+const [sharedDir, shard] = process.argv.slice(2);
+if (sharedDir === undefined) {
   const dir = mkdtempSync(join(tmpdir(), "sheaf-bench-"));
   const engine = await embeddedEngine({ dir });
-  const many = Array.from({ length: 64 }, (_, shard) => shard);
-  for (let round = 0; round < 3; round++) {
-    const one = report(rawFile(dir, 1, 200));
-    report(await appends(engine, "embedded, 1 shard × 200 B", [0], 200), one);
-    const batch = report(rawFile(dir, 64, 200));
-    report(await appends(engine, "embedded, 64 shards × 200 B", many, 200), batch);
-    const big = report(rawFile(dir, 1, 65_536));
-    report(await appends(engine, "embedded, 1 shard × 64 KiB", [1], 65_536), big);
-  }
-  // Three writers on one file, as three node processes: none may starve.
-  const writers = [0, 1, 2].map((n) => new Worker(new URL(import.meta.url), { workerData: { dir, shard: 100 + n } }));
-  const runs = (await Promise.all(writers.map((writer) => once(writer, "message")))).map(([run]) => run as Run);
-  for (const run of runs) report(run);
-  console.log(JSON.stringify(await engine.describe()));
+  await againstRaw(dir, engine);
+  await threeProcesses(dir);
+  console.log(JSON.stringify({ name: "engine", ...(await engine.describe()), directory: undefined, bootId: undefined }));
   await engine.close();
   rmSync(dir, { recursive: true });
 } else {
-  const { dir, shard } = workerData as { dir: string; shard: number };
-  const engine = await embeddedEngine({ dir });
-  await appends(engine, "warm-up", [shard], 200);
-  const run = await appends(engine, `one of three writers, shard ${shard}`, [shard], 200);
+  const engine = await embeddedEngine({ dir: sharedDir });
+  const commit = await appends(engine, [Number(shard)], [200]);
+  await run(commit, turnMs);
+  report({ name: `one of three processes, shard ${shard} × 200 B`, concurrency: 1, commit }, [await run(commit, 5 * turnMs)]);
   await engine.close();
-  parentPort?.postMessage(run);
 }

@@ -21,10 +21,10 @@ function decode(block: number, text: string | undefined): number[] {
   throw new SheafError("CORRUPT", says, { hint: "restore the data directory from a backup" });
 }
 
-const headIn = (row: readonly number[], shard: Shard): Head => {
-  const [generation, epoch, seq] = row.slice(placeOf(shard), placeOf(shard) + width) as [number, number, number];
-  return { shard, generation, epoch, seq };
-};
+function headIn(row: readonly number[], shard: Shard): Head {
+  const at = placeOf(shard);
+  return { shard, generation: row[at] as number, epoch: row[at + 1] as number, seq: row[at + 2] as number };
+}
 
 /** Reads heads as of the transaction under way. */
 export function openHeadReader(db: DatabaseSync): (shards: readonly Shard[]) => Head[] {

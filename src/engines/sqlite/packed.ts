@@ -12,7 +12,12 @@ export const countAppends = (packed: Packed): number => packed.numbers.length / 
 export function packAppends(batch: readonly Append[]): Packed {
   const numbers = new Float64Array(batch.length * appendWidth);
   batch.forEach(({ shard, generation, epoch, expected, record }, i) => {
-    numbers.set([shard, generation, epoch, expected, record.length], i * appendWidth);
+    const at = i * appendWidth;
+    numbers[at] = shard;
+    numbers[at + 1] = generation;
+    numbers[at + 2] = epoch;
+    numbers[at + 3] = expected;
+    numbers[at + 4] = record.length;
   });
   return { numbers, bytes: concat(batch.map(({ record }) => record)) };
 }
@@ -20,8 +25,9 @@ export function packAppends(batch: readonly Append[]): Packed {
 export function* unpackAppends({ numbers, bytes }: Packed): Generator<Append> {
   let at = 0;
   for (let i = 0; i < numbers.length; i += appendWidth) {
-    const [shard, generation, epoch, expected, length] = numbers.subarray(i, i + appendWidth) as unknown as [number, number, number, number, number];
-    yield { shard, generation, epoch, expected, record: bytes.subarray(at, (at += length)) };
+    // By index: taking a view apart by its iterator costs more than the record's insert.
+    const number = (place: number): number => numbers[i + place] as number;
+    yield { shard: number(0), generation: number(1), epoch: number(2), expected: number(3), record: bytes.subarray(at, (at += number(4))) };
   }
 }
 

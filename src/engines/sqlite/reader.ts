@@ -15,6 +15,10 @@ export type Facts = Record<string, string | number | boolean>;
 /** A page ends once it holds this many bytes. */
 const maxPageBytes = 8 * 1024 * 1024;
 
+/** A checkpoint is repeated until what was written meanwhile is this little: the writer finishes it between two commits. */
+const leftFrames = 512;
+const checkpointRounds = 4;
+
 export type Reader = {
   /** Heads as of a transaction that starts now. */
   heads(shards: readonly Shard[]): readonly Head[];
@@ -86,7 +90,11 @@ export function openReader(dir: string, patienceMs: number): Reader {
         return { entries: packEntries(entries), first, head };
       }),
     checkpoint() {
-      db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+      for (let round = 0; round < checkpointRounds; round++) {
+        db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+        const { log, checkpointed } = db.prepare("PRAGMA wal_checkpoint(NOOP)").get() as { log: number; checkpointed: number };
+        if (log - checkpointed < leftFrames) return;
+      }
     },
     facts() {
       const get = (sql: string): string | number => Object.values(db.prepare(sql).get() ?? {})[0] as string | number;

@@ -29,6 +29,8 @@ export type Verdicts = { readonly each: readonly Verdict[]; readonly error?: She
 const FULL = 13;
 /** Frames in the write-ahead log from which a checkpoint is worth its syncs: 16 MiB. */
 const checkpointFrames = 4096;
+/** How often to look: after 64 commits, or this many bytes. */
+const lookBytes = 1024 * 1024;
 /** Most bytes in one batch row: far below what SQLite holds in one. */
 const maxRowBytes = 16 * 1024 * 1024;
 /** For how long one meeting with another writer is taken to mean that there are others. */
@@ -74,6 +76,7 @@ export function openWriter(dir: string, patienceMs: number): Writer {
   let foldable = true;
   let contendedUntil = 0;
   let commitsSinceLook = 0;
+  let bytesSinceLook = 0;
 
   /** While other processes write too, each leaves the others a moment between two transactions, or they would starve. */
   function lock(): void {
@@ -184,7 +187,9 @@ export function openWriter(dir: string, patienceMs: number): Writer {
         checkSameFile();
         seen = id;
         commitsSinceLook++;
-        folding.added(id - before, group.reduce((sum, { bytes }) => sum + bytes.length, 0));
+        const added = group.reduce((sum, { bytes }) => sum + bytes.length, 0);
+        bytesSinceLook += added;
+        folding.added(id - before, added);
         return all;
       } catch (cause) {
         const error = asEngineError(cause);
@@ -194,8 +199,9 @@ export function openWriter(dir: string, patienceMs: number): Writer {
       }
     },
     checkpointDue() {
-      if (commitsSinceLook < 64) return false;
+      if (commitsSinceLook < 64 && bytesSinceLook < lookBytes) return false;
       commitsSinceLook = 0;
+      bytesSinceLook = 0;
       const { log } = db.prepare("PRAGMA wal_checkpoint(NOOP)").get() as { log: number };
       return log >= checkpointFrames;
     },
