@@ -88,8 +88,10 @@ test("docs page: shows what the application offers, and carries out commands and
   const { page, close } = await visit(await serve());
   await page.getByRole("heading", { level: 1, name: "bank" }).waitFor();
   await page.getByText("✓ ready").waitFor();
-  const links = await page.locator("nav a").evaluateAll((all) => all.map((one) => one.getAttribute("href")));
-  assert.deepEqual(links.toSorted(), [
+  const links = await page
+    .locator("nav a")
+    .evaluateAll((all) => all.map((one) => one.getAttribute("href") ?? "").sort());
+  assert.deepEqual(links, [
     "#account.balance",
     "#account.close",
     "#account.deposit",

@@ -11,7 +11,7 @@ import { asSheafError, catalogue, SheafError, type Limits } from "../base/index.
 import type { Host } from "../host/index.ts";
 import type { Action, Authenticator, Policy, Principal, Resource } from "../security/index.ts";
 import { bearer, segmentsOf } from "./fields.ts";
-import type { Incoming } from "./incoming.ts";
+import type { Answer, Incoming } from "./incoming.ts";
 import { jsonText } from "./json.ts";
 import { checkOrigin, corsHeaders, preflightHeaders, type OriginRules } from "./origin.ts";
 import { problemOf, problemType, retryAfterSeconds } from "./problem.ts";
@@ -25,12 +25,6 @@ export type Ask = {
   readonly segments: readonly string[];
   /** Names this request in logs, problems and the `X-Request-Id` header. */
   readonly id: string;
-};
-
-export type Answer = {
-  readonly status: number;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  readonly body?: string | undefined;
 };
 
 /** What a guarded route would do: run only when the policy allows `action` on `resource` (E1). */

@@ -17,5 +17,11 @@ export interface Incoming {
   read(max: number): Promise<Uint8Array>;
 }
 
+export type Answer = {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly body?: string | undefined;
+};
+
 export const tooLarge = (max: number): SheafError => new SheafError("TOO_LARGE", `the body is over ${max} bytes`);
 export const brokenOff = (cause?: unknown): SheafError => new SheafError("MALFORMED", "the body broke off", { cause });

@@ -1,8 +1,7 @@
 // The web-standard side of an edge: for tests, simulations and hosts that speak fetch.
 
 import { concat } from "../base/index.ts";
-import type { Answer } from "./edge.ts";
-import { brokenOff, tooLarge, type Incoming } from "./incoming.ts";
+import { brokenOff, tooLarge, type Answer, type Incoming } from "./incoming.ts";
 
 async function drain(stream: ReadableStream<Uint8Array>, max: number): Promise<Uint8Array> {
   const reader = stream.getReader();
