@@ -22,26 +22,16 @@ const sheaf = fileURLToPath(new URL("../bin/sheaf.mjs", import.meta.resolve("she
 type Server = { readonly child: ChildProcess; readonly gateway: string };
 
 async function startServer(data: string): Promise<Server> {
-  const flags = [
-    "--data",
-    data,
-    "--create",
-    "--insecure",
-    "--host",
-    "127.0.0.1",
-    "--port",
-    "0",
-    "--admin-port",
-    "0",
-    "--json",
-  ];
-  const child = spawn(process.execPath, [sheaf, "start", here("./app.ts"), ...flags], {
-    stdio: ["ignore", "pipe", "ignore"],
+  const flags = "--create --insecure --host 127.0.0.1 --port 0 --admin-port 0 --json".split(" ");
+  const child = spawn(process.execPath, [sheaf, "start", here("./app.ts"), "--data", data, ...flags], {
+    stdio: ["ignore", "pipe", "pipe"],
   });
+  let said = "";
+  child.stderr.on("data", (chunk) => (said = (said + String(chunk)).slice(-2000)));
   for await (const line of createInterface({ input: child.stdout })) {
     return { child, gateway: (JSON.parse(line) as { data: { gateway: string } }).data.gateway };
   }
-  throw new Error(`the server did not start; try: sheaf start app.ts --data ${data}`);
+  throw new Error(`the server did not start on ${data}; it said:\n${said}`);
 }
 
 function run(file: string, args: readonly string[], server: Server, data: string): ChildProcess {

@@ -70,11 +70,17 @@ function readyOf(
       entities: app.entities.map(({ contract }) => contract.name),
       services: app.services.map(({ contract }) => contract.name),
     },
-    data: relative(cwd, options.data) || ".",
+    data: shortest(cwd, options.data),
     dataFolder: options.data,
     notes: server.notes,
     folders,
   };
+}
+
+/** The path as a person in `cwd` would write it. */
+function shortest(cwd: string, path: string): string {
+  const short = relative(cwd, path);
+  return short.startsWith("..") ? path : short || ".";
 }
 
 /** Hears the parent from the start, so that what it says while the node still starts is not lost. */

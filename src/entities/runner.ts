@@ -4,7 +4,7 @@ import { asSheafError, bytesEqual, catalogue, type ErrorKind, SheafError } from 
 import type { Commit, Op } from "../journal/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
 import { HandlerContext, type Reply, runHandler } from "../rpc/index.ts";
-import type { Hot, Settle, Value } from "../shards/index.ts";
+import { commitBytes, type Hot, type Settle, type Value } from "../shards/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { type Attempt, outdated } from "./attempt.ts";
 import type { EntitiesOptions } from "./options.ts";
@@ -132,6 +132,10 @@ export class Runner {
       events: run.events,
       op: remembered(attempt, output),
     };
+    const { maxBatchBytes } = this.#options.limits;
+    if (commitBytes(commit) > maxBatchBytes) {
+      throw new SheafError("TOO_LARGE", `${operation.label}: state, events and reply together are over the limit of ${maxBatchBytes} bytes`);
+    }
     attempt.phase = "committing";
     shard.commit(hot, value, commit, tell(attempt, { output, version: value.version }));
   }

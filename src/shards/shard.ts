@@ -88,7 +88,7 @@ export class Shard {
     hot.ahead = value;
     hot.pending++;
     this.#queue.push({ hot, value, commit, settle });
-    this.#queuedBytes += value.state.length + (commit.op?.reply.length ?? 0) + 64;
+    this.#queuedBytes += commitBytes(commit);
     this.ground.ready(this);
   }
 
@@ -135,8 +135,8 @@ export class Shard {
     }
     let bytes = 0;
     let count = 0;
-    for (const { value, commit } of this.#queue) {
-      const size = value.state.length + (commit.op?.reply.length ?? 0) + 64;
+    for (const { commit } of this.#queue) {
+      const size = commitBytes(commit);
       if (count > 0 && (bytes + size > maxBatchBytes || count === maxBatchCommits)) break;
       bytes += size;
       count++;
@@ -267,6 +267,13 @@ export class Shard {
   again(): void {
     if (!this.idle) this.ground.ready(this);
   }
+}
+
+/** What a commit takes of a record, at most. One over `maxBatchBytes` might fit none. */
+export function commitBytes({ type, key, command, principal, state, events, op }: Commit): number {
+  let bytes = 128 + (state?.length ?? 0) + (op?.reply.length ?? 0);
+  for (const { name, value } of events) bytes += value.length + 3 * name.length + 16;
+  return bytes + 3 * (type.length + key.length + command.length + principal.length + (op?.id.length ?? 0));
 }
 
 /** The commits of one record: of a large state that several changed, only the last keeps it. */

@@ -21,7 +21,11 @@ export const Register = entity("register", {
 
 export const Bag = entity("bag", {
   state: plain<{ ids: string[]; padding: string }>(),
-  commands: { add: { input: plain<string>() } },
+  commands: {
+    add: { input: plain<string>() },
+    /** Waits for another entity in the middle. */
+    addSlowly: { input: plain<string>() },
+  },
   queries: { all: { output: plain<string[]>(), consistency: "strong" } },
 });
 
@@ -42,7 +46,11 @@ export const Purse = entity("purse", {
 
 export const Tally = entity("tally", {
   state: plain<{ count: number }>(),
-  commands: { add: { output: plain<number>() } },
+  commands: {
+    add: { output: plain<number>() },
+    /** Waits for another entity in the middle. */
+    addSlowly: { output: plain<number>() },
+  },
   queries: { read: { output: plain<number>(), consistency: "strong" } },
 });
 
@@ -66,6 +74,14 @@ const bag = Bag.implement({
   initial: () => ({ ids: [], padding: "" }),
   add({ state, input }) {
     state.ids.push(input);
+  },
+  async addSlowly({ state, input, call }) {
+    const count = state.ids.length;
+    await call
+      .entity(Tally, "pace")
+      .read()
+      .catch(() => undefined);
+    state.ids[count] = input;
   },
   all: ({ state }) => [...state.ids],
 });
@@ -91,6 +107,14 @@ const purse = Purse.implement({
 const tally = Tally.implement({
   initial: () => ({ count: 0 }),
   add: ({ state }) => ++state.count,
+  async addSlowly({ state, call }) {
+    const { count } = state;
+    await call
+      .entity(Register, "pace")
+      .read()
+      .catch(() => undefined);
+    return (state.count = count + 1);
+  },
   read: ({ state }) => state.count,
 });
 

@@ -50,8 +50,8 @@ const perClient = async (
 
 const longestPauseMs: Millis = 12;
 
-const named = (call: CallRecord, entity: string, name: string): boolean =>
-  call.target.kind !== "procedure" && call.target.entity === entity && call.target.name === name;
+const named = (call: CallRecord, entity: string, ...names: string[]): boolean =>
+  call.target.kind !== "procedure" && call.target.entity === entity && names.includes(call.target.name);
 
 const problemsOf = (world: World): string[] => {
   const open = world.history.calls.filter((call) => call.end === undefined);
@@ -113,7 +113,7 @@ const bags: Workload = {
     await perClient(stage, async (client, index, round) => {
       const face = client.entity(Bag, random.pick(keys));
       if (random.chance(0.15)) await face.all();
-      else await face.add(`${index}.${round}`);
+      else await (random.chance(0.7) ? face.add : face.addSlowly)(`${index}.${round}`);
     });
   },
   async check({ world, keys }) {
@@ -122,7 +122,7 @@ const bags: Workload = {
     for (const key of keys) {
       await client.entity(Bag, key).all();
       const calls = world.history.calls.filter((call) => call.target.kind !== "procedure" && call.target.key === key);
-      const attempts = calls.filter((call) => named(call, "bag", "add"));
+      const attempts = calls.filter((call) => named(call, "bag", "add", "addSlowly"));
       const reads = calls.filter((call) => named(call, "bag", "all") && call.outcome === "applied");
       problems.push(
         ...checkSet(
@@ -171,7 +171,8 @@ const counters: Workload = {
       const options = { idempotencyKey: `${index}.${round}` };
       const sends = Array.from({ length: 1 + random.below(4) }, async (_unused, send) => {
         if (send > 0) await world.sleep(random.chance(0.5) ? random.float() * 3 : random.float() * 150);
-        await random.pick(clients).entity(Tally, key).add(options);
+        const face = random.pick(clients).entity(Tally, key);
+        await (round % 3 === 0 ? face.addSlowly : face.add)(options);
       });
       await Promise.allSettled(sends);
     });
@@ -190,7 +191,8 @@ const counters: Workload = {
 function countsOf(calls: readonly CallRecord[], key: string): Count[] {
   const byOp = new Map<string, CallRecord[]>();
   for (const call of calls) {
-    if (!named(call, "tally", "add") || call.target.kind === "procedure" || call.target.key !== key) continue;
+    if (!named(call, "tally", "add", "addSlowly") || call.target.kind === "procedure" || call.target.key !== key)
+      continue;
     const op = call.op ?? "";
     byOp.set(op, [...(byOp.get(op) ?? []), call]);
   }
