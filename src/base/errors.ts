@@ -120,9 +120,18 @@ export class SheafError extends Error {
   }
 }
 
+/** What a thrown value says, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  try {
+    return error instanceof Error ? error.message : String(error);
+  } catch {
+    return "a value that cannot be shown";
+  }
+}
+
 /** The error as a SheafError: itself, or `fallback` with the original as its cause. */
 export function asSheafError(error: unknown, fallback: ErrorCode = "INTERNAL"): SheafError {
   if (error instanceof SheafError) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return new SheafError(fallback, message, { cause: error });
 }

@@ -37,6 +37,8 @@ export class Entities {
   readonly #meters: { readonly command: CallMeters; readonly query: CallMeters };
   readonly #open = new Set<Open>();
   readonly #deadlines: Deadlines;
+  /** Commits on their way whose callers have given up: they count as much as any, so that a stalled engine gathers no more. */
+  readonly #left = new Set<Attempt>();
   /** Attempts by scoped operation id, for repeats that arrive while the original is under way. */
   readonly #originals = new Map<string, Attempt>();
   #runnable: Hot[] = [];
@@ -95,7 +97,8 @@ export class Entities {
     shard.serving();
     const input = operation.input(call.input);
     if (call.deadline <= this.#options.host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
-    if (this.#open.size >= this.#options.limits.maxInFlight) throw overloaded("this node has as many calls under way as it may");
+    if (call.signal?.aborted) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
+    if (this.#open.size + this.#left.size >= this.#options.limits.maxInFlight) throw overloaded("this node has as many calls under way as it may");
     if (operation.kind === "query") this.#query({ call, entity, operation, shard, key: target.key, input, answer });
     else this.#command(call, entity, operation, shard, target.key, input, answer);
   }
@@ -133,7 +136,7 @@ export class Entities {
       }
     }
     const number = ++this.#count;
-    const attempt = new Attempt({ number, call, entity, operation, shard, key, input, opId, fingerprint, answer, left: this.#left, ended: this.#ended });
+    const attempt = new Attempt({ number, call, entity, operation, shard, key, input, opId, fingerprint, answer, left: this.#leave, ended: this.#ended });
     if (attempt.phase === "done") return;
     if (opId !== undefined) this.#originals.set(opId, attempt);
     this.#admit(attempt);
@@ -177,10 +180,14 @@ export class Entities {
     return next;
   }
 
-  readonly #left = (attempt: Attempt): void => void this.#open.delete(attempt);
+  readonly #leave = (attempt: Attempt): void => {
+    this.#open.delete(attempt);
+    this.#left.add(attempt);
+  };
 
   readonly #ended = (attempt: Attempt): void => {
     this.#open.delete(attempt);
+    this.#left.delete(attempt);
     if (attempt.task.opId !== undefined) this.#originals.delete(attempt.task.opId);
     const box = attempt.hot?.mailbox as Mailbox | undefined;
     if (box?.running === attempt) this.#returned(attempt);

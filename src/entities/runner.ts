@@ -1,6 +1,6 @@
 // Runs one handler and turns what comes of it into a commit, an outcome without a record, or a refusal.
 
-import { asSheafError, bytesEqual, catalogue, type ErrorKind, SheafError } from "../base/index.ts";
+import { asSheafError, bytesEqual, catalogue, type ErrorKind, messageOf, SheafError } from "../base/index.ts";
 import type { Commit, Op } from "../journal/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
 import { HandlerContext, type Reply, runHandler } from "../rpc/index.ts";
@@ -52,7 +52,7 @@ export class Runner {
       this.#refuse(attempt, this.#refusal(operation, context, error));
       return "returned";
     }
-    if (!isPromise(result)) {
+    if (!(result instanceof Promise)) {
       this.#finish(attempt, run, result);
       return "returned";
     }
@@ -159,7 +159,7 @@ export class Runner {
         return new SheafError(error.code, message, { outcome: "not-applied", retry, retryAfterMs, cause: error });
       }
     }
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     const stack = error instanceof Error ? (error.stack ?? message) : message;
     this.#options.host.log.error("a handler threw", { operation: operation.label, error: stack });
     return new SheafError("HANDLER_FAILED", `${operation.label} threw: ${message}`, { cause: error });
@@ -196,7 +196,7 @@ export class Runner {
       } catch (error) {
         return failed(error);
       }
-      if (!isPromise(result)) return told(result);
+      if (!(result instanceof Promise)) return told(result);
       result.then(told).then(undefined, (error: unknown) => (isOutputError(error) ? query.reject(error) : failed(error)));
     } catch (error) {
       query.reject(asSheafError(error));
@@ -224,5 +224,3 @@ const tell =
 
 const isOutputError = (error: unknown): error is SheafError => error instanceof SheafError && error.code === "BAD_OUTPUT";
 
-const isPromise = (value: unknown): value is Promise<unknown> =>
-  typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";

@@ -46,7 +46,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     app: options.app,
     compiled,
     state: "starting",
-    route: (call) => (call.session === undefined ? carry(call) : inSession(call, tokens, shards, carry)),
+    route: (call) => (call.session === undefined ? carry(call) : inSession(call, tokens, shards, host.clock, carry)),
   };
   const claim = options.claim ?? shards.all.map((shard) => shard.number);
   const failed = await shards.open(claim);

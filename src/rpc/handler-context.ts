@@ -64,9 +64,18 @@ export class HandlerContext {
     return (name, value) => this.#around.emit(name, value);
   }
   get call(): Client {
-    return bindClient(this.#around.invoke);
+    const { invoke } = this.#around;
+    return bindClient((...call) => {
+      const output = invoke(...call);
+      output.catch(() => {}); // one that the handler never awaits must not end the process
+      return output;
+    });
   }
 }
 
-/** Runs a handler. The result may be a promise. */
-export const runHandler = (operation: Operation, context: HandlerContext): unknown => operation.handler(context as never);
+/** Runs a handler. Anything with a `then` comes back as a true promise, so that an odd one can only reject. */
+export function runHandler(operation: Operation, context: HandlerContext): unknown {
+  const result = operation.handler(context as never);
+  const thenable = typeof result === "object" && result !== null && typeof (result as { then?: unknown }).then === "function";
+  return thenable ? Promise.resolve(result) : result;
+}

@@ -1,6 +1,6 @@
 // Procedures of services: stateless calls, bounded in number, ended at their deadline. Nothing of them is recorded.
 
-import { asSheafError, catalogue, type ErrorKind, type Limits, SheafError, type Tick } from "../base/index.ts";
+import { asSheafError, catalogue, type ErrorKind, type Limits, messageOf, SheafError, type Tick } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { CompiledApp, Invoke, Operation } from "../model/index.ts";
 import { type Call, type Calls, Deadlines, HandlerContext, innerCall, type Reply, runHandler, type Surroundings } from "../rpc/index.ts";
@@ -42,6 +42,7 @@ export class Services {
       const input = operation.input(call.input);
       const { host, limits } = this.#options;
       if (call.deadline <= host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
+      if (call.signal?.aborted) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
       if (this.#open.size >= limits.maxInFlight) throw new SheafError("OVERLOADED", undefined, { retryAfterMs: 100 });
       const ended = (procedure: Procedure): void => void this.#open.delete(procedure);
       const procedure = new Procedure(this.#options, call, operation, { resolve, reject }, ended);
@@ -116,8 +117,8 @@ class Procedure implements Surroundings {
     const failed = (error: unknown): void => this.end(this.#refusal(context, error));
     try {
       const result = runHandler(this.#operation, context);
-      if (typeof (result as PromiseLike<unknown> | undefined)?.then !== "function") return this.#told(result);
-      void (result as Promise<unknown>).then((value) => this.#told(value), failed);
+      if (!(result instanceof Promise)) return this.#told(result);
+      void result.then((value) => this.#told(value), failed);
     } catch (error) {
       failed(error);
     }
@@ -137,7 +138,7 @@ class Procedure implements Surroundings {
       const kind: ErrorKind = catalogue[error.code];
       if (error === context.refusal || kind.exit === 7 || error.code === "REENTRANT") return error;
     }
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     const stack = error instanceof Error ? (error.stack ?? message) : message;
     this.host.log.error("a handler threw", { operation: this.#operation.label, error: stack });
     return new SheafError("HANDLER_FAILED", `${this.#operation.label} threw: ${message}`, { cause: error, outcome: "unknown" });

@@ -42,15 +42,17 @@ async function* items(image: Image, withoutOps: boolean): AsyncIterable<readonly
 /** Keeps the newest snapshot, which was just verified, and the next older one that is still whole: it may have rotted
  *  since it was written. The journal is kept from that one on. */
 async function retire(shard: Shard): Promise<void> {
-  const { engine, host } = shard.ground;
+  const { engine } = shard.ground;
   const [, ...olders] = await engine.snapshots.list(shard.number);
   let kept: SnapshotName | undefined;
+  const gone: SnapshotName[] = [];
   for (const name of olders) {
     if (!kept && (await isWhole(shard, name))) kept = name;
-    else if (kept) await engine.snapshots.delete(name);
-    else host.log.error("a snapshot has gone bad", { shard: shard.number, seq: name.seq });
+    else gone.push(name);
   }
-  if (kept) await engine.trim(shard.number, kept.seq - 1);
+  if (!kept) return;
+  await engine.trim(shard.number, kept.seq - 1);
+  for (const name of gone) await engine.snapshots.delete(name);
 }
 
 async function isWhole(shard: Shard, name: SnapshotName): Promise<boolean> {
@@ -59,6 +61,7 @@ async function isWhole(shard: Shard, name: SnapshotName): Promise<boolean> {
     return true;
   } catch (error) {
     if (asSheafError(error).code !== "CORRUPT") throw error;
+    shard.ground.host.log.error("a snapshot has gone bad", { shard: shard.number, seq: name.seq });
     return false;
   }
 }
