@@ -7,7 +7,7 @@
 
 import { type ErrorCode, SheafError, type Tick } from "../base/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
-import type { Call, Link, Reply } from "../rpc/index.ts";
+import type { Awaited, Call, Link, Reply } from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
 
 export type Answer = { resolve(reply: Reply): void; reject(error: SheafError): void };
@@ -38,8 +38,9 @@ export class Attempt {
   lineage = 0;
   /** Calls made inside so far. */
   calls = 0;
-  /** Entities that calls made inside are waiting for. */
-  readonly waits: { type: string; key: string }[] = [];
+  #waits: Set<Awaited> | undefined;
+  /** Where it is entered as what the command around it waits for. */
+  waitedFor: { readonly by: Set<Awaited>; readonly entry: Awaited } | undefined;
   /** More callers with the same operation id. */
   #joined: Answer[] | undefined;
   #told = false;
@@ -63,8 +64,20 @@ export class Attempt {
 
   get chain(): readonly Link[] {
     const { call, entity, key, number } = this.task;
-    this.#chain ??= [...(call.chain ?? []), { op: String(number), type: entity.contract.name, key }];
+    const link = { op: String(number), type: entity.contract.name, key, waits: (this.#waits ??= new Set()) };
+    this.#chain ??= [...(call.chain ?? []), link];
     return this.#chain;
+  }
+
+  /** Entities that calls made inside are waiting for, through services and queries, too. */
+  get waits(): ReadonlySet<Awaited> | undefined {
+    return this.#waits;
+  }
+
+  /** The command around this one need not wait for it any more. */
+  awaitedNoMore(): void {
+    this.waitedFor?.by.delete(this.waitedFor.entry);
+    this.waitedFor = undefined;
   }
 
   join(answer: Answer): void {
@@ -119,4 +132,6 @@ export class Attempt {
 
 /** What the handler read was taken back: the engine refused or lost what came before it. */
 export const outdated = (): SheafError =>
-  new SheafError("ENGINE_UNAVAILABLE", "what the handler had read was not kept by the engine; nothing was changed", { retry: "now" });
+  new SheafError("ENGINE_UNAVAILABLE", "what the handler had read was not kept by the engine; nothing was changed", {
+    retry: "now",
+  });

@@ -7,7 +7,7 @@
 
 import { asSheafError, bytesEqual, SheafError, type Tick, utf8 } from "../base/index.ts";
 import type { CompiledApp, CompiledEntity, Operation } from "../model/index.ts";
-import { type Call, Deadlines, type Link, type Reply } from "../rpc/index.ts";
+import { type Awaited, type Call, Deadlines, type Link, type Reply } from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Answer, Attempt } from "./attempt.ts";
@@ -96,9 +96,11 @@ export class Entities {
     const shard = this.#options.shards.of(target.entity, target.key);
     shard.serving();
     const input = operation.input(call.input);
-    if (call.deadline <= this.#options.host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
+    if (call.deadline <= this.#options.host.clock.tick())
+      throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
     if (call.signal?.aborted) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
-    if (this.#open.size + this.#left.size >= this.#options.limits.maxInFlight) throw overloaded("this node has as many calls under way as it may");
+    if (this.#open.size + this.#left.size >= this.#options.limits.maxInFlight)
+      throw overloaded("this node has as many calls under way as it may");
     if (operation.kind === "query") this.#query({ call, entity, operation, shard, key: target.key, input, answer });
     else this.#command(call, entity, operation, shard, target.key, input, answer);
   }
@@ -118,12 +120,21 @@ export class Entities {
     this.#runner.query(query);
   }
 
-  #command(call: Call, entity: CompiledEntity, operation: Operation, shard: Shard, key: string, input: unknown, answer: Answer): void {
+  #command(
+    call: Call,
+    entity: CompiledEntity,
+    operation: Operation,
+    shard: Shard,
+    key: string,
+    input: unknown,
+    answer: Answer,
+  ): void {
     const { op } = call;
     let opId: string | undefined;
     let fingerprint = noFingerprint;
     if (op) {
-      if (op.id.length > this.#options.limits.maxOperationIdLength) throw new SheafError("BAD_INPUT", "the idempotency key is too long");
+      if (op.id.length > this.#options.limits.maxOperationIdLength)
+        throw new SheafError("BAD_INPUT", "the idempotency key is too long");
       opId = op.id;
       if (op.issuedAt === undefined) {
         opId = `${call.principal.id}\n${entity.contract.name}/${key}/${operation.name}\n${op.id}`;
@@ -136,7 +147,20 @@ export class Entities {
       }
     }
     const number = ++this.#count;
-    const attempt = new Attempt({ number, call, entity, operation, shard, key, input, opId, fingerprint, answer, left: this.#leave, ended: this.#ended });
+    const attempt = new Attempt({
+      number,
+      call,
+      entity,
+      operation,
+      shard,
+      key,
+      input,
+      opId,
+      fingerprint,
+      answer,
+      left: this.#leave,
+      ended: this.#ended,
+    });
     if (attempt.phase === "done") return;
     if (opId !== undefined) this.#originals.set(opId, attempt);
     this.#admit(attempt);
@@ -148,7 +172,9 @@ export class Entities {
     const hot = shard.fold.peek(entity.contract.name, key);
     if (hot) return this.#enqueue(attempt, hot);
     const failed = (error: unknown): void => attempt.reject(error as SheafError);
-    this.#options.shards.load(shard, entity.contract.name, key).then((loaded) => this.#enqueue(attempt, loaded), failed);
+    this.#options.shards
+      .load(shard, entity.contract.name, key)
+      .then((loaded) => this.#enqueue(attempt, loaded), failed);
   }
 
   /** A repeat gets the original's answer, within a deadline of its own. */
@@ -161,7 +187,10 @@ export class Entities {
       resolve: (reply) => void (leave(), answer.resolve({ ...reply, replayed: true })),
       reject: (error) => void (leave(), answer.reject(error)),
     };
-    const joiner: Open = { deadline, giveUp: (code) => joined.reject(new SheafError(code, undefined, { outcome: "unknown" })) };
+    const joiner: Open = {
+      deadline,
+      giveUp: (code) => joined.reject(new SheafError(code, undefined, { outcome: "unknown" })),
+    };
     original.join(joined);
     this.#admit(joiner);
   }
@@ -181,11 +210,13 @@ export class Entities {
   }
 
   readonly #leave = (attempt: Attempt): void => {
+    attempt.awaitedNoMore();
     this.#open.delete(attempt);
     this.#left.add(attempt);
   };
 
   readonly #ended = (attempt: Attempt): void => {
+    attempt.awaitedNoMore();
     this.#open.delete(attempt);
     this.#left.delete(attempt);
     if (attempt.task.opId !== undefined) this.#originals.delete(attempt.task.opId);
@@ -198,22 +229,30 @@ export class Entities {
     if (hot.fold !== attempt.task.shard.fold) return this.#wake(attempt); // it went to rest again before this could hold it
     const box = (hot.mailbox ??= emptyMailbox()) as Mailbox;
     if (box.queue.length >= this.#options.limits.maxMailbox) {
-      return attempt.reject(overloaded(`${attempt.task.entity.contract.name}/${attempt.task.key} has as many commands waiting as it may`));
+      return attempt.reject(
+        overloaded(`${attempt.task.entity.contract.name}/${attempt.task.key} has as many commands waiting as it may`),
+      );
     }
-    if (attempt.task.call.chain && this.#wouldWaitForItself(attempt.task.call.chain, attempt.task.entity.contract.name, attempt.task.key)) {
-      return attempt.reject(new SheafError("REENTRANT", `${attempt.task.operation.label} of ${attempt.task.key} waits for the call that it is part of`));
+    const { chain } = attempt.task.call;
+    if (chain) {
+      const target: Awaited = { type: attempt.task.entity.contract.name, key: attempt.task.key };
+      if (this.#leadsBack(chain, target, new Set())) return attempt.reject(reentrant(attempt));
+      const by = chain.findLast((link) => link.waits)?.waits;
+      if (by) attempt.waitedFor = { by: by.add(target), entry: target };
     }
     attempt.hot = hot;
     box.queue.push(attempt);
     this.#schedule(hot, box);
   }
 
-  /** Follows who waits for whom from a key: does it lead back to a command of this chain? */
-  #wouldWaitForItself(chain: readonly Link[], type: string, key: string, depth = 0): boolean {
+  /** Follows who waits for whom: is a command of this chain waiting for what is to wait for it? */
+  #leadsBack(chain: readonly Link[], { type, key }: Awaited, met: Set<Mailbox>): boolean {
     if (chain.some((link) => link.type === type && link.key === key)) return true;
     const box = this.#options.shards.of(type, key).fold.peek(type, key)?.mailbox as Mailbox | undefined;
-    if (!box?.running || depth >= this.#options.limits.maxCallDepth) return false;
-    return box.running.waits.some((next) => this.#wouldWaitForItself(chain, next.type, next.key, depth + 1));
+    if (!box?.running?.waits || met.has(box)) return false;
+    met.add(box);
+    for (const next of box.running.waits) if (this.#leadsBack(chain, next, met)) return true;
+    return false;
   }
 
   #schedule(hot: Hot, box: Mailbox): void {
@@ -306,14 +345,21 @@ export class Entities {
   }
 }
 
+const reentrant = ({ task }: Attempt): SheafError =>
+  new SheafError("REENTRANT", `${task.operation.label} of ${task.key} waits for the call that it is part of`);
+
 const overloaded = (says: string): SheafError => new SheafError("OVERLOADED", says, { retryAfterMs: 100 });
 
 function unknownEntity(name: string, app: CompiledApp): SheafError {
-  return new SheafError("UNKNOWN_TARGET", `there is no entity "${name}"`, { hint: `entities: ${[...app.entities.keys()].join(", ") || "none"}` });
+  return new SheafError("UNKNOWN_TARGET", `there is no entity "${name}"`, {
+    hint: `entities: ${[...app.entities.keys()].join(", ") || "none"}`,
+  });
 }
 
 function unknownOperation(entity: CompiledEntity, kind: "command" | "query", name: string): SheafError {
-  const names = [...entity.operations.values()].filter((operation) => operation.kind === kind).map((operation) => operation.name);
+  const names = [...entity.operations.values()]
+    .filter((operation) => operation.kind === kind)
+    .map((operation) => operation.name);
   return new SheafError("UNKNOWN_TARGET", `${entity.contract.name} has no ${kind} "${name}"`, {
     hint: names.length > 0 ? `it has: ${names.join(", ")}` : `it has no ${kind === "query" ? "queries" : "commands"}`,
   });

@@ -46,19 +46,13 @@ export class CommandSurroundings implements Surroundings {
     const { host, calls, limits } = this.#options;
     return async (target, input, options) => {
       const { hot, task } = attempt;
-      if (attempt.phase !== "running") throw new SheafError("HANDLER_FAILED", "a call was made after the handler had ended");
+      if (attempt.phase !== "running")
+        throw new SheafError("HANDLER_FAILED", "a call was made after the handler had ended");
       const outer = { call: task.call, chain: attempt.chain, signal: attempt.signal, ordinal: attempt.calls++ };
       const call = innerCall(outer, target, input, options, host, limits.maxCallDepth);
       if (hot && hot.pending > 0) await durable(attempt);
       if (task.shard.lineage !== attempt.lineage) throw outdated();
-      if (target.kind !== "command") return (await calls.call(call)).output;
-      const wait = { type: target.entity, key: target.key };
-      attempt.waits.push(wait);
-      try {
-        return (await calls.call(call)).output;
-      } finally {
-        attempt.waits.splice(attempt.waits.indexOf(wait), 1);
-      }
+      return (await calls.call(call)).output;
     };
   }
 }
@@ -95,8 +89,9 @@ export class QuerySurroundings implements Surroundings {
     const query = this.#query;
     const { host, calls, limits } = this.#options;
     return async (target, input, options) => {
-      const { call } = query.ask;
-      const outer = { call, chain: call.chain ?? [], signal: query.signal, ordinal: query.calls++ };
+      const { call, operation } = query.ask;
+      const chain = [...(call.chain ?? []), { op: "", type: operation.label, key: "" }];
+      const outer = { call, chain, signal: query.signal, ordinal: query.calls++ };
       return (await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth))).output;
     };
   }

@@ -47,7 +47,17 @@ export type Call = {
   readonly chain?: readonly Link[] | undefined;
 };
 
-export type Link = { readonly op: string; readonly type: string; readonly key: string };
+/** A link of procedures and queries, which nobody waits in line for, has an empty key. */
+export type Link = {
+  readonly op: string;
+  readonly type: string;
+  readonly key: string;
+  /** What calls made inside a command wait for; shared by all links to that command, and only known on its node. */
+  readonly waits?: Set<Awaited> | undefined;
+};
+
+/** An entity that a call waits for. */
+export type Awaited = { readonly type: string; readonly key: string };
 
 export type Reply = {
   /** Plain data; undefined when the contract declares no output. */

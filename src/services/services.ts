@@ -1,9 +1,26 @@
 // Procedures of services: stateless calls, bounded in number, ended at their deadline. Nothing of them is recorded.
 
-import { asSheafError, catalogue, type ErrorKind, type Limits, messageOf, SheafError, type Tick } from "../base/index.ts";
+import {
+  asSheafError,
+  catalogue,
+  type ErrorKind,
+  type Limits,
+  messageOf,
+  SheafError,
+  type Tick,
+} from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { CompiledApp, Invoke, Operation } from "../model/index.ts";
-import { type Call, type Calls, Deadlines, HandlerContext, innerCall, type Reply, runHandler, type Surroundings } from "../rpc/index.ts";
+import {
+  type Call,
+  type Calls,
+  Deadlines,
+  HandlerContext,
+  innerCall,
+  type Reply,
+  runHandler,
+  type Surroundings,
+} from "../rpc/index.ts";
 
 export type ServicesOptions = { readonly host: Host; readonly limits: Limits; readonly calls: Calls };
 
@@ -77,7 +94,13 @@ class Procedure implements Surroundings {
   #calls = 0;
   #done = false;
 
-  constructor(options: ServicesOptions, call: Call, operation: Operation, answer: Answer, ended: (procedure: Procedure) => void) {
+  constructor(
+    options: ServicesOptions,
+    call: Call,
+    operation: Operation,
+    answer: Answer,
+    ended: (procedure: Procedure) => void,
+  ) {
     this.#options = options;
     this.#call = call;
     this.#operation = operation;
@@ -105,7 +128,8 @@ class Procedure implements Surroundings {
   get invoke(): Invoke {
     const { host, calls, limits } = this.#options;
     return async (target, input, options) => {
-      const outer = { call: this.#call, chain: this.#call.chain ?? [], signal: this.signal, ordinal: this.#calls++ };
+      const chain = [...(this.#call.chain ?? []), { op: "", type: this.#operation.label, key: "" }];
+      const outer = { call: this.#call, chain, signal: this.signal, ordinal: this.#calls++ };
       return (await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth))).output;
     };
   }
@@ -129,19 +153,23 @@ class Procedure implements Surroundings {
       const output = this.#operation.output(result);
       if (this.#finish()) this.#answer.resolve({ output });
     } catch (error) {
-      this.end(asSheafError(error));
+      this.end(unsure(asSheafError(error)));
     }
   }
 
   #refusal(context: HandlerContext, error: unknown): SheafError {
     if (error instanceof SheafError) {
       const kind: ErrorKind = catalogue[error.code];
-      if (error === context.refusal || kind.exit === 7 || error.code === "REENTRANT") return error;
+      if (error === context.refusal) return error;
+      if (kind.exit === 7 || error.code === "REENTRANT") return unsure(error);
     }
     const message = messageOf(error);
     const stack = error instanceof Error ? (error.stack ?? message) : message;
     this.host.log.error("a handler threw", { operation: this.#operation.label, error: stack });
-    return new SheafError("HANDLER_FAILED", `${this.#operation.label} threw: ${message}`, { cause: error, outcome: "unknown" });
+    return new SheafError("HANDLER_FAILED", `${this.#operation.label} threw: ${message}`, {
+      cause: error,
+      outcome: "unknown",
+    });
   }
 
   end(error: SheafError): void {
@@ -159,6 +187,13 @@ class Procedure implements Surroundings {
   }
 }
 
+/** The same error of a procedure that may have done something before it met it. */
+function unsure(error: SheafError): SheafError {
+  const { code, message, retryAfterMs, hint, issues } = error;
+  const retry = error.retry === "now" ? "later" : error.retry;
+  return new SheafError(code, message, { outcome: "unknown", retry, retryAfterMs, hint, issues, cause: error });
+}
+
 function unknown({ target }: Call, app: CompiledApp): SheafError {
   if (target.kind !== "procedure") return new SheafError("UNKNOWN_TARGET");
   const service = app.services.get(target.service);
@@ -167,5 +202,7 @@ function unknown({ target }: Call, app: CompiledApp): SheafError {
     return new SheafError("UNKNOWN_TARGET", `there is no service "${target.service}"`, { hint: `services: ${names}` });
   }
   const names = [...service.operations.keys()].join(", ");
-  return new SheafError("UNKNOWN_TARGET", `${target.service} has no procedure "${target.name}"`, { hint: `it has: ${names}` });
+  return new SheafError("UNKNOWN_TARGET", `${target.service} has no procedure "${target.name}"`, {
+    hint: `it has: ${names}`,
+  });
 }
