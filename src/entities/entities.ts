@@ -44,6 +44,7 @@ export class Entities {
   #runnable: Hot[] = [];
   #scheduled = false;
   #alone: Attempt | undefined;
+  #waitedFor: Attempt | undefined;
   #count = 0;
 
   constructor(app: CompiledApp, options: EntitiesOptions) {
@@ -276,21 +277,35 @@ export class Entities {
     const boxes = this.#runnable;
     this.#runnable = [];
     const turns: Attempt[][] = [];
-    for (const hot of boxes) {
+    for (const [i, hot] of boxes.entries()) {
       const box = hot.mailbox as Mailbox;
       box.scheduled = false;
-      const suspects = poison.suspects(box.queue);
-      if (suspects && turns.length > 0) this.#schedule(hot, box);
-      else turns.push(box.queue.splice(0, suspects ? 1 : sliceCommands));
-      if (!suspects) continue;
-      for (const other of boxes.slice(boxes.indexOf(hot) + 1)) this.#again(other);
-      break;
+      if (poison.wary) box.queue = box.queue.filter((attempt) => attempt.phase === "waiting");
+      const count = Math.min(poison.together(box.queue), sliceCommands);
+      const [next] = box.queue;
+      if (box.running) continue;
+      if (!next) this.#next(hot, box);
+      else if (count > 0) turns.push(box.queue.splice(0, count));
+      else {
+        const starts = turns.length === 0 && this.#mayStart(next);
+        if (starts) turns.push(box.queue.splice(0, 1));
+        for (const other of boxes.slice(starts ? i + 1 : i)) this.#again(other);
+        break;
+      }
     }
     const starting = turns.length === 1 ? (turns[0] ?? []) : turns.flat();
-    poison.starting(starting);
+    if (starting.length > 0) poison.starting(starting);
     for (const attempts of turns) this.#run(attempts);
     const [first] = starting;
     if (first && poison.isolates(first)) this.#hold(first);
+  }
+
+  /** A suspect waits until nothing else runs, so that the right one is blamed, but not for long. */
+  #mayStart(suspect: Attempt): boolean {
+    if (!this.#options.poison.busy || this.#waitedFor === suspect) return true;
+    this.#waitedFor = suspect;
+    this.#hold(suspect);
+    return false;
   }
 
   #again(hot: Hot): void {
@@ -320,7 +335,9 @@ export class Entities {
       const attempt = attempts[i] as Attempt;
       if (attempt.phase === "waiting" && this.#runner.command(attempt, hot, this.#returned) === "pending") {
         box.running = attempt;
-        box.queue.unshift(...attempts.slice(i + 1));
+        const rest = attempts.slice(i + 1);
+        for (const later of rest) this.#options.poison.over(later);
+        box.queue.unshift(...rest);
         return;
       }
       this.#options.poison.over(attempt);
@@ -334,8 +351,9 @@ export class Entities {
     const box = hot?.mailbox as Mailbox | undefined;
     if (!hot || box?.running !== attempt) return;
     box.running = undefined;
-    this.#options.poison.over(attempt);
-    this.#release(attempt);
+    const { poison } = this.#options;
+    poison.over(attempt);
+    if (this.#alone && (this.#alone === attempt || !poison.busy)) this.#release(this.#alone);
     this.#next(hot, box);
   };
 

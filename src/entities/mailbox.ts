@@ -5,7 +5,7 @@ import type { Attempt } from "./attempt.ts";
 export type Mailbox = {
   /** The command whose handler has not returned yet. */
   running: Attempt | undefined;
-  readonly queue: Attempt[];
+  queue: Attempt[];
   /** Already among those that the next slice looks at. */
   scheduled: boolean;
 };

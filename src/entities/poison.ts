@@ -56,10 +56,22 @@ export class Poison {
     return `${label(attempt)}#${toHex(this.#host.crypto.sha256(input).subarray(0, 8))}`;
   }
 
-  /** Is the next to start one that was running when the process crashed? */
-  suspects(queue: readonly Attempt[]): boolean {
-    const [next] = queue;
-    return this.#suspects.size > 0 && next !== undefined && this.#suspects.has(label(next));
+  /** How many commands at the front of a mailbox may start together; 0 when the first was running when the process
+   *  crashed, so that it is to start alone. */
+  together(queue: readonly Attempt[]): number {
+    if (this.#suspects.size === 0) return queue.length;
+    const first = queue.findIndex((attempt) => this.#suspects.has(label(attempt)));
+    return first < 0 ? queue.length : first;
+  }
+
+  /** Are there commands whose end before their turn matters? */
+  get wary(): boolean {
+    return this.#suspects.size > 0;
+  }
+
+  /** Is any command running that has been noted? */
+  get busy(): boolean {
+    return this.#active.size > 0;
   }
 
   /** Precise names that have crashed the process at least `max` times. */
@@ -67,11 +79,13 @@ export class Poison {
     return [...this.#crashes].filter(([, count]) => count >= max).map(([name]) => name);
   }
 
-  /** These are about to run. A suspect that is the only one to start is noted as such, until it is over. */
+  /** These are about to run. A suspect that starts while nothing else runs is noted as alone, until it is over or
+   *  others start. */
   starting(attempts: readonly Attempt[]): void {
-    for (const attempt of attempts) this.#active.set(attempt, label(attempt));
     const [first] = attempts;
-    if (first && attempts.length === 1 && this.suspects(attempts)) this.#alone = { attempt: first, name: this.precise(first) };
+    const alone = first && attempts.length === 1 && !this.busy && this.together(attempts) === 0 ? first : undefined;
+    for (const attempt of attempts) this.#active.set(attempt, label(attempt));
+    this.#alone = alone && { attempt: alone, name: this.precise(alone) };
     this.#note();
   }
 
@@ -80,7 +94,7 @@ export class Poison {
     return this.#alone?.attempt === attempt;
   }
 
-  /** Its handler has returned or was given up. */
+  /** Its handler has returned, was given up, or is not to start yet. */
   over(attempt: Attempt): void {
     const name = this.#active.get(attempt);
     if (name === undefined) return;
@@ -99,6 +113,9 @@ export class Poison {
   }
 
   #note(): void {
-    this.#host.disk.note(noteFile, pack({ active: [...this.#active.values()], alone: this.#alone?.name ?? null } satisfies Note));
+    this.#host.disk.note(
+      noteFile,
+      pack({ active: [...this.#active.values()], alone: this.#alone?.name ?? null } satisfies Note),
+    );
   }
 }

@@ -1,0 +1,79 @@
+// Who is blamed for a crash of the process, and who never is.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Node } from "./index.ts";
+import { bomb, code, world, type World } from "./world.fixture.ts";
+
+const parked = async (w: World): Promise<readonly string[]> =>
+  (await w.run(w.node.parked())).map(({ id }: Awaited<ReturnType<Node["parked"]>>[number]) => id);
+
+/** Runs `send` and dies in the command `bomb`. */
+async function crash(w: World, send: () => void): Promise<World> {
+  bomb.explode = () => {
+    w.host.kill();
+    throw new Error("the process is gone");
+  };
+  send();
+  await w.host.schedule.run({ done: () => !w.host.alive(), until: w.host.schedule.now() + 60_000 });
+  assert.ok(!w.host.alive(), "the process has crashed");
+  bomb.explode = () => {};
+  return world({ from: w });
+}
+
+const quietly = (promise: Promise<unknown>): void => void promise.catch(() => {});
+
+test("poison: a suspect that expires before its turn stays a suspect", async () => {
+  let w = await world();
+  for (let i = 0; i < 5; i++) w = await crash(w, () => quietly(w.send("a", "bomb", "x")));
+  const first = w.send("a", "hang", undefined, { deadline: w.host.clock.tick() + 500 });
+  await w.pass(5);
+  const expired = w.send("a", "bomb", "x", { deadline: w.host.clock.tick() + 100 });
+  await w.run(Promise.allSettled([first, expired]));
+  assert.deepEqual(await parked(w), []);
+  w = await crash(w, () => quietly(w.send("a", "bomb", "x")));
+  assert.equal((await parked(w)).length, 1);
+});
+
+test("poison: a slow suspect is not blamed for the crash of another command", async () => {
+  let w = await world();
+  for (let i = 0; i < 8; i++) {
+    w = await crash(w, () => {
+      quietly(w.send("a", "hang", undefined, { deadline: w.host.clock.tick() + 20_000 }));
+      w.host.clock.after(3000, () => quietly(w.send("b", "bomb", "x", { deadline: w.host.clock.tick() + 20_000 })));
+    });
+  }
+  assert.ok(!(await parked(w)).some((id) => id.includes("hang")));
+});
+
+test("poison: a suspect is not blamed for the crash of a command that was running before it", async () => {
+  let w = await world();
+  w = await crash(w, () => quietly(w.send("a", "bomb", "x")));
+  for (let i = 0; i < 8; i++) {
+    w = await crash(w, () => {
+      quietly(w.send("slow", "hang", undefined, { deadline: w.host.clock.tick() + 20_000 }));
+      w.host.clock.after(10, () => {
+        bomb.explode = () => {};
+        quietly(w.send("a", "hang", undefined, { deadline: w.host.clock.tick() + 20_000 }));
+        w.host.clock.after(5000, () => w.host.kill());
+      });
+    });
+  }
+  assert.deepEqual(await parked(w), []);
+});
+
+test("poison: a command that crashes is found behind others in its mailbox", async () => {
+  let w = await world();
+  for (let i = 0; i < 6; i++) {
+    w = await crash(w, () => {
+      quietly(w.send("a", "add", 1));
+      quietly(w.send("a", "bomb", "x"));
+      quietly(w.send("a", "add", 1));
+    });
+  }
+  assert.deepEqual(
+    (await parked(w)).map((id) => id.split("#")[0]),
+    ["counter/a/bomb"],
+  );
+  await assert.rejects(w.ask("a", "bomb", "x"), code("POISONED", "not-applied"));
+});
