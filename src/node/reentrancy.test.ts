@@ -5,17 +5,24 @@ import { test } from "node:test";
 import { z } from "zod";
 import type { SheafError } from "../base/index.ts";
 import { app, entity, service } from "../model/index.ts";
-import type { Call } from "../rpc/index.ts";
+import type { Call, Reply } from "../rpc/index.ts";
 import { code, world } from "./world.fixture.ts";
 
 const Step = z.array(z.string());
 const Knot = entity("knot", {
   state: z.object({ n: z.number() }),
-  commands: { add: { output: z.number() }, via: { input: Step }, fan: { input: Step }, look: { output: z.number() } },
+  commands: {
+    add: { output: z.number() },
+    via: { input: Step },
+    fan: { input: Step },
+    sneak: { output: z.number() },
+    look: { output: z.number() },
+  },
   queries: { n: { output: z.number() }, ask: { output: z.number() } },
 });
 const Tie = service("tie", { procedures: { go: { input: Step }, loop: {}, twice: { input: z.string() } } });
 let partial = false;
+let sneak: () => void = () => {};
 const knots = app("knots", {
   entities: [
     Knot.implement({
@@ -23,6 +30,11 @@ const knots = app("knots", {
       add: ({ state }) => ++state.n,
       via: async ({ call, input }) => call.service(Tie).go(input),
       fan: async ({ call, input }) => void (await Promise.all(input.map((key) => call.entity(Knot, key).add()))),
+      sneak: async ({ state }) => {
+        sneak();
+        for (let i = 0; i < 50; i++) await null;
+        return (state.n += 10);
+      },
       look: async ({ call, key }) => call.entity(Knot, key).n(),
       n: ({ state }) => state.n,
       ask: async ({ call, key }) => call.entity(Knot, key).ask(),
@@ -89,4 +101,14 @@ test("reentrancy: a procedure that failed between two calls does not say that no
   );
   assert.ok(partial);
   assert.equal((await w.ask("", "", undefined, at("a", "n", "query"))).output, 1);
+});
+
+test("reentrancy: E1 a command that is sent from within another, around its context, waits for it", async () => {
+  const w = await world({ app: knots });
+  await w.ask("", "", undefined, at("a", "add"));
+  let second: Promise<Reply> | undefined;
+  sneak = () => void (second ??= w.send("", "", undefined, at("a", "add")));
+  assert.equal((await w.ask("", "", undefined, at("a", "sneak"))).output, 11);
+  assert.ok(second);
+  assert.equal((await w.run(second)).output, 12);
 });
