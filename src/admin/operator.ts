@@ -33,7 +33,12 @@ export type NodeStatus = {
 };
 
 export type Status = {
-  readonly cluster: { readonly id: string; readonly name: string; readonly shards: number; readonly encrypted: boolean };
+  readonly cluster: {
+    readonly id: string;
+    readonly name: string;
+    readonly shards: number;
+    readonly encrypted: boolean;
+  };
   readonly app: string;
   readonly engine: Readonly<Record<string, string | number | boolean>>;
   readonly nodes: readonly NodeStatus[];

@@ -41,8 +41,20 @@ export const catalogue = {
   // What the application did.
   DECLARED: kind(422, 1, "never", "not-applied", "the handler refused with an error that its contract declares"),
   HANDLER_FAILED: kind(500, 1, "later", "not-applied", "the handler threw; nothing it did was kept"),
-  BAD_OUTPUT: kind(500, 1, "never", "not-applied", "the handler returned what its contract does not allow; nothing was kept"),
-  BAD_STATE: kind(500, 1, "never", "not-applied", "the handler left a state that the schema does not allow; nothing was kept"),
+  BAD_OUTPUT: kind(
+    500,
+    1,
+    "never",
+    "not-applied",
+    "the handler returned what its contract does not allow; nothing was kept",
+  ),
+  BAD_STATE: kind(
+    500,
+    1,
+    "never",
+    "not-applied",
+    "the handler left a state that the schema does not allow; nothing was kept",
+  ),
   STATE_TOO_NEW: kind(500, 1, "later", "not-applied", "the state was written by a newer version of this entity"),
   REENTRANT: kind(409, 5, "never", "not-applied", "the call would wait for itself"),
   POISONED: kind(409, 5, "never", "not-applied", "this command crashed the process too often and is parked"),

@@ -64,9 +64,13 @@ export function checkLimits(given: Partial<Limits> = {}): Limits {
   const limits: Limits = { ...defaultLimits, ...given };
   const wrong: string[] = [];
   const need = (holds: boolean, says: string): void => void (holds || wrong.push(says));
-  for (const [name, value] of Object.entries(limits)) need(Number.isFinite(value) && value > 0, `${name} must be above 0`);
+  for (const [name, value] of Object.entries(limits))
+    need(Number.isFinite(value) && value > 0, `${name} must be above 0`);
   need(limits.maxStateBytes <= limits.maxRequestBytes, "maxStateBytes <= maxRequestBytes");
-  need(limits.maxBatchBytes + limits.maxStateBytes <= limits.maxRecordBytes, "maxBatchBytes + maxStateBytes <= maxRecordBytes");
+  need(
+    limits.maxBatchBytes + limits.maxStateBytes <= limits.maxRecordBytes,
+    "maxBatchBytes + maxStateBytes <= maxRecordBytes",
+  );
   need(limits.defaultDeadlineMs <= limits.maxDeadlineMs, "defaultDeadlineMs <= maxDeadlineMs");
   need(limits.headersTimeoutMs <= limits.requestTimeoutMs, "headersTimeoutMs <= requestTimeoutMs");
   need(limits.maxMailbox <= limits.maxInFlight, "maxMailbox <= maxInFlight");

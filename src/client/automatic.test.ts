@@ -24,7 +24,7 @@ function world(): World {
         return () => {};
       },
       async fetch(url, init) {
-        made.fetched.push(`${new URL(url).pathname} ${String(init.body ?? "")}`.trim());
+        made.fetched.push(`${new URL(url).pathname} ${typeof init.body === "string" ? init.body : ""}`.trim());
         return new Response("5", { headers: { "content-type": "application/json" } });
       },
     },

@@ -208,11 +208,11 @@ test("a client: closes its connection, and what is called later is UNREACHABLE",
 
 test("a caller of the gateway: reaches neither what is not there, nor a command by the name of query, nor odd keys", async (t) => {
   const { client, there } = await inTown(t, async () => ({ output: 5 }), { transport: "socket" });
-  const invented = { ...Account, name: "nothing" };
-  const swapped = { ...Account, commands: {}, queries: { deposit: {}, balance: {} } };
+  const invented: typeof Account = { ...Account, name: "nothing" as "account" };
+  const swapped: unknown = { ...Account, commands: {}, queries: { deposit: {}, balance: {} } };
   const calls: [() => Promise<unknown>, string][] = [
-    [() => client.entity(invented as never as typeof Account, "a").balance(), "UNKNOWN_TARGET"],
-    [() => client.entity(swapped as never as typeof Account, "a").deposit({ cents: 5 }), "UNKNOWN_TARGET"],
+    [() => client.entity(invented, "a").balance(), "UNKNOWN_TARGET"],
+    [() => client.entity(swapped as typeof Account, "a").deposit({ cents: 5 }), "UNKNOWN_TARGET"],
     [() => client.entity(Account, "a\nb").balance(), "BAD_INPUT"],
     [() => client.entity(Account, "ü".repeat(400)).balance(), "BAD_INPUT"],
   ];

@@ -90,7 +90,7 @@ export function connect<A extends AppContractShape>(contract: A, options: Connec
     try {
       call = callOf(target, input, given);
     } catch (error) {
-      return Promise.reject(error as SheafError);
+      return Promise.reject(error);
     }
     return calls.call(call).then(outputOf);
   };

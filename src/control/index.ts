@@ -6,7 +6,6 @@ import { keyEntity } from "./key-entity.ts";
 export {
   apiKeys,
   cacheMs,
-  system,
   type Keys,
   type KeysOptions,
   type KeyView,

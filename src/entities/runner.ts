@@ -14,7 +14,12 @@ import { CommandSurroundings, QuerySurroundings } from "./surroundings.ts";
 const noReply = new Uint8Array(0);
 
 /** A command's handler at work: its draft, and what it has emitted. */
-type Run = { readonly base: Value | undefined; readonly before: Uint8Array; readonly draft: unknown; readonly events: Commit["events"][number][] };
+type Run = {
+  readonly base: Value | undefined;
+  readonly before: Uint8Array;
+  readonly draft: unknown;
+  readonly events: Commit["events"][number][];
+};
 
 export class Runner {
   readonly #options: EntitiesOptions;
@@ -44,7 +49,13 @@ export class Runner {
 
   #handle(attempt: Attempt, run: Run, returned: (attempt: Attempt) => void): "returned" | "pending" {
     const { operation, input, key } = attempt.task;
-    const context = new HandlerContext(operation, new CommandSurroundings(this.#options, attempt, run.events), input, key, run.draft);
+    const context = new HandlerContext(
+      operation,
+      new CommandSurroundings(this.#options, attempt, run.events),
+      input,
+      key,
+      run.draft,
+    );
     let result: unknown;
     try {
       result = runHandler(operation, context);
@@ -86,7 +97,10 @@ export class Runner {
     if (parked.size === 0) return;
     const name = this.#options.poison.precise(attempt);
     const found = parked.get(name);
-    if (found) throw new SheafError("POISONED", `${attempt.task.operation.label} is parked: ${found.reason}`, { hint: `release it with: sheaf parked release '${name}'` });
+    if (found)
+      throw new SheafError("POISONED", `${attempt.task.operation.label} is parked: ${found.reason}`, {
+        hint: `mend the handler, then release it: POST /admin/v1/parked/${encodeURIComponent(name)}/release`,
+      });
   }
 
   #begin(entity: CompiledEntity, key: string, base: Value | undefined): Run {
@@ -113,7 +127,10 @@ export class Runner {
     const state = pack(entity.state(run.draft));
     const { maxStateBytes } = this.#options.limits;
     if (state.length > maxStateBytes) {
-      throw new SheafError("TOO_LARGE", `the state of ${entity.contract.name}/${key} would be ${state.length} bytes; the limit is ${maxStateBytes}`);
+      throw new SheafError(
+        "TOO_LARGE",
+        `the state of ${entity.contract.name}/${key} would be ${state.length} bytes; the limit is ${maxStateBytes}`,
+      );
     }
     const version = run.base?.version ?? 0;
     if (shard.lineage !== attempt.lineage) return attempt.reject(outdated());
@@ -134,7 +151,10 @@ export class Runner {
     };
     const { maxBatchBytes } = this.#options.limits;
     if (commitBytes(commit) > maxBatchBytes) {
-      throw new SheafError("TOO_LARGE", `${operation.label}: state, events and reply together are over the limit of ${maxBatchBytes} bytes`);
+      throw new SheafError(
+        "TOO_LARGE",
+        `${operation.label}: state, events and reply together are over the limit of ${maxBatchBytes} bytes`,
+      );
     }
     attempt.phase = "committing";
     shard.commit(hot, value, commit, tell(attempt, { output, version: value.version }));
@@ -178,7 +198,9 @@ export class Runner {
     const hot = shard.fold.peek(entity.contract.name, key);
     if (hot) return this.#answer(query, hot.durable);
     const failed = (error: unknown): void => query.reject(error as SheafError);
-    this.#options.shards.load(shard, entity.contract.name, key).then((loaded) => this.#answer(query, loaded.durable), failed);
+    this.#options.shards
+      .load(shard, entity.contract.name, key)
+      .then((loaded) => this.#answer(query, loaded.durable), failed);
   }
 
   #answer(query: Query, value: Value | undefined): void {
@@ -197,7 +219,9 @@ export class Runner {
         return failed(error);
       }
       if (!(result instanceof Promise)) return told(result);
-      result.then(told).then(undefined, (error: unknown) => (isOutputError(error) ? query.reject(error) : failed(error)));
+      result
+        .then(told)
+        .then(undefined, (error: unknown) => (isOutputError(error) ? query.reject(error) : failed(error)));
     } catch (error) {
       query.reject(asSheafError(error));
     }
@@ -207,7 +231,10 @@ export class Runner {
 function checkVersion(attempt: Attempt, version: number): void {
   const { call, operation } = attempt.task;
   if (call.ifVersion === undefined || call.ifVersion === version) return;
-  throw new SheafError("PRECONDITION_FAILED", `${operation.label} expects version ${call.ifVersion}; the entity is at ${version}`);
+  throw new SheafError(
+    "PRECONDITION_FAILED",
+    `${operation.label} expects version ${call.ifVersion}; the entity is at ${version}`,
+  );
 }
 
 function remembered({ task }: Attempt, output: unknown): Op | undefined {
@@ -222,5 +249,5 @@ const tell =
   (error) =>
     error ? attempt.reject(error) : attempt.resolve(reply);
 
-const isOutputError = (error: unknown): error is SheafError => error instanceof SheafError && error.code === "BAD_OUTPUT";
-
+const isOutputError = (error: unknown): error is SheafError =>
+  error instanceof SheafError && error.code === "BAD_OUTPUT";

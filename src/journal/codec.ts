@@ -9,16 +9,7 @@
 //
 // Every later format keeps the first byte and the last 32, so that an older build can tell "newer" from "broken".
 
-import {
-  bytesEqual,
-  defaultLimits,
-  fromHex,
-  type Instant,
-  type Shard,
-  type Seq,
-  SheafError,
-  toHex,
-} from "../base/index.ts";
+import { bytesEqual, defaultLimits, fromHex, type Shard, type Seq, SheafError, toHex } from "../base/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { payloadFromValue, payloadToValue } from "./payload.ts";
 import type { Decoded, JournalRecord, RecordCodec, Sealed } from "./record.ts";
@@ -118,7 +109,7 @@ function decode(codec: Codec, bytes: Uint8Array, place: { shard: Shard; seq: Seq
       epoch: getUint64(view, 26),
       seq,
       prev: bytes.slice(42, 42 + HASH_BYTES),
-      at: view.getFloat64(74) as Instant,
+      at: view.getFloat64(74),
     },
     payload: payloadFromValue(readPlain(plain, where)),
     hash,

@@ -1,6 +1,6 @@
 // Shorthand for the engine kit: making appends, reading back, naming outcomes.
 
-import { type ErrorCode, type Seq, type Shard, SheafError } from "../base/index.ts";
+import { type Seq, type Shard, SheafError } from "../base/index.ts";
 import type { Append, Cluster, Engine, Entry, SnapshotName } from "./engine.ts";
 
 /** What the kit needs of a test runner. `node:test` and `node:assert/strict` fit as they are. */
@@ -66,7 +66,7 @@ export async function created(stage: Stage): Promise<Engine> {
 }
 
 /** The code a promise rejects with; "resolved" or the error's text when it does something else. */
-export const codeOf = (promise: Promise<unknown>): Promise<ErrorCode | string> =>
+export const codeOf = (promise: Promise<unknown>): Promise<string> =>
   promise.then(
     () => "resolved",
     (error: unknown) => (error instanceof SheafError ? error.code : String(error)),

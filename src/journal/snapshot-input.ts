@@ -37,9 +37,9 @@ export class FrameInput {
   }
 
   async #pull(): Promise<boolean> {
-    const { done, value } = await this.#chunks.next();
-    if (done === true) return false;
-    this.#rest = value;
+    const next: IteratorResult<Uint8Array, unknown> = await this.#chunks.next();
+    if (next.done === true) return false;
+    this.#rest = next.value;
     return true;
   }
 }

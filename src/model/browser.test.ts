@@ -25,7 +25,9 @@ test("a contract in a browser: it bundles, without node: and from the lowest flo
     export const all = [entity, service, contract, app, versioned, isDeclared, SheafError];
   `);
   const [output] = Object.values(metafile.outputs);
-  const inputs = Object.entries(output?.inputs ?? {}).flatMap(([input, { bytesInOutput }]) => (bytesInOutput > 0 && input !== "<stdin>" ? [input] : []));
+  const inputs = Object.entries(output?.inputs ?? {}).flatMap(([input, { bytesInOutput }]) =>
+    bytesInOutput > 0 && input !== "<stdin>" ? [input] : [],
+  );
   assert(inputs.some((input) => input.endsWith("src/model/entity.ts")));
   const strangers = inputs.filter(
     (input) => !/(^|\/)src\/(base|model)\/[^/]+$/.test(input) && !input.endsWith("src/index.ts"),

@@ -138,7 +138,7 @@ test("an upgrade: a state of any older version runs through every step from ther
       const steps = Object.fromEntries(
         Array.from({ length: version - 1 }, (_, i) => [i + 1, (old: number[]) => [...old, i + 1]]),
       );
-      const state = versioned(version as number, z.array(z.number()), steps);
+      const state = versioned(version, z.array(z.number()), steps);
       assert.deepEqual(
         upgrade(state, stored, []),
         Array.from({ length: version - stored }, (_, i) => stored + i),

@@ -10,11 +10,16 @@ import type { Call } from "../rpc/index.ts";
 import { memoryStore } from "../shards/index.ts";
 import { code, world } from "./world.fixture.ts";
 
-const at = (key: string, name: string, kind: "command" | "query" = "command"): Partial<Call> => ({ target: { kind, entity: "thing", key, name } });
+const at = (key: string, name: string, kind: "command" | "query" = "command"): Partial<Call> => ({
+  target: { kind, entity: "thing", key, name },
+});
 
 test("failure: F6 a barrier that is never answered does not stand in the way of later reads", async () => {
   let lost = false;
-  const w = await world({ shards: 1, decide: ({ kind }) => (lost && kind === "barrier" ? { kind: "ok", latencyMs: 1e9 } : { kind: "ok" }) });
+  const w = await world({
+    shards: 1,
+    decide: ({ kind }) => (lost && kind === "barrier" ? { kind: "ok", latencyMs: 1e9 } : { kind: "ok" }),
+  });
   await w.ask("a", "add", 1);
   lost = true;
   await assert.rejects(w.ask("a", "get"), code("DEADLINE"));
@@ -39,8 +44,13 @@ test("failure: calls under way when a node stops are answered by its deadline, e
   await w.pass(10);
   const ends = Promise.allSettled([hung, repeat, behind, committing, joined, joining, read]);
   await w.run(w.node.stop(500));
-  const outcomes = (await w.run(ends)).map((end) => (end.status === "rejected" ? [(end.reason as SheafError).code, (end.reason as SheafError).outcome] : end.value));
-  const [not, maybe] = [["STOPPING", "not-applied"], ["STOPPING", "unknown"]];
+  const outcomes = (await w.run(ends)).map((end) =>
+    end.status === "rejected" ? [(end.reason as SheafError).code, (end.reason as SheafError).outcome] : end.value,
+  );
+  const [not, maybe] = [
+    ["STOPPING", "not-applied"],
+    ["STOPPING", "unknown"],
+  ];
   assert.deepEqual(outcomes, [not, not, not, maybe, maybe, maybe, not]);
   assert.equal(await w.host.schedule.run({ until: w.host.schedule.now() + 100_000 }), "idle");
   const before = w.host.schedule.count();
@@ -61,12 +71,26 @@ const Thing = entity("thing", {
   events: { said: z.string() },
 });
 const odd: Record<string, () => unknown> = {
-  "throws in then": () => ({ then: () => { throw new Error("then"); } }),
-  "throws in the getter of then": () => Object.defineProperty({}, "then", { get: () => { throw new Error("getter"); } }),
+  "throws in then": () => ({
+    then: () => {
+      throw new Error("then");
+    },
+  }),
+  "throws in the getter of then": () =>
+    Object.defineProperty({}, "then", {
+      get: () => {
+        throw new Error("getter");
+      },
+    }),
   "never settles": () => ({ then: () => {} }),
   "rejects with undefined": () => Promise.reject(undefined),
-  "throws null": () => { throw null; },
-  "throws an unprintable": () => { throw Object.create(null); },
+  "throws null": () => {
+    // oxlint-disable-next-line typescript/only-throw-error -- what users may do
+    throw null;
+  },
+  "throws an unprintable": () => {
+    throw Object.create(null);
+  },
 };
 const thing = Thing.implement({
   initial: (key) => {
@@ -106,7 +130,8 @@ test("failure: P35 a commit that fits no record is refused alone: neighbours and
     ...["a", "b", "c", "d", "e"].map((key) => w.send("", "", 1, at(key, "add"))),
   ];
   const [events, long, ...rest] = await w.run(Promise.allSettled(sent));
-  for (const refused of [events, long]) assert.ok(refused?.status === "rejected" && code("TOO_LARGE", "not-applied")(refused.reason as SheafError));
+  for (const refused of [events, long])
+    assert.ok(refused?.status === "rejected" && code("TOO_LARGE", "not-applied")(refused.reason as SheafError));
   for (const one of rest) assert.equal(one.status, "fulfilled");
   const many = Array.from({ length: 40 }, (_, i) => w.send("", "", 1_000_000 + i, at("a", "events")));
   for (const one of await w.run(Promise.allSettled(many))) assert.equal(one.status, "fulfilled");
@@ -115,11 +140,22 @@ test("failure: P35 a commit that fits no record is refused alone: neighbours and
 test("failure: whatever a handler returns or throws, its caller is answered once, nothing is kept, and the entity is free", async () => {
   const w = await world({ app: things });
   for (const input of Object.keys(odd)) {
-    await assert.rejects(w.ask("", "", input, at("a", "odd")), (error: SheafError) => error.outcome === "not-applied", input);
-    await assert.rejects(w.ask("", "", input, at("a", "odd2", "query")), (error: SheafError) => error.outcome === "not-applied", input);
+    await assert.rejects(
+      w.ask("", "", input, at("a", "odd")),
+      (error: SheafError) => error.outcome === "not-applied",
+      input,
+    );
+    await assert.rejects(
+      w.ask("", "", input, at("a", "odd2", "query")),
+      (error: SheafError) => error.outcome === "not-applied",
+      input,
+    );
   }
   await assert.rejects(w.ask("", "", 1, at("unborn", "add")), (error: SheafError) => error.outcome === "not-applied");
-  await assert.rejects(w.ask("", "", undefined, at("unborn", "get", "query")), (error: SheafError) => error.outcome === "not-applied");
+  await assert.rejects(
+    w.ask("", "", undefined, at("unborn", "get", "query")),
+    (error: SheafError) => error.outcome === "not-applied",
+  );
   assert.equal((await w.ask("", "", 5, at("a", "add"))).output, 5);
   assert.equal((await w.ask("", "", "settles at once, twice", at("a", "odd"))).version, 2);
   assert.equal((await w.ask("", "", 1, at("a", "add"))).version, 3);
@@ -132,7 +168,11 @@ test("failure: a call inside that fails before it is awaited does not end the pr
 
 test("failure: P26 commands are refused, not piled up, while an engine stalls", async () => {
   let down = false;
-  const w = await world({ shards: 1, limits: { maxInFlight: 50, maxMailbox: 50 }, decide: () => (down ? { kind: "fail" } : { kind: "ok" }) });
+  const w = await world({
+    shards: 1,
+    limits: { maxInFlight: 50, maxMailbox: 50 },
+    decide: () => (down ? { kind: "fail" } : { kind: "ok" }),
+  });
   await w.ask("a", "add", 1);
   down = true;
   let accepted = 0;
@@ -158,7 +198,10 @@ test("failure: a session that has seen more than there is waits no longer than i
   const session = (await w.ask("a", "add", 1, { session: "" })).session ?? "";
   w.host.kill();
   w.disk.restore(early);
-  const back = await world({ from: { ...w, store: memoryStore() }, decide: () => (down ? { kind: "fail" } : { kind: "ok" }) });
+  const back = await world({
+    from: { ...w, store: memoryStore() },
+    decide: () => (down ? { kind: "fail" } : { kind: "ok" }),
+  });
   down = true;
   const doubtful = back.send("b", "add", 1, { deadline: back.host.clock.tick() + 300_000 });
   await back.pass(10);
@@ -206,7 +249,8 @@ test("failure: N1 a snapshot that reads back damaged is not one of the two that 
       },
     }),
   });
-  const names = async (): Promise<readonly { seq: number }[]> => w.run(memoryEngine({ disk: w.disk }).snapshots.list(0));
+  const names = async (): Promise<readonly { seq: number }[]> =>
+    w.run(memoryEngine({ disk: w.disk }).snapshots.list(0));
   const grow = async (snapshots: number): Promise<void> => {
     const before = w.host.metric("sheaf_shard_snapshots_total");
     for (let i = 0; i < 200 && w.host.metric("sheaf_shard_snapshots_total") < before + snapshots; i++) {

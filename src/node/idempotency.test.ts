@@ -9,11 +9,16 @@ const chosen = (id: string) => ({ id, issuedAt: undefined });
 
 test("idempotency: A2 a repeat joins a commit that outlived its caller's deadline, and the effect is there once", async () => {
   let hang = false;
-  const w = await world({ decide: ({ kind }) => (hang && kind === "append" ? { kind: "hang", ms: 400 } : { kind: "ok" }) });
+  const w = await world({
+    decide: ({ kind }) => (hang && kind === "append" ? { kind: "hang", ms: 400 } : { kind: "ok" }),
+  });
   await w.ask("a", "add", 1);
   hang = true;
   for (const op of [chosen("k"), { id: "client.1", issuedAt: 1 }]) {
-    await assert.rejects(w.ask("a", "add", 5, { op, deadline: w.host.clock.tick() + 100 }), code("DEADLINE", "unknown"));
+    await assert.rejects(
+      w.ask("a", "add", 5, { op, deadline: w.host.clock.tick() + 100 }),
+      code("DEADLINE", "unknown"),
+    );
     const again = await w.ask("a", "add", 5, { op });
     assert.equal(again.replayed, true);
   }
@@ -23,12 +28,18 @@ test("idempotency: A2 a repeat joins a commit that outlived its caller's deadlin
 
 test("idempotency: A2 a repeat joins a commit whose caller gave up", async () => {
   let hang = false;
-  const w = await world({ decide: ({ kind }) => (hang && kind === "append" ? { kind: "hang", ms: 400 } : { kind: "ok" }) });
+  const w = await world({
+    decide: ({ kind }) => (hang && kind === "append" ? { kind: "hang", ms: 400 } : { kind: "ok" }),
+  });
   await w.ask("a", "add", 1);
   hang = true;
   const caller = new AbortController();
   const given = w.send("a", "add", 5, { op: chosen("k"), signal: caller.signal });
-  await Promise.all([w.pass(100), assert.rejects(given, code("CANCELLED", "unknown")), Promise.resolve().then(() => w.host.clock.after(50, () => caller.abort()))]);
+  await Promise.all([
+    w.pass(100),
+    assert.rejects(given, code("CANCELLED", "unknown")),
+    Promise.resolve().then(() => w.host.clock.after(50, () => caller.abort())),
+  ]);
   const again = await w.ask("a", "add", 5, { op: chosen("k") });
   assert.deepEqual([again.output, again.replayed], [6, true]);
   assert.equal((await w.ask("a", "get")).output, 6);
@@ -72,6 +83,9 @@ test("idempotency: a key that is used again after its window is remembered throu
 test("idempotency: callers who joined hear of a refusal, too", async () => {
   const w = await world();
   const op = chosen("k");
-  const both = await w.run(Promise.allSettled([w.send("a", "refuse", undefined, { op }), w.send("a", "refuse", undefined, { op })]));
-  for (const one of both) assert.ok(one.status === "rejected" && code("DECLARED", "not-applied")(one.reason as SheafError));
+  const both = await w.run(
+    Promise.allSettled([w.send("a", "refuse", undefined, { op }), w.send("a", "refuse", undefined, { op })]),
+  );
+  for (const one of both)
+    assert.ok(one.status === "rejected" && code("DECLARED", "not-applied")(one.reason as SheafError));
 });

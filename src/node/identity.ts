@@ -24,13 +24,21 @@ export async function identify(options: NodeOptions): Promise<Cluster> {
   return cluster;
 }
 
-async function create({ engine, host, cluster: name, create, shards = defaultShards, encryptionKey: key }: NodeOptions): Promise<Cluster> {
+async function create({
+  engine,
+  host,
+  cluster: name,
+  create,
+  shards = defaultShards,
+  encryptionKey: key,
+}: NodeOptions): Promise<Cluster> {
   if (!create) {
     throw new SheafError("NO_CLUSTER", `the engine holds no cluster; "${name}" was expected`, {
       hint: "check where the data is, or say --create to begin a new cluster",
     });
   }
-  if (!Number.isInteger(shards) || shards < 1 || shards > maxShards) throw new SheafError("USAGE", `a cluster has 1 to ${maxShards} shards`);
+  if (!Number.isInteger(shards) || shards < 1 || shards > maxShards)
+    throw new SheafError("USAGE", `a cluster has 1 to ${maxShards} shards`);
   const remembered = host.disk.read(clusterFile);
   if (remembered) throw vanished(fromUtf8(remembered));
   const id = toHex(host.dice.bytes(16));
@@ -48,7 +56,8 @@ async function create({ engine, host, cluster: name, create, shards = defaultSha
 
 function checkKey(host: Host, cluster: Cluster, key: Uint8Array | undefined): void {
   if (cluster.keyCheck === undefined) {
-    if (key) throw new SheafError("WRONG_KEY", `the cluster "${cluster.name}" is not encrypted; it was created without a key`);
+    if (key)
+      throw new SheafError("WRONG_KEY", `the cluster "${cluster.name}" is not encrypted; it was created without a key`);
     return;
   }
   if (!key) throw new SheafError("WRONG_KEY", `the cluster "${cluster.name}" is encrypted and no key was given`);
@@ -62,13 +71,21 @@ function checkMemory(host: Host, cluster: Cluster): void {
   const remembered = host.disk.read(clusterFile);
   if (!remembered) return host.disk.write(clusterFile, utf8(cluster.id));
   if (fromUtf8(remembered) !== cluster.id) {
-    throw new SheafError("WRONG_CLUSTER", `this node's folder belongs to the cluster ${fromUtf8(remembered)}; the engine holds ${cluster.id}`, {
-      hint: "give the node the folder of its cluster, or an empty one",
-    });
+    throw new SheafError(
+      "WRONG_CLUSTER",
+      `this node's folder belongs to the cluster ${fromUtf8(remembered)}; the engine holds ${cluster.id}`,
+      {
+        hint: "give the node the folder of its cluster, or an empty one",
+      },
+    );
   }
 }
 
 const vanished = (id: string): SheafError =>
-  new SheafError("ENGINE_REFUSED", `this node worked for the cluster ${id}, and the engine now holds none: it is not created anew`, {
-    hint: "bring the engine's data back; to start over, remove the node's folder too",
-  });
+  new SheafError(
+    "ENGINE_REFUSED",
+    `this node worked for the cluster ${id}, and the engine now holds none: it is not created anew`,
+    {
+      hint: "bring the engine's data back; to start over, remove the node's folder too",
+    },
+  );

@@ -11,7 +11,13 @@ test("node: commands change state one after another, and queries see it", async 
   const w = await world();
   assert.deepEqual((await w.ask("a", "add", 2)).output, 2);
   const both = await w.run(Promise.all([w.send("a", "add", 1), w.send("a", "add", 1)]));
-  assert.deepEqual(both.map((r) => [r.output, r.version]), [[3, 2], [4, 3]]);
+  assert.deepEqual(
+    both.map((r) => [r.output, r.version]),
+    [
+      [3, 2],
+      [4, 3],
+    ],
+  );
   assert.equal((await w.ask("a", "get")).output, 4);
   assert.equal((await w.ask("b", "get")).output, 0);
 });
@@ -19,7 +25,10 @@ test("node: commands change state one after another, and queries see it", async 
 test("node: a refusal, a throw and a bad input change nothing and say so", async () => {
   const w = await world();
   await w.ask("a", "add", 2);
-  await assert.rejects(w.ask("a", "refuse"), (e: SheafError) => e.code === "DECLARED" && e.error === "NO" && (e.data as { n: number }).n === 1);
+  await assert.rejects(
+    w.ask("a", "refuse"),
+    (e: SheafError) => e.code === "DECLARED" && e.error === "NO" && (e.data as { n: number }).n === 1,
+  );
   await assert.rejects(w.ask("a", "explode"), code("HANDLER_FAILED", "not-applied"));
   await assert.rejects(w.ask("a", "add", "x"), code("BAD_INPUT", "not-applied"));
   await assert.rejects(w.ask("a", "nothing"), code("UNKNOWN_TARGET"));
@@ -31,12 +40,18 @@ test("node: unchanged state writes no record", async () => {
   await w.ask("a", "add", 2);
   const before = (await w.run(w.node.status())).shards.map((s) => s.head);
   assert.equal((await w.ask("a", "add", 0)).version, 1);
-  assert.deepEqual((await w.run(w.node.status())).shards.map((s) => s.head), before);
+  assert.deepEqual(
+    (await w.run(w.node.status())).shards.map((s) => s.head),
+    before,
+  );
 });
 
 test("node: a handler that never resolves ends at its deadline, and the entity is free again", async () => {
   const w = await world();
-  await assert.rejects(w.ask("a", "hang", undefined, { deadline: w.host.clock.tick() + 100 }), code("DEADLINE", "not-applied"));
+  await assert.rejects(
+    w.ask("a", "hang", undefined, { deadline: w.host.clock.tick() + 100 }),
+    code("DEADLINE", "not-applied"),
+  );
   assert.equal((await w.ask("a", "add", 1)).output, 1);
 });
 
@@ -125,7 +140,9 @@ test("node: a full mailbox refuses with OVERLOADED and a time to come back", asy
   const more = Array.from({ length: 6 }, () => w.send("a", "add", 1));
   const results = await w.run(Promise.allSettled([hung, ...more]));
   const refused = results.filter((r) => r.status === "rejected" && (r.reason as SheafError).code === "OVERLOADED");
-  assert.ok(refused.length >= 2 && refused.every((r) => r.status === "rejected" && (r.reason as SheafError).retryAfterMs));
+  assert.ok(
+    refused.length >= 2 && refused.every((r) => r.status === "rejected" && (r.reason as SheafError).retryAfterMs),
+  );
 });
 
 test("node: snapshots trim the journal, and a node without local state starts from them", async () => {
@@ -150,13 +167,23 @@ test("node: history shows each version with its command, newest first", async ()
   await w.ask("a", "add", 1);
   await w.ask("a", "add", 2);
   const { items, complete } = await w.run(w.node.history("counter", "a", 10));
-  assert.deepEqual(items.map((i) => [i.version, i.command, i.state]), [[2, "add", { n: 3 }], [1, "add", { n: 1 }]]);
+  assert.deepEqual(
+    items.map((i) => [i.version, i.command, i.state]),
+    [
+      [2, "add", { n: 3 }],
+      [1, "add", { n: 1 }],
+    ],
+  );
   assert.equal(complete, true);
 });
 
 test("node: procedures answer", async () => {
   const w = await world();
-  const call = { target: { kind: "procedure", service: "echo", name: "say" }, input: "hi", principal: { id: "t", roles: [] } } as const;
+  const call = {
+    target: { kind: "procedure", service: "echo", name: "say" },
+    input: "hi",
+    principal: { id: "t", roles: [] },
+  } as const;
   assert.equal((await w.run(w.node.call({ ...call, deadline: w.host.clock.tick() + 100 }))).output, "hi");
 });
 
@@ -169,7 +196,8 @@ test("node: a session goes in and out, a forged one is refused, and one past a r
   const second = (await w.ask("a", "add", 1, { session: first })).session ?? "";
   assert.notEqual(second, first);
   const bent = (first.startsWith("A") ? "B" : "A") + first.slice(1);
-  for (const bad of [bent, "x", "%%", first + "AAAA"]) await assert.rejects(w.ask("a", "get", undefined, { session: bad }), code("BAD_SESSION"));
+  for (const bad of [bent, "x", "%%", first + "AAAA"])
+    await assert.rejects(w.ask("a", "get", undefined, { session: bad }), code("BAD_SESSION"));
   w.host.kill();
   w.disk.restore(early);
   const back = await world({ from: { ...w, store: memoryStore() } });
@@ -240,7 +268,10 @@ test("node: a repeat has its own deadline, and outlives the caller of the origin
   const op = { id: "k", issuedAt: undefined };
   const late = w.host.clock.tick() + 500;
   const [original, repeat] = await w.run(
-    Promise.allSettled([w.send("a", "hang", undefined, { op, deadline: late }), w.send("a", "hang", undefined, { op, deadline: late - 400 })]),
+    Promise.allSettled([
+      w.send("a", "hang", undefined, { op, deadline: late }),
+      w.send("a", "hang", undefined, { op, deadline: late - 400 }),
+    ]),
   );
   assert.ok(repeat.status === "rejected" && code("DEADLINE", "unknown")(repeat.reason as SheafError));
   assert.ok(original.status === "rejected" && code("DEADLINE", "not-applied")(original.reason as SheafError));

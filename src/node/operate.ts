@@ -67,7 +67,9 @@ function reason(tenure: Shard["tenure"]): string | null {
 function entityOf({ compiled }: Parts, type: string): CompiledEntity {
   const entity = compiled.entities.get(type);
   if (entity) return entity;
-  throw new SheafError("UNKNOWN_TARGET", `there is no entity "${type}"`, { hint: `entities: ${[...compiled.entities.keys()].join(", ")}` });
+  throw new SheafError("UNKNOWN_TARGET", `there is no entity "${type}"`, {
+    hint: `entities: ${[...compiled.entities.keys()].join(", ")}`,
+  });
 }
 
 async function view(parts: Parts, type: string, key: string): Promise<EntityView> {
@@ -81,11 +83,25 @@ async function view(parts: Parts, type: string, key: string): Promise<EntityView
 function shown(entity: CompiledEntity, key: string, shard: number, value: Value | undefined): EntityView {
   const schema = value?.schema ?? entity.contract.state.version;
   const state = value ? entity.restore(value.schema, unpack(value.state)) : entity.initial(key);
-  return { type: entity.contract.name, key, version: value?.version ?? 0, state, schema, shard, bytes: value?.state.length ?? 0 };
+  return {
+    type: entity.contract.name,
+    key,
+    version: value?.version ?? 0,
+    state,
+    schema,
+    shard,
+    bytes: value?.state.length ?? 0,
+  };
 }
 
 /** From the local store, so that any number of entities can be searched; saved first, so that it is current. */
-async function search(parts: Parts, type: string, prefix: string, after: string | undefined, limit: number): Promise<EntityView[]> {
+async function search(
+  parts: Parts,
+  type: string,
+  prefix: string,
+  after: string | undefined,
+  limit: number,
+): Promise<EntityView[]> {
   const entity = entityOf(parts, type);
   await parts.shards.save();
   const cells = await parts.options.store.search(type, prefix, after, limit);
@@ -101,7 +117,7 @@ async function history(parts: Parts, type: string, key: string, limit: number): 
   const { first, head } = await engine.read(shard.number, 1, 1);
   const items: HistoryItem[] = [];
   let highest = 0;
-  for (let from = first; from <= head.seq; ) {
+  for (let from = first; from <= head.seq;) {
     const { entries } = await engine.read(shard.number, from, pageRecords);
     for (const entry of entries) {
       from = entry.seq + 1;
@@ -109,7 +125,8 @@ async function history(parts: Parts, type: string, key: string, limit: number): 
       const voided = header.epoch < highest;
       highest = Math.max(highest, header.epoch);
       if (voided || payload.kind !== "batch") continue;
-      for (const commit of payload.commits) if (commit.type === type && commit.key === key) items.push(item(entity, header, commit));
+      for (const commit of payload.commits)
+        if (commit.type === type && commit.key === key) items.push(item(entity, header, commit));
     }
     if (entries.length === 0) break;
     if (items.length > 2 * limit) items.splice(0, items.length - limit);
@@ -148,7 +165,9 @@ function ready({ state, shards }: Parts): ReturnType<Operator["ready"]> {
   const [first] = closed;
   const checks = {
     node: state === "ready" ? "ok" : state,
-    shards: first ? `${closed.length} of ${shards.all.length} not served; shard ${first.number} is ${first.tenure.kind}` : "ok",
+    shards: first
+      ? `${closed.length} of ${shards.all.length} not served; shard ${first.number} is ${first.tenure.kind}`
+      : "ok",
   };
   return { ok: state === "ready" && closed.length === 0, checks };
 }

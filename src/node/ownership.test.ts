@@ -7,7 +7,7 @@ import type { SheafError } from "../base/index.ts";
 import type { MemoryFate } from "../journal/index.ts";
 import { memoryEngine } from "../journal/index.ts";
 import { app, entity } from "../model/index.ts";
-import { memoryStore } from "../shards/index.ts";
+import { memoryStore, type Store } from "../shards/index.ts";
 import { code, world } from "./world.fixture.ts";
 
 test("ownership: E1 commands that waited while the shard was lost do not run on what it was before", async () => {
@@ -47,7 +47,10 @@ test("ownership: F4 a record that was kept before another node's claim is acknow
 
 test("ownership: F5 a doubtful record whose place is trimmed leaves its callers with unknown, and no quarantine", async () => {
   let cut = false;
-  const a = await world({ shards: 1, decide: ({ kind }) => (!cut ? { kind: "ok" } : kind === "append" ? { kind: "lost-ack" } : { kind: "fail" }) });
+  const a = await world({
+    shards: 1,
+    decide: ({ kind }) => (!cut ? { kind: "ok" } : kind === "append" ? { kind: "lost-ack" } : { kind: "fail" }),
+  });
   await a.ask("k", "add", 1);
   cut = true;
   const doubtful = a.send("k", "add", 5, { deadline: a.host.clock.tick() + 60_000 });
@@ -67,7 +70,10 @@ test("ownership: F5 a doubtful record whose place is trimmed leaves its callers 
 
 test("ownership: F6 a barrier of an earlier tenure does not end a later one", async () => {
   let slow = false;
-  const a = await world({ shards: 1, decide: ({ kind }) => (slow && kind === "barrier" ? { kind: "ok", latencyMs: 700 } : { kind: "ok" }) });
+  const a = await world({
+    shards: 1,
+    decide: ({ kind }) => (slow && kind === "barrier" ? { kind: "ok", latencyMs: 700 } : { kind: "ok" }),
+  });
   await a.ask("k", "add", 1);
   slow = true;
   const read = a.send("k", "get", undefined, { deadline: a.host.clock.tick() + 3000 });
@@ -83,7 +89,7 @@ test("ownership: F6 a barrier of an earlier tenure does not end a later one", as
 });
 
 test("ownership: T2 whoever asks for a shard while it is being claimed hears when it is served", async () => {
-  const a = await world({ shards: 1 });
+  const a = await world({ shards: 1, decide: () => ({ kind: "ok", latencyMs: 5 }) });
   const b = await world({ from: { ...a, store: memoryStore() } });
   await b.ask("k", "add", 1);
   await assert.rejects(a.ask("k", "get"), code("NOT_OWNER"));
@@ -118,7 +124,9 @@ test("ownership: L1 a call inside a command never rests on a state that was take
     app: app("sums", { entities: [sum], services: [] }),
     decide: ({ kind }) => (full && kind === "append" ? { kind: "full", latencyMs: 100 } : { kind: "ok" }),
   });
-  const on = (key: string, name: string, kind: "command" | "query" = "command") => ({ target: { kind, entity: "sum", key, name } as const });
+  const on = (key: string, name: string, kind: "command" | "query" = "command") => ({
+    target: { kind, entity: "sum", key, name } as const,
+  });
   await w.ask("", "", 1, on("a", "add"));
   full = true;
   const refused = w.send("", "", 1000, on("a", "add"));
@@ -127,7 +135,10 @@ test("ownership: L1 a call inside a command never rests on a state that was take
   full = false;
   go();
   const [outcome] = await w.run(Promise.allSettled([pushed]));
-  assert.equal((await w.ask("", "", undefined, on("b", "get", "query"))).output, outcome.status === "fulfilled" ? 1 : 0);
+  assert.equal(
+    (await w.ask("", "", undefined, on("b", "get", "query"))).output,
+    outcome.status === "fulfilled" ? 1 : 0,
+  );
 });
 
 test("ownership: D2 E1 entities that rest and wake all the time lose no command", async () => {
@@ -135,9 +146,42 @@ test("ownership: D2 E1 entities that rest and wake all the time lose no command"
   const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
   for (let round = 1; round <= 10; round++) {
     const sent = keys.map((key) => w.send(key, "add", 1));
-    const also = Promise.resolve().then(() => Promise.resolve()).then(() => Promise.all(keys.map((key) => w.send(key, "add", 1))));
+    const also = Promise.resolve()
+      .then(() => Promise.resolve())
+      .then(() => Promise.all(keys.map((key) => w.send(key, "add", 1))));
     await w.run(Promise.all([...sent, also]));
     await w.pass(30);
   }
   for (const key of keys) assert.equal((await w.ask(key, "get")).output, 20);
+});
+
+test("ownership: S2 a save that was under way when the shard was lost ends before the shard is opened again", async () => {
+  const kept = memoryStore();
+  let [saving, opened] = [0, 0];
+  let slow: (() => Promise<void>) | undefined;
+  const store: Store = {
+    ...kept,
+    async save(changes) {
+      saving++;
+      await slow?.();
+      await kept.save(changes);
+      saving--;
+    },
+    async position(shard) {
+      assert.equal(saving, 0, "the stored position is read between saves");
+      opened++;
+      return kept.position(shard);
+    },
+  };
+  const a = await world({ shards: 1, store, limits: { saveEveryMs: 100 } });
+  await a.ask("k", "add", 1);
+  slow = () => new Promise<void>((resolve) => void a.host.clock.after(300, resolve));
+  await a.pass(150);
+  assert.equal(saving, 1);
+  const b = await world({ from: { ...a, store: memoryStore() } });
+  await b.ask("k", "add", 1);
+  await assert.rejects(a.ask("k", "get"), code("NOT_OWNER"));
+  await a.run(a.node.acquire(0));
+  assert.equal(opened, 2);
+  assert.equal((await a.ask("k", "get")).output, 2);
 });

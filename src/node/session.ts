@@ -25,7 +25,13 @@ function secret(host: Host): Uint8Array {
 }
 
 /** Carries out a call for a caller that keeps a session. */
-export async function inSession(call: Call, tokens: Sessions, shards: Shards, clock: Clock, carry: (call: Call) => Promise<Reply>): Promise<Reply> {
+export async function inSession(
+  call: Call,
+  tokens: Sessions,
+  shards: Shards,
+  clock: Clock,
+  carry: (call: Call) => Promise<Reply>,
+): Promise<Reply> {
   const seen = tokens.read(call.session ?? "");
   const { target } = call;
   if (target.kind === "procedure") return { ...(await carry(call)), session: tokens.make(seen) };

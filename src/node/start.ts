@@ -27,7 +27,17 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const sealing = { crypto: host.crypto, compress: host.compress, key: options.encryptionKey };
   const codec = recordCodec({ ...sealing, cluster: cluster.id, maxRecordBytes: limits.maxRecordBytes });
   const snapshotOptions = { ...sealing, cluster: cluster.id, faults: host.faults };
-  const shards = new Shards({ host, limits, engine, store, codec, snapshotOptions, cluster: cluster.id, node: id, count: cluster.shards });
+  const shards = new Shards({
+    host,
+    limits,
+    engine,
+    store,
+    codec,
+    snapshotOptions,
+    cluster: cluster.id,
+    node: id,
+    count: cluster.shards,
+  });
   const poison = new Poison(host);
   const calls: Calls = { call: (call) => parts.route(call) };
   const entities = new Entities(compiled, { host, limits, shards, poison, calls });

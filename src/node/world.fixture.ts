@@ -59,7 +59,17 @@ const Echo = service("echo", { procedures: { say: { input: z.string(), output: z
 const tests = app("tests", { entities: [counter], services: [Echo.implement({ say: ({ input }) => input })] });
 
 export type Send = (key: string, name: string, input?: unknown, extra?: Partial<Call>) => Promise<Reply>;
-export type World = { host: SimHost; folder: ReturnType<typeof simFolder>; node: Node; store: Store; disk: ReturnType<typeof memoryDisk>; send: Send; ask: Send; run: <T>(promise: Promise<T>) => Promise<T>; pass: (ms: number) => Promise<void> };
+export type World = {
+  host: SimHost;
+  folder: ReturnType<typeof simFolder>;
+  node: Node;
+  store: Store;
+  disk: ReturnType<typeof memoryDisk>;
+  send: Send;
+  ask: Send;
+  run: <T>(promise: Promise<T>) => Promise<T>;
+  pass: (ms: number) => Promise<void>;
+};
 
 export type WorldOptions = {
   readonly decide?: (request: MemoryRequest) => MemoryFate;
@@ -77,7 +87,9 @@ export type WorldOptions = {
 export async function world(options: WorldOptions = {}): Promise<World> {
   const { from, before = (engine) => engine } = options;
   const folder = from?.folder ?? simFolder();
-  const host = simHost(from ? { disk: folder, schedule: from.host.schedule } : { disk: folder, random: seeded(options.seed ?? 1) });
+  const host = simHost(
+    from ? { disk: folder, schedule: from.host.schedule } : { disk: folder, random: seeded(options.seed ?? 1) },
+  );
   const disk = from?.disk ?? memoryDisk();
   const store = options.store ?? from?.store ?? memoryStore();
   const engine = before(memoryEngine({ disk, clock: host.clock, ...(options.decide && { decide: options.decide }) }));

@@ -25,7 +25,7 @@ export function realDice(clock: Pick<Clock, "now">): Dice {
   return {
     random: () => {
       const at = draw(7);
-      return (block.readUIntBE(at, 6) * 32 + (block[at + 6] as number & 31)) / 2 ** 53;
+      return (block.readUIntBE(at, 6) * 32 + ((block[at + 6] as number) & 31)) / 2 ** 53;
     },
     bytes(length) {
       if (length > blockBytes) return randomFillSync(new Uint8Array(length));

@@ -63,7 +63,7 @@ export function replaceFile(dir: string, name: string, bytes: Uint8Array): void 
   const tmp = join(dir, `${name}.tmp`);
   const fd = openSync(tmp, "w");
   try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at);
+    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
@@ -84,7 +84,9 @@ export function folderDisk(dir: string): FolderDisk {
   function newest(name: string): Frame | undefined {
     const whole = readIfThere(path(name));
     const written = whole && unframe(whole);
-    const notes = noteSuffixes.map((suffix) => readIfThere(path(name) + suffix)).map((bytes) => bytes && unframe(bytes));
+    const notes = noteSuffixes
+      .map((suffix) => readIfThere(path(name) + suffix))
+      .map((bytes) => bytes && unframe(bytes));
     let best = written;
     for (const note of notes) if (note && note.count > (best?.count ?? 0)) best = note;
     // Only a written file promises to be whole: it is synced before it gets its name.
@@ -113,7 +115,7 @@ export function folderDisk(dir: string): FolderDisk {
       const turn = (count % 2) as 0 | 1;
       const fd = (state.notes[turn] ??= openSync(target + noteSuffixes[turn], O_RDWR | O_CREAT, 0o600));
       const framed = frame(count, bytes);
-      for (let at = 0; at < framed.length; ) at += writeSync(fd, framed, at, framed.length - at, at);
+      for (let at = 0; at < framed.length;) at += writeSync(fd, framed, at, framed.length - at, at);
       state.count = count;
     },
     close() {

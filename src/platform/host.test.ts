@@ -75,7 +75,8 @@ test("crypto: what was sealed opens only whole, under its own key and associated
       bent[at]! ^= 1;
       assert.equal(crypto.open(key, bent, aad), undefined);
     }
-    for (const cut of [0, 11, 27, sealed.length - 1]) assert.equal(crypto.open(key, sealed.subarray(0, cut), aad), undefined);
+    for (const cut of [0, 11, 27, sealed.length - 1])
+      assert.equal(crypto.open(key, sealed.subarray(0, cut), aad), undefined);
   }
   assert.equal(crypto.equal(utf8("ab"), utf8("abc")), false);
   assert.equal(crypto.equal(utf8("ab"), utf8("ab")), true);
@@ -180,7 +181,10 @@ test("log: any value makes one line, and lines that were not taken are counted a
   assert.equal(lines.length, 4);
   assert.ok(lines.every((line) => !line.includes("\n") && line.length < 20_000));
   const told = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
-  assert.deepEqual(told.map(({ message }) => message), ["odd", "big", "log lines were dropped", "back"]);
+  assert.deepEqual(
+    told.map(({ message }) => message),
+    ["odd", "big", "log lines were dropped", "back"],
+  );
   assert.equal(told[2]?.["lines"], 7);
   assert.match(meter.render(), /sheaf_log_dropped_lines_total 7/);
 });
@@ -201,7 +205,12 @@ async function flood(stderr: "unread pipe" | "closed" | "socket"): Promise<strin
     setTimeout(() => { log.info("more"); process.stdout.write("alive"); }, 20);`;
   const run = `"${process.execPath}" --input-type=module -e '${script.replaceAll("'", "'\\''")}'`;
   // The first two are real pipes of a shell; Node itself gives a child a socket.
-  const command = stderr === "unread pipe" ? `${run} 2> >(sleep 1000 & echo $! >&3; wait)` : stderr === "closed" ? `${run} 2>&-` : run;
+  const command =
+    stderr === "unread pipe"
+      ? `${run} 2> >(sleep 1000 & echo $! >&3; wait)`
+      : stderr === "closed"
+        ? `${run} 2>&-`
+        : run;
   const child = spawn("bash", ["-c", command], { stdio: ["ignore", "pipe", "pipe", "pipe"] });
   let out = "";
   let sleeper = "";
@@ -214,7 +223,11 @@ async function flood(stderr: "unread pipe" | "closed" | "socket"): Promise<strin
 }
 
 test("log: a process goes on and ends when standard error is full, closed or unread", async () => {
-  assert.deepEqual(await Promise.all([flood("unread pipe"), flood("closed"), flood("socket")]), ["alive", "alive", "alive"]);
+  assert.deepEqual(await Promise.all([flood("unread pipe"), flood("closed"), flood("socket")]), [
+    "alive",
+    "alive",
+    "alive",
+  ]);
 });
 
 test("meter: what is rendered is what was measured, in both text formats", () => {

@@ -79,7 +79,10 @@ export function lineSink(fd: number): LineSink {
     if (stat.isFile()) return { terminal, ...fileSink(fd) };
     if (stat.isSocket()) return { terminal, ...socketSink(fd) };
     // An own non-blocking view of the same pipe or terminal: the mode of the shared one is not ours to change.
-    return { terminal, ...unhurried(openSync(`/dev/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)) };
+    return {
+      terminal,
+      ...unhurried(openSync(`/dev/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)),
+    };
   } catch {
     return { terminal, ...fileSink(fd) };
   }

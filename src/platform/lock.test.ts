@@ -24,7 +24,9 @@ test("folder lock: names the process that holds it, and is free the moment that 
   const script = `import { lockFolder } from ${JSON.stringify(import.meta.resolve("./lock.ts"))};
     globalThis.lock = lockFolder(${JSON.stringify(dir)}); console.log("held"); setInterval(() => {}, 1e6);`;
   for (let round = 0; round < 3; round++) {
-    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     await once(child.stdout, "data");
     assert.throws(() => lockFolder(dir), { code: "IN_USE", message: new RegExp(`process ${child.pid} `) });
     child.kill("SIGKILL");

@@ -38,7 +38,9 @@ export function lockFolder(dir: string): FolderLock {
     db?.close();
     if ((error as { errcode?: number }).errcode === 5) {
       const who = holder(pidFile);
-      throw new SheafError("IN_USE", `${who} is using ${dir}`, { hint: `stop ${who}, or choose another --data directory` });
+      throw new SheafError("IN_USE", `${who} is using ${dir}`, {
+        hint: `stop ${who}, or choose another --data directory`,
+      });
     }
     const why = error instanceof Error ? error.message : String(error);
     throw new SheafError("ENGINE_REFUSED", `${dir} cannot be used: ${why}`, {

@@ -36,10 +36,19 @@ function plain(value: unknown, depth = 0): unknown {
     if (value instanceof Error) {
       const { code } = value as { code?: unknown };
       const cause = value.cause === undefined ? {} : { cause: plain(value.cause, depth + 1) };
-      return { message: value.message, ...(code === undefined ? {} : { code: plain(code, depth + 1) }), stack: value.stack, ...cause };
+      return {
+        message: value.message,
+        ...(code === undefined ? {} : { code: plain(code, depth + 1) }),
+        stack: value.stack,
+        ...cause,
+      };
     }
     if (Array.isArray(value)) return value.slice(0, 100).map((item) => plain(item, depth + 1));
-    return Object.fromEntries(Object.entries(value).slice(0, 100).map(([key, item]) => [key, plain(item, depth + 1)]));
+    return Object.fromEntries(
+      Object.entries(value)
+        .slice(0, 100)
+        .map(([key, item]) => [key, plain(item, depth + 1)]),
+    );
   } catch {
     return "[unreadable]";
   }
@@ -48,16 +57,26 @@ function plain(value: unknown, depth = 0): unknown {
 function asJson(level: LogLevel, message: string, fields: Fields): string {
   const line = JSON.stringify({ time: new Date().toISOString(), level, message, ...(plain(fields) as object) });
   if (line.length <= maxLineCharacters) return line;
-  return JSON.stringify({ time: new Date().toISOString(), level, message: message.slice(0, maxLineCharacters / 4), truncated: true });
+  return JSON.stringify({
+    time: new Date().toISOString(),
+    level,
+    message: message.slice(0, maxLineCharacters / 4),
+    truncated: true,
+  });
 }
 
 const colours: Readonly<Record<string, string>> = { debug: "\x1b[2m", info: "", warn: "\x1b[33m", error: "\x1b[31m" };
 /** Control characters could move the cursor or hide text on a terminal. */
 // oxlint-disable-next-line no-control-regex
-const printable = (text: string): string => text.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => JSON.stringify(c).slice(1, -1));
+const printable = (text: string): string =>
+  text.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => JSON.stringify(c).slice(1, -1));
 
 function asText(level: LogLevel, message: string, fields: Fields): string {
-  const parts = [new Date().toTimeString().slice(0, 8), `${colours[level] ?? ""}${level.padEnd(5)}`, printable(message)];
+  const parts = [
+    new Date().toTimeString().slice(0, 8),
+    `${colours[level] ?? ""}${level.padEnd(5)}`,
+    printable(message),
+  ];
   for (const [name, value] of Object.entries(plain(fields) as Fields)) {
     if (value === undefined) continue;
     const text = typeof value === "string" ? value : JSON.stringify(value);
@@ -70,7 +89,10 @@ export function realLog(options: LogOptions & { readonly sink?: LineSink | undef
   const least = levels.indexOf(options.level ?? "info");
   const sink = options.sink ?? lineSink(options.fd ?? 2);
   const format = (options.format ?? (sink.terminal ? "text" : "json")) === "json" ? asJson : asText;
-  const dropped: Counter | undefined = options.meter?.counter("sheaf_log_dropped_lines", "Log lines that standard error did not take.");
+  const dropped: Counter | undefined = options.meter?.counter(
+    "sheaf_log_dropped_lines",
+    "Log lines that standard error did not take.",
+  );
   let missing = 0;
 
   const at =

@@ -9,15 +9,10 @@ type Labels = Readonly<Record<string, string>>;
 export type TextFormat = "prometheus" | "openmetrics";
 
 export type RealMeter = Meter & {
-  /** Everything measured so far. The content type of each format is in `contentTypes`. */
+  /** Everything measured so far. */
   render(format?: TextFormat): string;
   /** Runs `fn` at the start of every rendering: where gauges that cost something are refreshed. */
   beforeRender(fn: () => void): void;
-};
-
-export const contentTypes: Readonly<Record<TextFormat, string>> = {
-  prometheus: "text/plain; version=0.0.4; charset=utf-8",
-  openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
 };
 
 type Kind = "counter" | "gauge" | "histogram";
@@ -100,7 +95,10 @@ function histogram(name: string): Series {
         out.push(`${withLabels(`${named}_bucket`, labels, `le="${number(2 ** power)}"`)} ${through}`);
       }
       out.push(`${withLabels(`${named}_bucket`, labels, 'le="+Inf"')} ${count}`);
-      out.push(`${withLabels(`${named}_sum`, labels)} ${number(sum)}`, `${withLabels(`${named}_count`, labels)} ${count}`);
+      out.push(
+        `${withLabels(`${named}_sum`, labels)} ${number(sum)}`,
+        `${withLabels(`${named}_count`, labels)} ${count}`,
+      );
       return out;
     },
   };
@@ -120,7 +118,10 @@ export function realMeter(): RealMeter {
     const key = Object.entries(labels)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([label, value]) => {
-        invariant(namePattern.test(label) && label !== "le", `a label's name is lower case, not ${JSON.stringify(label)}`);
+        invariant(
+          namePattern.test(label) && label !== "le",
+          `a label's name is lower case, not ${JSON.stringify(label)}`,
+        );
         return `${label}="${escapeLabel(value)}"`;
       })
       .join(",");

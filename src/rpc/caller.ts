@@ -113,7 +113,7 @@ export class Caller implements Calls {
         this.#admit(call, now);
         fields = fieldsOf(call, this.#issue, this.#options.limits);
       } catch (error) {
-        return reject(error as SheafError);
+        return reject(error);
       }
       const pending: Pending = {
         fields,

@@ -76,6 +76,7 @@ export class HandlerContext {
 /** Runs a handler. Anything with a `then` comes back as a true promise, so that an odd one can only reject. */
 export function runHandler(operation: Operation, context: HandlerContext): unknown {
   const result = operation.handler(context as never);
-  const thenable = typeof result === "object" && result !== null && typeof (result as { then?: unknown }).then === "function";
+  const thenable =
+    typeof result === "object" && result !== null && typeof (result as { then?: unknown }).then === "function";
   return thenable ? Promise.resolve(result) : result;
 }

@@ -42,7 +42,11 @@ export function innerCall(
 
 /** A key that a user chose names an operation only together with its target, so the ids of calls inside stand for both:
  *  a digest, as long however deep the calls are nested. */
-function innerOperation({ call: { op, target }, ordinal }: Outer, crypto: Crypto, key: string | undefined): Operation | undefined {
+function innerOperation(
+  { call: { op, target }, ordinal }: Outer,
+  crypto: Crypto,
+  key: string | undefined,
+): Operation | undefined {
   if (key !== undefined) return { id: key, issuedAt: undefined };
   if (!op || op.issuedAt !== undefined) return op && { ...op, id: `${op.id}/${ordinal}` };
   const parent = crypto.sha256(utf8(JSON.stringify([target, op.id]))).subarray(0, 16);

@@ -29,7 +29,11 @@ export function sessions(crypto: Crypto, key: Uint8Array, cluster: string): Sess
       if (bytes.length <= macBytes || !crypto.equal(bytes.subarray(0, macBytes), mac(body))) {
         throw new SheafError("BAD_SESSION", undefined, { hint: "send Sheaf-Session back as it came, or leave it out" });
       }
-      const rows = unpackUntrusted(body, { maxBytes: maxTokenBytes, maxDepth: 4, maxItems: maxTokenBytes }) as [Shard, Generation, Seq][];
+      const rows = unpackUntrusted(body, { maxBytes: maxTokenBytes, maxDepth: 4, maxItems: maxTokenBytes }) as [
+        Shard,
+        Generation,
+        Seq,
+      ][];
       return new Map(rows.map(([shard, generation, seq]) => [shard, { generation, seq }]));
     },
     make(seen) {
@@ -42,11 +46,16 @@ export function sessions(crypto: Crypto, key: Uint8Array, cluster: string): Sess
 /** A token that has seen what `seen` has, and this. */
 export function advance(seen: Seen, shard: Shard, generation: Generation, seq: Seq): Seen {
   const before = seen.get(shard);
-  if (before && (before.generation > generation || (before.generation === generation && before.seq >= seq))) return seen;
+  if (before && (before.generation > generation || (before.generation === generation && before.seq >= seq)))
+    return seen;
   return new Map(seen).set(shard, { generation, seq });
 }
 
-const encode = (bytes: Uint8Array): string => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const encode = (bytes: Uint8Array): string =>
+  btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
 
 function decode(token: string): Uint8Array {
   if (token.length > maxTokenBytes || !/^[A-Za-z0-9_-]*$/.test(token)) throw new SheafError("BAD_SESSION");

@@ -77,7 +77,7 @@ async function serve(): Promise<void> {
   const bare = new WebSocketServer({ noServer: true, perMessageDeflate: false });
   http.on("upgrade", (request, socket, head) => {
     if (request.url !== "/bare") return ours.onUpgrade(request, socket, head);
-    bare.handleUpgrade(request, socket as Socket, head, (ws) =>
+    bare.handleUpgrade(request, socket, head, (ws) =>
       ws.on("message", (bytes: Buffer) => ws.send(pack(unpack(bytes)))),
     );
   });

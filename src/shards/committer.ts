@@ -62,7 +62,10 @@ export class Committer {
       });
     };
     const patience = host.clock.after(limits.appendPatienceMs, () => {
-      host.log.warn("the engine is slow: an append is treated as unknown", { shards: batch.length, afterMs: limits.appendPatienceMs });
+      host.log.warn("the engine is slow: an append is treated as unknown", {
+        shards: batch.length,
+        afterMs: limits.appendPatienceMs,
+      });
       land([]);
     });
     engine.append(batch).then(land, () => land([]));
@@ -72,7 +75,11 @@ export class Committer {
     const { host, limits, engine, meters } = this.#ground;
     meters.barriers.add();
     try {
-      const heads = await within(host.clock, limits.appendPatienceMs, engine.barrier(looks.map(({ shard }) => shard.number)));
+      const heads = await within(
+        host.clock,
+        limits.appendPatienceMs,
+        engine.barrier(looks.map(({ shard }) => shard.number)),
+      );
       looks.forEach(({ shard, looked }, i) => {
         const head = heads[i];
         shard.seen(looked, head ?? asSheafError(new Error("the engine gave no head"), "ENGINE_UNAVAILABLE"));

@@ -28,7 +28,10 @@ export async function resolveDoubt(shard: Shard): Promise<void> {
       }
       const entry = page.entries[0];
       if (page.first > place) return shard.stepDown(page.head.epoch, [], new SheafError("OUTCOME_UNKNOWN"));
-      const found = entry && { epoch: entry.epoch, hash: codec.decode(entry.record, { shard: append.shard, seq: place }).hash };
+      const found = entry && {
+        epoch: entry.epoch,
+        hash: codec.decode(entry.record, { shard: append.shard, seq: place }).hash,
+      };
       const verdict = judge(record.hash, found);
       if (verdict.kind === "lost") return shard.stepDown(verdict.to);
       if (verdict.kind === "applied") {
@@ -42,7 +45,11 @@ export async function resolveDoubt(shard: Shard): Promise<void> {
     } catch (error) {
       const failure = asSheafError(error, "ENGINE_UNAVAILABLE");
       if (failure.code === "CORRUPT" || failure.code === "WRONG_KEY") return shard.quarantine(failure);
-      host.log.warn("cannot tell yet whether an append was kept", { shard: append.shard, reason: failure.message, attempt });
+      host.log.warn("cannot tell yet whether an append was kept", {
+        shard: append.shard,
+        reason: failure.message,
+        attempt,
+      });
     }
     await pause(host.clock, Math.min(1000, 5 * 2 ** Math.min(attempt, 8)));
   }

@@ -10,13 +10,30 @@ const bytes = (n: number): Uint8Array => new Uint8Array([n]);
 const hash = (n: number): Uint8Array => new Uint8Array(32).fill(n);
 
 function commit(key: string, version: number, op?: string): Commit {
-  const remembered = op === undefined ? undefined : { id: op, fingerprint: bytes(0), issuedAt: undefined, settled: undefined, reply: bytes(version) };
-  return { type: "t", key, version, state: bytes(version), schema: 1, command: "c", principal: "p", events: [], op: remembered };
+  const remembered =
+    op === undefined
+      ? undefined
+      : { id: op, fingerprint: bytes(0), issuedAt: undefined, settled: undefined, reply: bytes(version) };
+  return {
+    type: "t",
+    key,
+    version,
+    state: bytes(version),
+    schema: 1,
+    command: "c",
+    principal: "p",
+    events: [],
+    op: remembered,
+  };
 }
 
 function record(fold: Fold, payload: Payload, epoch = 1, at = 100): Decoded {
   const seq = fold.seq + 1;
-  return { header: { cluster: "", shard: 0, generation: 1, epoch, seq, prev: fold.hash, at }, payload, hash: hash(seq) };
+  return {
+    header: { cluster: "", shard: 0, generation: 1, epoch, seq, prev: fold.hash, at },
+    payload,
+    hash: hash(seq),
+  };
 }
 
 const batch = (...commits: Commit[]): Payload => ({ kind: "batch", commits });
@@ -85,7 +102,10 @@ test("fold: D2 what a failed save was given is kept and handed over again, as it
   fold.apply(record(fold, batch(commit("a", 2))));
   fold.unsaved(first);
   const again = fold.drain();
-  assert.deepEqual(again?.cells.toSorted((x, y) => (x.key < y.key ? -1 : 1)), [cellOf("a", 2), cellOf("b", 1)]);
+  assert.deepEqual(
+    again?.cells.toSorted((x, y) => (x.key < y.key ? -1 : 1)),
+    [cellOf("a", 2), cellOf("b", 1)],
+  );
   assert.equal(again?.position.seq, 2);
   assert.equal(fold.drain(), undefined);
 });

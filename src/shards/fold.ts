@@ -4,7 +4,16 @@
 // D1. The fold holds only durable records, in order, each once. What an owner assumes beyond that is in `Hot.ahead`.
 // D2. A cell leaves memory only when the local store holds it as it is.
 
-import { type Epoch, type Generation, type Instant, type Limits, type Seq, SheafError, type Shard, type Version } from "../base/index.ts";
+import {
+  type Epoch,
+  type Generation,
+  type Instant,
+  type Limits,
+  type Seq,
+  SheafError,
+  type Shard,
+  type Version,
+} from "../base/index.ts";
 import type { Commit, Decoded, Hash } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { Operations, type OperationsMemo } from "./operations.ts";
@@ -96,7 +105,10 @@ export class Fold {
       mailbox: undefined,
     };
     let keys = this.#hot.get(type);
-    if (!keys) this.#hot.set(type, (keys = new Map()));
+    if (!keys) {
+      keys = new Map();
+      this.#hot.set(type, keys);
+    }
     keys.set(key, hot);
     this.#size++;
     if (this.#size > this.#sweepAt) this.#sweep();
@@ -155,7 +167,10 @@ export class Fold {
   #remember(commit: Commit): void {
     if (!commit.op) return;
     const { id, issuedAt, fingerprint, reply, settled } = commit.op;
-    this.operations.remember({ id, seq: this.seq, at: this.at, issuedAt, fingerprint, reply, version: commit.version }, settled);
+    this.operations.remember(
+      { id, seq: this.seq, at: this.at, issuedAt, fingerprint, reply, version: commit.version },
+      settled,
+    );
   }
 
   /** Sets an entity's durable value. */
@@ -168,7 +183,10 @@ export class Fold {
   }
 
   /** The owner's shortcut for its own record, whose effects it already holds: position, operations, durable values. */
-  applyOwn(record: Decoded, commits: readonly { readonly hot: Hot; readonly value: Value; readonly commit: Commit }[]): void {
+  applyOwn(
+    record: Decoded,
+    commits: readonly { readonly hot: Hot; readonly value: Value; readonly commit: Commit }[],
+  ): void {
     this.#advance(record);
     for (const { hot, value, commit } of commits) {
       this.settle(hot, value);
@@ -220,7 +238,14 @@ export class Fold {
       operations: this.operations.memo(),
       parked: [...this.parked].map(([id, { reason, at }]) => [id, reason, at] as const),
     };
-    return { generation: this.generation, epoch: this.epoch, seq: this.seq, hash: this.hash, at: this.at, extra: pack(memo) };
+    return {
+      generation: this.generation,
+      epoch: this.epoch,
+      seq: this.seq,
+      hash: this.hash,
+      at: this.at,
+      extra: pack(memo),
+    };
   }
 
   /** Starts a new fold from a stored position. */

@@ -17,7 +17,7 @@ const saveEveryPages = 8;
 /** Resolves when this node serves the shard. Rejects NOT_OWNER when another node claimed at the same time, QUARANTINED or
  *  DATA_ROLLED_BACK when the journal cannot be trusted, ENGINE_UNAVAILABLE when it does not answer. */
 export async function openShard(shard: Shard, store: Store): Promise<void> {
-  if (shard.tenure.kind === "serving" || shard.tenure.kind === "opening") return;
+  if (shard.tenure.kind === "serving") return;
   if (shard.tenure.kind === "quarantined") throw shard.tenure.error;
   shard.tenure = { kind: "opening" };
   try {
@@ -69,13 +69,20 @@ function continues(shard: Shard, stored: Position, page: Page): boolean {
 async function catchUp(shard: Shard, store: Store): Promise<"caught-up" | "trimmed"> {
   const { engine, host, limits } = shard.ground;
   for (let pages = 1; ; pages++) {
-    const page = await within(host.clock, limits.appendPatienceMs, engine.read(shard.number, shard.fold.seq + 1, pageRecords));
+    const page = await within(
+      host.clock,
+      limits.appendPatienceMs,
+      engine.read(shard.number, shard.fold.seq + 1, pageRecords),
+    );
     if (page.first > shard.fold.seq + 1 && page.head.seq > shard.fold.seq) return "trimmed";
     for (const entry of page.entries) applyEntry(shard, entry);
     if (page.head.seq < shard.fold.seq) throw await doubtfullyBehind(shard, shard.fold.position());
     if (shard.fold.seq >= page.head.seq) return "caught-up";
     if (page.entries.length === 0) {
-      throw new SheafError("CORRUPT", `shard ${shard.number}: the journal ends at ${page.head.seq} but has no record ${shard.fold.seq + 1}`);
+      throw new SheafError(
+        "CORRUPT",
+        `shard ${shard.number}: the journal ends at ${page.head.seq} but has no record ${shard.fold.seq + 1}`,
+      );
     }
     if (pages % saveEveryPages === 0) await saveFold(shard, store);
   }
@@ -93,7 +100,8 @@ export function applyEntry(shard: Shard, entry: Entry): void {
   const { fold, ground } = shard;
   const record = ground.codec.decode(entry.record, { shard: shard.number, seq: entry.seq });
   const next = follow(fold, record, ground.host.faults);
-  if (next.kind === "corrupt") throw new SheafError("CORRUPT", `shard ${shard.number}, record ${entry.seq}: ${next.why}`);
+  if (next.kind === "corrupt")
+    throw new SheafError("CORRUPT", `shard ${shard.number}, record ${entry.seq}: ${next.why}`);
   const skipped = ground.host.faults.mutant("M4") && record.payload.kind === "batch";
   if (next.kind === "void") fold.pass(record);
   else if (skipped) fold.skip(record);
@@ -112,7 +120,9 @@ async function claim(shard: Shard): Promise<void> {
   const payload = { kind: "claim", node } as const;
   const sealed = codec.encode({ header, payload });
   const append = { shard: shard.number, generation, epoch, expected: seq, record: sealed.bytes };
-  const sent = within(host.clock, limits.appendPatienceMs, engine.append([append])).catch((error) => [{ kind: "unknown", error } as const]);
+  const sent = within(host.clock, limits.appendPatienceMs, engine.append([append])).catch((error: unknown) => [
+    { kind: "unknown", error } as const,
+  ]);
   const [result] = await sent;
   if (result?.kind === "refused") throw asSheafError(result.error, "ENGINE_UNAVAILABLE");
   const page = await within(host.clock, limits.appendPatienceMs, engine.read(shard.number, seq + 1, 1));
@@ -120,7 +130,8 @@ async function claim(shard: Shard): Promise<void> {
   if (!entry) throw new SheafError("ENGINE_UNAVAILABLE", `shard ${shard.number}: the engine did not keep the claim`);
   if (entry.seq !== seq + 1) throw new SheafError("NOT_OWNER");
   const { hash } = codec.decode(entry.record, { shard: shard.number, seq: seq + 1 });
-  if (judge(sealed.hash, { epoch: entry.epoch, hash }).kind !== "applied" || page.head.epoch !== epoch) throw new SheafError("NOT_OWNER");
+  if (judge(sealed.hash, { epoch: entry.epoch, hash }).kind !== "applied" || page.head.epoch !== epoch)
+    throw new SheafError("NOT_OWNER");
   fold.apply({ header, payload, hash: sealed.hash });
   if (page.head.seq !== fold.seq) throw new SheafError("NOT_OWNER");
   shard.tenure = { kind: "serving", epoch };

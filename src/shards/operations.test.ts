@@ -34,7 +34,10 @@ test("operations: a chosen key is remembered for its window, then new again", ()
 test("operations: O1 a full memory refuses new keys and forgets none", () => {
   const operations = new Operations(limits);
   for (const id of ["a", "b", "c"]) operations.remember(op(id, 1), undefined);
-  assert.throws(() => operations.find("d", undefined), (error: SheafError) => error.code === "IDEMPOTENCY_FULL" && error.retry === "later");
+  assert.throws(
+    () => operations.find("d", undefined),
+    (error: SheafError) => error.code === "IDEMPOTENCY_FULL" && error.retry === "later",
+  );
   assert.ok(operations.find("a", undefined));
 });
 
@@ -67,7 +70,10 @@ test("operations: what is drained and restored finds and refuses the same", () =
   operations.remember(op("c.2", 3, 1), 2);
   const { fresh, gone } = operations.drain();
   const restored = new Operations(limits);
-  restored.restore(operations.memo(), fresh.filter((saved) => !gone.includes(saved.id)));
+  restored.restore(
+    operations.memo(),
+    fresh.filter((saved) => !gone.includes(saved.id)),
+  );
   assert.ok(restored.find("k", undefined));
   assert.ok(restored.find("c.2", 1));
   assert.throws(() => restored.find("c.1", 1), tooOld);
@@ -80,7 +86,10 @@ test("operations: a save that failed is handed over again, with what came since"
   operations.remember(op("c.2", 2, 1), 2);
   operations.undrain(first.fresh, first.gone);
   const again = operations.drain();
-  assert.deepEqual(again.fresh.map((saved) => saved.id), ["c.2"]);
+  assert.deepEqual(
+    again.fresh.map((saved) => saved.id),
+    ["c.2"],
+  );
 });
 
 test("operations: S1 an id that is used again is saved, and never also forgotten", () => {

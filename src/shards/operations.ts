@@ -22,7 +22,10 @@ export function issuedId(id: string): Issued {
 type Client = { floor: number; lastAt: Instant; readonly ops: Map<string, SavedOp> };
 
 /** `clients` and `issuedBefore` are small and kept beside the position; the operations themselves are stored as rows. */
-export type OperationsMemo = { readonly clients: readonly (readonly [string, number, Instant])[]; readonly issuedBefore: Instant };
+export type OperationsMemo = {
+  readonly clients: readonly (readonly [string, number, Instant])[];
+  readonly issuedBefore: Instant;
+};
 
 const maxClients = 1024;
 

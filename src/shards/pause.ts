@@ -3,7 +3,8 @@
 import { type Millis, SheafError } from "../base/index.ts";
 import type { Clock } from "../host/index.ts";
 
-export const pause = (clock: Clock, ms: Millis): Promise<void> => new Promise((resolve) => void clock.after(ms, resolve));
+export const pause = (clock: Clock, ms: Millis): Promise<void> =>
+  new Promise((resolve) => void clock.after(ms, resolve));
 
 /** The promise, or ENGINE_UNAVAILABLE when it is not settled after `ms`: what comes later is dropped. */
 export function within<T>(clock: Clock, ms: Millis, promise: Promise<T>): Promise<T> {

@@ -8,7 +8,17 @@
 
 import { type Epoch, invariant, type Limits, type Shard as ShardNumber, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import type { Append, AppendResult, Commit, Decoded, Engine, Head, Payload, RecordCodec, SnapshotOptions } from "../journal/index.ts";
+import type {
+  Append,
+  AppendResult,
+  Commit,
+  Decoded,
+  Engine,
+  Head,
+  Payload,
+  RecordCodec,
+  SnapshotOptions,
+} from "../journal/index.ts";
 import { Fold, type Hot, type Value } from "./fold.ts";
 import type { Meters } from "./meters.ts";
 import { type Place, sight, type Tenure } from "./tenure.ts";
@@ -74,7 +84,10 @@ export class Shard {
     switch (this.tenure.kind) {
       case "quarantined": {
         const { error } = this.tenure;
-        return new SheafError("QUARANTINED", `shard ${this.number} is quarantined: ${error.message}`, { hint: error.hint, cause: error });
+        return new SheafError("QUARANTINED", `shard ${this.number} is quarantined: ${error.message}`, {
+          hint: error.hint,
+          cause: error,
+        });
       }
       case "opening":
         return new SheafError("NOT_READY", undefined, { retryAfterMs: 100 });
@@ -243,7 +256,11 @@ export class Shard {
 
   stepDown(by: Epoch, also: readonly Settle[] = [], ofFlight?: SheafError): void {
     if (this.tenure.kind === "serving") {
-      this.ground.host.log.warn("fenced: another node owns the shard", { shard: this.number, epoch: this.tenure.epoch, by });
+      this.ground.host.log.warn("fenced: another node owns the shard", {
+        shard: this.number,
+        epoch: this.tenure.epoch,
+        by,
+      });
       this.tenure = { kind: "fenced", by };
       this.ground.meters.fenced.add();
     }
@@ -254,7 +271,11 @@ export class Shard {
     this.ground.host.log.error("shard quarantined", { shard: this.number, code: error.code, reason: error.message });
     this.tenure = { kind: "quarantined", error };
     this.ground.meters.quarantined.add();
-    this.discard(error, also, new SheafError(error.code, error.message, { outcome: "unknown", hint: error.hint, cause: error }));
+    this.discard(
+      error,
+      also,
+      new SheafError(error.code, error.message, { outcome: "unknown", hint: error.hint, cause: error }),
+    );
   }
 
   /** Ends the tenure on this side: whoever still waits hears STOPPING. */

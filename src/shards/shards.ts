@@ -31,6 +31,7 @@ export class Shards {
   readonly all: readonly Shard[];
   readonly #options: ShardsOptions;
   readonly #loading = new Map<string, Promise<Hot>>();
+  readonly #opening = new Map<ShardNumber, Promise<void>>();
   #timer: Timer | undefined;
   #saving: Promise<void> = Promise.resolve();
   #closed = false;
@@ -68,7 +69,7 @@ export class Shards {
     const worker = async (): Promise<void> => {
       for (let number = left.shift(); number !== undefined; number = left.shift()) {
         try {
-          await openShard(this.all[number] as Shard, this.#options.store);
+          await this.#open(number);
         } catch (error) {
           failed.set(number, asSheafError(error, "ENGINE_UNAVAILABLE"));
         }
@@ -76,6 +77,18 @@ export class Shards {
     };
     await Promise.all(Array.from({ length: Math.min(openingAtOnce, left.length) }, worker));
     return failed;
+  }
+
+  /** Once for all who ask meanwhile. A save under way ends first: it may hold what the shard was before it was lost. */
+  #open(number: ShardNumber): Promise<void> {
+    const under = this.#opening.get(number);
+    if (under) return under;
+    const shard = this.all[number] as Shard;
+    const opening = this.#saving
+      .then(() => openShard(shard, this.#options.store))
+      .finally(() => this.#opening.delete(number));
+    this.#opening.set(number, opening);
+    return opening;
   }
 
   /** The entity, from memory or else from the local store. Loads of one key are shared. */
@@ -146,7 +159,10 @@ export class Shards {
       this.#snapshotBytes.set(shard.number, bytes);
       shard.journaledBytes -= before;
     } catch (error) {
-      this.#options.host.log.warn("a snapshot could not be written", { shard: shard.number, reason: asSheafError(error).message });
+      this.#options.host.log.warn("a snapshot could not be written", {
+        shard: shard.number,
+        reason: asSheafError(error).message,
+      });
     }
   }
 

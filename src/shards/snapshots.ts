@@ -3,7 +3,15 @@
 // N1. The journal is trimmed strictly below the older of two snapshots that were both just verified, never below the only one.
 // N2. A snapshot is loaded only whole, and only when its hash is that of the record it names, where the journal has it.
 
-import { asSheafError, bytesEqual, fromHex, type Seq, SheafError, type Shard as ShardNumber, toHex } from "../base/index.ts";
+import {
+  asSheafError,
+  bytesEqual,
+  fromHex,
+  type Seq,
+  SheafError,
+  type Shard as ShardNumber,
+  toHex,
+} from "../base/index.ts";
 import { decodeSnapshot, encodeSnapshot, type SnapshotName } from "../journal/index.ts";
 import type { Shard } from "./shard.ts";
 import type { Cell, Image, Position, SavedOp, Store } from "./store.ts";
@@ -107,7 +115,8 @@ async function loadOne(shard: Shard, store: Store, name: SnapshotName): Promise<
       else ops.push(item[1]);
     }
   }
-  if (!position || position.seq !== name.seq) throw new SheafError("CORRUPT", "the snapshot does not say what it holds");
+  if (!position || position.seq !== name.seq)
+    throw new SheafError("CORRUPT", "the snapshot does not say what it holds");
   await store.clear(shard.number);
   await store.save([{ shard: shard.number, position, cells, ops, forgetOps: [] }]);
   return position;

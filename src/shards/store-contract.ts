@@ -23,7 +23,13 @@ const position = (seq: number): Position => ({
   at: 1_700_000_000_000.5,
   extra: view(),
 });
-const cell = (key: string, version: number, state: Uint8Array = view(version)): Cell => ({ type: "account", key, version, schema: 3, state });
+const cell = (key: string, version: number, state: Uint8Array = view(version)): Cell => ({
+  type: "account",
+  key,
+  version,
+  schema: 3,
+  state,
+});
 const op = (id: string, seq: number, issuedAt?: number): SavedOp => ({
   id,
   seq,
@@ -44,7 +50,9 @@ const changes = (shard: number, seq: number, cells: readonly Cell[], more: Parti
 
 /** Plain numbers for comparing: a store may give back any kind of byte array. */
 const plain = (value: unknown): unknown =>
-  JSON.parse(JSON.stringify(value ?? null, (_, item: unknown) => (item instanceof Uint8Array ? Array.from(item) : item)));
+  JSON.parse(
+    JSON.stringify(value ?? null, (_, item: unknown) => (item instanceof Uint8Array ? Array.from(item) : item)),
+  );
 
 async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
   const items: T[] = [];
@@ -52,7 +60,10 @@ async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
   return items;
 }
 
-type Rule = { readonly says: string; holds(stage: { reopen(): Promise<Store>; assert: KitTools["assert"] }): Promise<void> };
+type Rule = {
+  readonly says: string;
+  holds(stage: { reopen(): Promise<Store>; assert: KitTools["assert"] }): Promise<void>;
+};
 
 const rules: readonly Rule[] = [
   {
@@ -79,7 +90,8 @@ const rules: readonly Rule[] = [
       ]);
       for (let round = 0; round < 2; round++) {
         assert.deepEqual(plain(await store.position(5)), plain(position(10)));
-        for (const one of cells) assert.deepEqual(plain(await store.cell(5, "account", one.key)), plain(one), JSON.stringify(one.key));
+        for (const one of cells)
+          assert.deepEqual(plain(await store.cell(5, "account", one.key)), plain(one), JSON.stringify(one.key));
         assert.deepEqual(plain(await store.ops(5)), plain([op("x", 9, 5), op("y", 10)]));
         assert.equal(await store.cell(6, "account", "a"), undefined);
         assert.equal((await store.cell(6, "other", "a"))?.version, 77);
@@ -107,7 +119,15 @@ const rules: readonly Rule[] = [
     says: "lookups made together are each answered with their own cell",
     async holds({ reopen, assert }) {
       const store = await reopen();
-      await store.save([0, 1].map((shard) => changes(shard, 1, Array.from({ length: 100 }, (_, i) => cell(`k${i}`, shard * 100 + i + 1)))));
+      await store.save(
+        [0, 1].map((shard) =>
+          changes(
+            shard,
+            1,
+            Array.from({ length: 100 }, (_, i) => cell(`k${i}`, shard * 100 + i + 1)),
+          ),
+        ),
+      );
       const asked = Array.from({ length: 300 }, (_, i) => ({ shard: i % 2, n: (i * 7) % 150 }));
       const found = await Promise.all(asked.map(({ shard, n }) => store.cell(shard, "account", `k${n}`)));
       asked.forEach(({ shard, n }, i) => assert.equal(found[i]?.version, n < 100 ? shard * 100 + n + 1 : undefined));
@@ -141,7 +161,10 @@ const rules: readonly Rule[] = [
       const seen = await all(image.cells);
       assert.equal(image.position.seq, 7);
       assert.deepEqual(plain(seen), plain(cells));
-      assert.deepEqual((await all(image.ops)).map(({ id }) => id), ["o"]);
+      assert.deepEqual(
+        (await all(image.ops)).map(({ id }) => id),
+        ["o"],
+      );
       for await (const _ of second.cells) break;
       await store.clear(3);
       assert.equal(await store.image(3), undefined);

@@ -50,7 +50,9 @@ export function memoryStore(): Store {
     search: async (type, prefix, after, limit) =>
       [...shards.values()]
         .flatMap((kept) => [...kept.cells.values()])
-        .filter((cell) => cell.type === type && cell.key.startsWith(prefix) && (after === undefined || cell.key > after))
+        .filter(
+          (cell) => cell.type === type && cell.key.startsWith(prefix) && (after === undefined || cell.key > after),
+        )
         .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
         .slice(0, limit),
     close: async () => {},

@@ -35,7 +35,10 @@ export function judge(ours: Hash, found: Found): Verdict {
   return bytesEqual(found.hash, ours) ? { kind: "applied" } : { kind: "lost", to: found.epoch };
 }
 
-export type Sight = { readonly kind: "own" } | { readonly kind: "foreign"; readonly epoch: Epoch } | { readonly kind: "behind" };
+export type Sight =
+  | { readonly kind: "own" }
+  | { readonly kind: "foreign"; readonly epoch: Epoch }
+  | { readonly kind: "behind" };
 
 /** What a barrier shows an owner that has applied up to `place`. */
 export function sight(place: Place, head: Head): Sight {

@@ -108,7 +108,7 @@ export function readMessage(
   for (const frame of message)
     if (!Array.isArray(frame) || typeof frame[0] !== "number")
       throw broken("a frame is an array that begins with its kind");
-  return message;
+  return message as unknown[][];
 }
 
 export function packHello(hello: HelloFrame): Uint8Array {

@@ -5,7 +5,13 @@
 import { SheafError, type Epoch, type Seq, type Shard } from "../../base/index.ts";
 
 /** Where one record is: `at` is its offset in the row's bytes. */
-export type Place = { readonly shard: Shard; readonly epoch: Epoch; readonly seq: Seq; readonly at: number; readonly length: number };
+export type Place = {
+  readonly shard: Shard;
+  readonly epoch: Epoch;
+  readonly seq: Seq;
+  readonly at: number;
+  readonly length: number;
+};
 
 const batchWidth = 4;
 const runWidth = 2;
@@ -15,8 +21,15 @@ function numbersIn(text: string, width: number, where: string): number[] {
   try {
     numbers = JSON.parse(text);
   } catch {}
-  if (Array.isArray(numbers) && numbers.length % width === 0 && numbers.every((value) => Number.isSafeInteger(value) && value >= 0)) return numbers as number[];
-  throw new SheafError("CORRUPT", `the index of ${where} cannot be read`, { hint: "restore the data directory from a backup" });
+  if (
+    Array.isArray(numbers) &&
+    numbers.length % width === 0 &&
+    numbers.every((value) => Number.isSafeInteger(value) && value >= 0)
+  )
+    return numbers as number[];
+  throw new SheafError("CORRUPT", `the index of ${where} cannot be read`, {
+    hint: "restore the data directory from a backup",
+  });
 }
 
 export function batchPlaces(id: number, text: string): Place[] {
@@ -25,7 +38,13 @@ export function batchPlaces(id: number, text: string): Place[] {
   let at = 0;
   for (let i = 0; i < numbers.length; i += batchWidth) {
     const length = numbers[i + 3] as number;
-    places.push({ shard: numbers[i] as number, epoch: numbers[i + 1] as number, seq: numbers[i + 2] as number, at, length });
+    places.push({
+      shard: numbers[i] as number,
+      epoch: numbers[i + 1] as number,
+      seq: numbers[i + 2] as number,
+      at,
+      length,
+    });
     at += length;
   }
   return places;

@@ -23,7 +23,9 @@ export function identifyCluster(dir: string, db: DatabaseSync): Cluster | undefi
   const marker = readMarker(dir);
   if (marker && marker.id !== cluster?.id) {
     const says = `${markerFile} names cluster ${JSON.stringify(marker.name)}, ${journalFile} holds ${cluster ? `cluster ${JSON.stringify(cluster.name)}` : "no cluster"}`;
-    throw new SheafError(cluster ? "WRONG_CLUSTER" : "CORRUPT", says, { hint: `restore the ${journalFile} of that cluster` });
+    throw new SheafError(cluster ? "WRONG_CLUSTER" : "CORRUPT", says, {
+      hint: `restore the ${journalFile} of that cluster`,
+    });
   }
   if (cluster && !marker) replaceMarker(dir, cluster);
   return cluster;
@@ -34,7 +36,8 @@ export function createCluster(dir: string, db: DatabaseSync, lock: () => void, c
   lock();
   try {
     const there = readCluster(db);
-    if (there) throw new SheafError("WRONG_CLUSTER", `${dir} holds cluster ${JSON.stringify(there.name)} (${there.id}) already`);
+    if (there)
+      throw new SheafError("WRONG_CLUSTER", `${dir} holds cluster ${JSON.stringify(there.name)} (${there.id}) already`);
     const { id, name, shards, createdAt, keyCheck = null } = cluster;
     db.prepare("INSERT INTO cluster VALUES (1, 1, ?, ?, ?, ?, ?)").run(id, name, shards, createdAt, keyCheck);
     db.exec("COMMIT");

@@ -44,7 +44,8 @@ function throughWriter(dir: string, shards: readonly number[]): void {
   for (;;) {
     const groups = [heads.slice(0, half), heads.slice(half)];
     const verdicts = writer.append(groups.map((mine) => packAppends(mine.map(following))));
-    if (verdicts.some(({ each }) => each.some((verdict) => verdict !== "durable"))) throw new Error(JSON.stringify(verdicts));
+    if (verdicts.some(({ each }) => each.some((verdict) => verdict !== "durable")))
+      throw new Error(JSON.stringify(verdicts));
     for (const head of heads) head.seq++;
     for (const mine of groups) tell("ack", mine);
     if (heads[0]!.seq % 4 === 0) writer.foldSlice();
@@ -52,7 +53,13 @@ function throughWriter(dir: string, shards: readonly number[]): void {
   }
 }
 
-const following = ({ shard, generation, epoch, seq }: Head): Append => ({ shard, generation, epoch: epoch + 1, expected: seq, record: numbered(shard, seq + 1) });
+const following = ({ shard, generation, epoch, seq }: Head): Append => ({
+  shard,
+  generation,
+  epoch: epoch + 1,
+  expected: seq,
+  record: numbered(shard, seq + 1),
+});
 const tell = (kind: string, heads: readonly Head[]): void =>
   void writeSync(1, `${kind} ${heads.map(({ shard, seq }) => `${shard}:${seq}`).join(" ")} end\n`);
 

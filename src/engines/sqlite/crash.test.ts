@@ -25,19 +25,27 @@ async function round(through: "engine" | "writer", dir: string, acked: Map<numbe
   const killAfter = Math.floor(Math.random() * 30);
   let acks = 0;
   const children = [0, 1].map((n) => {
-    const args = ["--disable-warning=ExperimentalWarning", childFile, through, dir, String(n * shardsPerChild), String(shardsPerChild)];
+    const args = [
+      "--disable-warning=ExperimentalWarning",
+      childFile,
+      through,
+      dir,
+      String(n * shardsPerChild),
+      String(shardsPerChild),
+    ];
     return spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   });
   const kill = (): void => children.forEach((child) => void child.kill("SIGKILL"));
   const ends = children.map(async (child) => {
     const exited = once(child, "exit");
-    for await (const line of createInterface({ input: child.stdout! })) {
+    for await (const line of createInterface({ input: child.stdout })) {
       const [kind, ...places] = line.split(" ");
       assert.equal(places.pop(), "end", "a line is written whole or not at all");
       for (const place of places) {
         const [shard, seq] = place.split(":").map(Number) as [number, number];
         const known = acked.get(shard) ?? 0;
-        if (kind === "start") assert.ok(seq >= known, `shard ${shard} was acknowledged to ${known} and came back at ${seq}`);
+        if (kind === "start")
+          assert.ok(seq >= known, `shard ${shard} was acknowledged to ${known} and came back at ${seq}`);
         else acked.set(shard, seq);
       }
       if (kind === "ack" && ++acks > killAfter) kill();

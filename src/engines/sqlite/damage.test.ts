@@ -18,9 +18,17 @@ after(() => {
 const folder = (): string => mkdtempSync(join(root, "d-"));
 
 const cluster: Cluster = { id: "0f".repeat(16), name: "bank", shards: 8, createdAt: 1 };
-const next = (shard: number, expected: number, record = new Uint8Array(100).fill(expected + 1)): Append => ({ shard, generation: 1, epoch: 1, expected, record });
-const append = async (engine: Engine, ...batch: Append[]): Promise<AppendResult> => (await engine.append(batch))[0] as AppendResult;
-const codeIn = (result: AppendResult): unknown => ("error" in result ? (result.error as { code?: unknown }).code : undefined);
+const next = (shard: number, expected: number, record = new Uint8Array(100).fill(expected + 1)): Append => ({
+  shard,
+  generation: 1,
+  epoch: 1,
+  expected,
+  record,
+});
+const append = async (engine: Engine, ...batch: Append[]): Promise<AppendResult> =>
+  (await engine.append(batch))[0] as AppendResult;
+const codeIn = (result: AppendResult): unknown =>
+  "error" in result ? (result.error as { code?: unknown }).code : undefined;
 
 /** A folder with a cluster and `count` records on shard 1, closed. */
 async function filled(count = 3, dir = folder()): Promise<string> {
@@ -39,7 +47,10 @@ function smallDisk(megabytes: number): { dir: string; remountReadOnly(): void } 
     try {
       execFileSync(program as string, args, { stdio: "pipe" });
     } catch (error) {
-      throw new Error(`this guarantee is proved on a small file system, and ${command[0]} is not allowed here: run as root`, { cause: error });
+      throw new Error(
+        `this guarantee is proved on a small file system, and ${command[0]} is not allowed here: run as root`,
+        { cause: error },
+      );
     }
   };
   privileged("mount", "-t", "tmpfs", "-o", `size=${megabytes}m,mode=0777`, "tmpfs", dir);
@@ -61,13 +72,22 @@ test("embedded engine: a full disk refuses appends with ENGINE_FULL, loses nothi
   }
   assert.equal(result.kind, "refused");
   assert.equal(codeIn(result), "ENGINE_FULL");
-  assert.equal((await append(engine, next(1, seq, new Uint8Array(50_000)), next(2, 0, new Uint8Array(50_000)))).kind, "refused");
-  await assert.rejects(engine.snapshots.put({ shard: 1, generation: 1, epoch: 1, seq: 1, hash: "ab".repeat(32) }, [new Uint8Array(4_000_000)]), { code: "ENGINE_FULL" });
+  assert.equal(
+    (await append(engine, next(1, seq, new Uint8Array(50_000)), next(2, 0, new Uint8Array(50_000)))).kind,
+    "refused",
+  );
+  await assert.rejects(
+    engine.snapshots.put({ shard: 1, generation: 1, epoch: 1, seq: 1, hash: "ab".repeat(32) }, [
+      new Uint8Array(4_000_000),
+    ]),
+    { code: "ENGINE_FULL" },
+  );
   assert.deepEqual(await engine.snapshots.list(1), []);
   assert.equal((await engine.barrier([1]))[0]?.seq, seq);
   assert.equal((await engine.barrier([2]))[0]?.seq, 0);
   rmSync(join(dir, "ballast"));
-  for (let more = 0; more < 10; more++) assert.equal((await append(engine, next(1, seq++, new Uint8Array(50_000).fill(seq - 1)))).kind, "durable");
+  for (let more = 0; more < 10; more++)
+    assert.equal((await append(engine, next(1, seq++, new Uint8Array(50_000).fill(seq - 1)))).kind, "durable");
   await engine.close();
   const again = await embeddedEngine({ dir });
   const { entries } = await again.read(1, 1, 10_000);
@@ -134,11 +154,19 @@ test("embedded engine: a journal removed while in use acknowledges nothing more 
 });
 
 test("embedded engine: records missing below the head are CORRUPT, at the start, the end and between, folded or not", async () => {
-  const spoil = ["DELETE FROM batch WHERE id = 4", "DELETE FROM batch WHERE id >= 2", "DELETE FROM batch", "DELETE FROM batch WHERE id = 400", "DELETE FROM run", "UPDATE run SET id = id + 1"];
+  const spoil = [
+    "DELETE FROM batch WHERE id = 4",
+    "DELETE FROM batch WHERE id >= 2",
+    "DELETE FROM batch",
+    "DELETE FROM batch WHERE id = 400",
+    "DELETE FROM run",
+    "UPDATE run SET id = id + 1",
+  ];
   for (const sql of spoil) {
     const dir = await filled(sql.includes("run") ? 400 : 10);
     const db = new DatabaseSync(join(dir, "journal.db"));
-    const count = (table: string): number => (db.prepare(`SELECT count(*) AS n FROM ${table}`).get() as { n: number }).n;
+    const count = (table: string): number =>
+      (db.prepare(`SELECT count(*) AS n FROM ${table}`).get() as { n: number }).n;
     assert.equal(count("run") > 0, sql.includes("run"), "the guarantee is tried on what it names");
     db.exec(sql.replace("400", "10"));
     db.close();
@@ -149,7 +177,10 @@ test("embedded engine: records missing below the head are CORRUPT, at the start,
 });
 
 test("embedded engine: a shard with records above its head is refused alone, with CORRUPT", async () => {
-  const above = ["INSERT INTO run VALUES ((1 << 37) + 12, '[1,1]', x'00')", "UPDATE batch SET places = replace(places, '[1,1,10,', '[1,1,11,')"];
+  const above = [
+    "INSERT INTO run VALUES ((1 << 37) + 12, '[1,1]', x'00')",
+    "UPDATE batch SET places = replace(places, '[1,1,10,', '[1,1,11,')",
+  ];
   for (const sql of above) {
     const dir = await filled(10);
     const db = new DatabaseSync(join(dir, "journal.db"));
@@ -157,7 +188,11 @@ test("embedded engine: a shard with records above its head is refused alone, wit
     db.close();
     const engine = await embeddedEngine({ dir });
     const results = await engine.append([next(0, 0), next(1, 10), next(2, 0)]);
-    assert.deepEqual(results.map(({ kind }) => kind), ["durable", "refused", "durable"], sql);
+    assert.deepEqual(
+      results.map(({ kind }) => kind),
+      ["durable", "refused", "durable"],
+      sql,
+    );
     assert.equal(codeIn(results[1] as AppendResult), "CORRUPT");
     await engine.close();
   }
@@ -171,7 +206,10 @@ test("embedded engine: heads that cannot be read are CORRUPT for their shards al
   const engine = await embeddedEngine({ dir });
   await assert.rejects(engine.barrier([1]), { code: "CORRUPT" });
   const results = await engine.append([next(1, 3), next(70, 0)]);
-  assert.deepEqual(results.map(({ kind }) => kind), ["refused", "durable"]);
+  assert.deepEqual(
+    results.map(({ kind }) => kind),
+    ["refused", "durable"],
+  );
   assert.equal(codeIn(results[0] as AppendResult), "CORRUPT");
   await engine.close();
 });
@@ -253,16 +291,25 @@ test("embedded engine: killed at any step of a snapshot, the older one stands an
       setImmediate(die);
       await trimmed;
       await new Promise(() => {});`;
-    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "--input-type=module", "-e", script], { stdio: "inherit" });
+    const child = spawn(
+      process.execPath,
+      ["--disable-warning=ExperimentalWarning", "--input-type=module", "-e", script],
+      { stdio: "inherit" },
+    );
     assert.deepEqual(await once(child, "exit"), [null, "SIGKILL"], step);
     const engine = await embeddedEngine({ dir });
     const listed = (await engine.snapshots.list(1)).map(({ seq }) => seq);
     assert.ok(listed.at(-1) === 20 && listed.length <= 2, `${step}: ${listed.join()}`);
     if (["folder-synced", "trim"].includes(step)) assert.deepEqual(listed, [50, 20], step);
-    for (const seq of listed) assert.deepEqual(await chunksOf(engine, snapshot(seq)), Buffer.alloc(seq === 50 ? 5009 : 5000, seq));
+    for (const seq of listed)
+      assert.deepEqual(await chunksOf(engine, snapshot(seq)), Buffer.alloc(seq === 50 ? 5009 : 5000, seq));
     const { first, head } = await engine.read(1, 1, 1);
     assert.ok(first <= 20 && head.seq === 60);
-    assert.deepEqual(readdirSync(join(dir, "snapshots")).filter((name) => name.endsWith(".tmp")), [], step);
+    assert.deepEqual(
+      readdirSync(join(dir, "snapshots")).filter((name) => name.endsWith(".tmp")),
+      [],
+      step,
+    );
     await engine.snapshots.put(snapshot(50), [Buffer.alloc(1)]);
     assert.deepEqual(await chunksOf(engine, snapshot(50)), Buffer.alloc(1));
     await engine.close();
@@ -275,10 +322,13 @@ test("embedded engine: a put snapshot is listed when put resolves; a mutant that
     const engine = await embeddedEngine({ dir, faults: { mutant: (name) => mutant && name === "M7" } });
     let finish = (): void => {};
     const gate = new Promise<void>((resolve) => (finish = resolve));
-    const put = engine.snapshots.put(snapshot(1), (async function* () {
-      yield new Uint8Array(10);
-      if (mutant) await gate;
-    })());
+    const put = engine.snapshots.put(
+      snapshot(1),
+      (async function* () {
+        yield new Uint8Array(10);
+        if (mutant) await gate;
+      })(),
+    );
     await put;
     const { length } = await engine.snapshots.list(1);
     finish();

@@ -17,7 +17,11 @@ const turns = 5;
 
 /** One turn of one contender. */
 type Turn = { readonly spans: readonly number[]; readonly seconds: number; readonly cpuUs: number };
-type Contender = { readonly name: string; readonly concurrency: number; readonly commit: () => Promise<unknown> | void };
+type Contender = {
+  readonly name: string;
+  readonly concurrency: number;
+  readonly commit: () => Promise<unknown> | void;
+};
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 const round = (value: number): number => Number(value.toFixed(3));
@@ -32,13 +36,19 @@ async function run(commit: Contender["commit"], ms: number): Promise<Turn> {
     spans.push(performance.now() - began);
   }
   const { user, system } = process.cpuUsage(cpu);
-  return { spans: spans.sort((a, b) => a - b), seconds: (performance.now() - from) / 1000, cpuUs: (user + system) / spans.length };
+  return {
+    spans: spans.sort((a, b) => a - b),
+    seconds: (performance.now() - from) / 1000,
+    cpuUs: (user + system) / spans.length,
+  };
 }
 
 function report({ name, concurrency }: Contender, mine: readonly Turn[], limits?: readonly Turn[]): void {
   const rate = ({ spans, seconds }: Turn): number => spans.length / seconds;
-  const at = (share: number): number => round(median(mine.map(({ spans }) => spans[Math.min(spans.length - 1, Math.floor(spans.length * share))] ?? 0)));
-  const ratio = (of: (turn: Turn) => number): number | undefined => limits && round(median(mine.map((turn, i) => of(turn) / of(limits[i] as Turn))));
+  const at = (share: number): number =>
+    round(median(mine.map(({ spans }) => spans[Math.min(spans.length - 1, Math.floor(spans.length * share))] ?? 0)));
+  const ratio = (of: (turn: Turn) => number): number | undefined =>
+    limits && round(median(mine.map((turn, i) => of(turn) / of(limits[i] as Turn))));
   console.log(
     JSON.stringify({
       name,
@@ -67,11 +77,23 @@ async function inTurns(limit: Contender, ours: Contender): Promise<void> {
 }
 
 /** Appends one record to each of the shards in one call, as a node's commit loop does. */
-async function appends(engine: Engine, shards: readonly number[], sizes: readonly number[]): Promise<Contender["commit"]> {
+async function appends(
+  engine: Engine,
+  shards: readonly number[],
+  sizes: readonly number[],
+): Promise<Contender["commit"]> {
   const heads = (await engine.barrier(shards)).map((head) => ({ ...head }));
   const records = sizes.map((size) => new Uint8Array(size).fill(7));
   return async () => {
-    const results = await engine.append(heads.map(({ shard, generation, epoch, seq }, i) => ({ shard, generation, epoch, expected: seq, record: records[i] as Uint8Array })));
+    const results = await engine.append(
+      heads.map(({ shard, generation, epoch, seq }, i) => ({
+        shard,
+        generation,
+        epoch,
+        expected: seq,
+        record: records[i] as Uint8Array,
+      })),
+    );
     if (results.some(({ kind }) => kind !== "durable")) throw new Error(JSON.stringify(results));
     for (const head of heads) head.seq++;
   };
@@ -87,21 +109,40 @@ async function againstRaw(dir: string, engine: Engine): Promise<void> {
   ];
   for (const [name, shards, sizes] of shapes) {
     const fd = openSync(join(dir, "raw"), "w");
-    const bytes = Buffer.alloc(sizes.reduce((sum, size) => sum + size, 0), 7);
+    const bytes = Buffer.alloc(
+      sizes.reduce((sum, size) => sum + size, 0),
+      7,
+    );
     const raw = (): void => {
       writeSync(fd, bytes);
       fdatasyncSync(fd);
     };
     const concurrency = shards.length;
-    await inTurns({ name: `file append and fdatasync, ${name}`, concurrency, commit: raw }, { name: `embedded, ${name}`, concurrency, commit: await appends(engine, shards, sizes) });
+    await inTurns(
+      { name: `file append and fdatasync, ${name}`, concurrency, commit: raw },
+      { name: `embedded, ${name}`, concurrency, commit: await appends(engine, shards, sizes) },
+    );
     closeSync(fd);
-    console.log(JSON.stringify({ name: `write-ahead log after ${name}`, walMiB: round(statSync(join(dir, "journal.db-wal")).size / 2 ** 20) }));
+    console.log(
+      JSON.stringify({
+        name: `write-ahead log after ${name}`,
+        walMiB: round(statSync(join(dir, "journal.db-wal")).size / 2 ** 20),
+      }),
+    );
   }
 }
 
 async function threeProcesses(dir: string): Promise<void> {
-  const children = [0, 1, 2].map((n) => spawn(process.execPath, ["--disable-warning=ExperimentalWarning", fileURLToPath(import.meta.url), dir, String(100 + n)], { stdio: ["ignore", "pipe", "inherit"] }));
-  const outputs = await Promise.all(children.map(async (child) => [await text(child.stdout), await once(child, "exit")] as const));
+  const children = [0, 1, 2].map((n) =>
+    spawn(
+      process.execPath,
+      ["--disable-warning=ExperimentalWarning", fileURLToPath(import.meta.url), dir, String(100 + n)],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    ),
+  );
+  const outputs = await Promise.all(
+    children.map(async (child) => [await text(child.stdout), await once(child, "exit")] as const),
+  );
   for (const [output] of outputs) process.stdout.write(output);
 }
 
@@ -111,13 +152,17 @@ if (sharedDir === undefined) {
   const engine = await embeddedEngine({ dir });
   await againstRaw(dir, engine);
   await threeProcesses(dir);
-  console.log(JSON.stringify({ name: "engine", ...(await engine.describe()), directory: undefined, bootId: undefined }));
+  console.log(
+    JSON.stringify({ name: "engine", ...(await engine.describe()), directory: undefined, bootId: undefined }),
+  );
   await engine.close();
   rmSync(dir, { recursive: true });
 } else {
   const engine = await embeddedEngine({ dir: sharedDir });
   const commit = await appends(engine, [Number(shard)], [200]);
   await run(commit, turnMs);
-  report({ name: `one of three processes, shard ${shard} × 200 B`, concurrency: 1, commit }, [await run(commit, 5 * turnMs)]);
+  report({ name: `one of three processes, shard ${shard} × 200 B`, concurrency: 1, commit }, [
+    await run(commit, 5 * turnMs),
+  ]);
   await engine.close();
 }

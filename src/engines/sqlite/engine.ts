@@ -50,7 +50,11 @@ async function syncMillis(dir: string): Promise<Millis> {
 /** Resolves once the folder is open and sound. Rejects ENGINE_REFUSED when it cannot be used, CORRUPT when its journal is
  *  missing, lost its tables or is no database, ENGINE_FULL when the disk has no room for an empty journal. */
 export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> {
-  const { dir, maxRecordBytes = defaultLimits.maxRecordBytes, patienceMs = defaultLimits.appendPatienceMs * 0.8 } = options;
+  const {
+    dir,
+    maxRecordBytes = defaultLimits.maxRecordBytes,
+    patienceMs = defaultLimits.appendPatienceMs * 0.8,
+  } = options;
   const role = (name: Role["role"]): Role => ({ role: name, dir, patienceMs });
   const writer = await startWorker(import.meta.url, "worker", role("writer"));
   const reader = await startWorker(import.meta.url, "worker", role("reader")).catch(async (error: unknown) => {
@@ -94,7 +98,10 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
     identify: () => write<Cluster | undefined>({ kind: "identify" }),
     async create(cluster) {
       if (!(cluster.shards >= 1 && cluster.shards <= maxShards)) {
-        throw new SheafError("ENGINE_REFUSED", `the embedded engine holds 1 to ${maxShards} shards, not ${cluster.shards}`);
+        throw new SheafError(
+          "ENGINE_REFUSED",
+          `the embedded engine holds 1 to ${maxShards} shards, not ${cluster.shards}`,
+        );
       }
       await write({ kind: "create", cluster });
     },

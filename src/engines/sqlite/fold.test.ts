@@ -25,9 +25,14 @@ test("embedded engine: every record reads the same before, while and after batch
       for (const from of [1, floors[shard]!, floors[shard]! + 3, seq - 1, seq, seq + 1]) {
         const page = reader.page(shard, from, 10_000);
         assert.deepEqual([page.first, page.head.seq], [floors[shard], seq]);
-        const wanted = Array.from({ length: seq }, (_, i) => i + 1).filter((one) => one >= from && one >= floors[shard]!);
+        const wanted = Array.from({ length: seq }, (_, i) => i + 1).filter(
+          (one) => one >= from && one >= floors[shard]!,
+        );
         const found = unpackEntries(shard, page.entries);
-        assert.deepEqual(found.map((entry) => entry.seq), wanted);
+        assert.deepEqual(
+          found.map((entry) => entry.seq),
+          wanted,
+        );
         for (const entry of found) assert.deepEqual(Buffer.from(entry.record), record(shard, entry.seq));
       }
     });
@@ -35,7 +40,13 @@ test("embedded engine: every record reads the same before, while and after batch
   for (let n = 1; n <= 400; n++) {
     const writer = writers[n % 2]!;
     const shards = [0, 1, 2].filter((shard) => shard === 0 || n % (shard * 3) === 0);
-    const batch = shards.map((shard) => ({ shard, generation: 1, epoch: 1, expected: heads[shard]!, record: record(shard, heads[shard]! + 1) }));
+    const batch = shards.map((shard) => ({
+      shard,
+      generation: 1,
+      epoch: 1,
+      expected: heads[shard]!,
+      record: record(shard, heads[shard]! + 1),
+    }));
     const [verdicts] = writer.append([packAppends(batch)]);
     assert.ok(verdicts?.each.every((verdict) => verdict === "durable"));
     for (const shard of shards) heads[shard]!++;
@@ -58,7 +69,8 @@ test("embedded engine: a writer whose heads are old never appends past another's
   prepareFolder(dir, 1000);
   const [stale, other] = [openWriter(dir, 1000), openWriter(dir, 1000)];
   const append = (writer: typeof stale, expected: number): unknown =>
-    writer.append([packAppends([{ shard: 0, generation: 1, epoch: 1, expected, record: record(0, expected + 1) }])])[0]?.each[0];
+    writer.append([packAppends([{ shard: 0, generation: 1, epoch: 1, expected, record: record(0, expected + 1) }])])[0]
+      ?.each[0];
   assert.equal(append(stale, 0), "durable");
   // Were the last batch folded, the other's would get its number, and the stale writer would see nothing new.
   other.foldSlice();
@@ -73,7 +85,8 @@ test("embedded engine: trims and folds come back when another process holds the 
   const dir = mkdtempSync(join(root, "d-"));
   prepareFolder(dir, 5000);
   const writer = openWriter(dir, 5000);
-  for (let seq = 0; seq < 5; seq++) writer.append([packAppends([{ shard: 0, generation: 1, epoch: 1, expected: seq, record: record(0, seq + 1) }])]);
+  for (let seq = 0; seq < 5; seq++)
+    writer.append([packAppends([{ shard: 0, generation: 1, epoch: 1, expected: seq, record: record(0, seq + 1) }])]);
   const other = new DatabaseSync(join(dir, "journal.db"));
   other.exec("BEGIN EXCLUSIVE");
   assert.deepEqual([writer.trimSlice(0, 3), writer.foldSlice()], ["busy", "busy"]);

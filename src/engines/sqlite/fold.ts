@@ -29,7 +29,9 @@ export type Folding = {
 };
 
 export function openFolding(db: DatabaseSync): Folding {
-  const oldest = db.prepare(`SELECT id, places, bytes FROM batch WHERE id < (SELECT max(id) FROM batch) ORDER BY id LIMIT ${sliceRows}`);
+  const oldest = db.prepare(
+    `SELECT id, places, bytes FROM batch WHERE id < (SELECT max(id) FROM batch) ORDER BY id LIMIT ${sliceRows}`,
+  );
   const floors = db.prepare("SELECT shard, first FROM floor");
   const insert = db.prepare("INSERT INTO run (id, places, bytes) VALUES (?, ?, ?)");
   const remove = db.prepare("DELETE FROM batch WHERE id <= ?");
@@ -57,7 +59,8 @@ export function openFolding(db: DatabaseSync): Folding {
       let last: Row | undefined;
       let taken = 0;
       for (const row of oldest.iterate() as Iterable<unknown> as Iterable<Row>) {
-        for (const place of batchPlaces(row.id, row.places)) add(place.shard, place.epoch, place.seq, row.bytes.subarray(place.at, place.at + place.length));
+        for (const place of batchPlaces(row.id, row.places))
+          add(place.shard, place.epoch, place.seq, row.bytes.subarray(place.at, place.at + place.length));
         last = row;
         if ((taken += row.bytes.length) >= sliceBytes) break;
       }
@@ -70,7 +73,8 @@ export function openFolding(db: DatabaseSync): Folding {
       function add(shard: Shard, epoch: Epoch, seq: Seq, record: Uint8Array): void {
         if (seq < (floor.get(shard) ?? 1)) return;
         let run = runs.get(shard);
-        if (run && seq !== run.first + run.parts.length) throw new SheafError("CORRUPT", `record ${seq} of shard ${shard} is out of order`);
+        if (run && seq !== run.first + run.parts.length)
+          throw new SheafError("CORRUPT", `record ${seq} of shard ${shard} is out of order`);
         if (run && run.bytes >= runBytes) {
           write(shard, run);
           run = undefined;

@@ -16,7 +16,12 @@ function decode(block: number, text: string | undefined): number[] {
   try {
     row = JSON.parse(text);
   } catch {}
-  if (Array.isArray(row) && row.length === perRow * width && row.every((value) => Number.isSafeInteger(value) && value >= 0)) return row as number[];
+  if (
+    Array.isArray(row) &&
+    row.length === perRow * width &&
+    row.every((value) => Number.isSafeInteger(value) && value >= 0)
+  )
+    return row as number[];
   const says = `the heads of shards ${block * perRow} to ${(block + 1) * perRow - 1} cannot be read`;
   throw new SheafError("CORRUPT", says, { hint: "restore the data directory from a backup" });
 }
@@ -54,7 +59,9 @@ export type KeptHeads = {
 /** Heads kept in memory between transactions. Whoever keeps them says when they may have changed. */
 export function openKeptHeads(db: DatabaseSync): KeptHeads {
   const find = db.prepare("SELECT shards FROM head WHERE block = ?");
-  const put = db.prepare("INSERT INTO head (block, shards) VALUES (?, ?) ON CONFLICT (block) DO UPDATE SET shards = excluded.shards");
+  const put = db.prepare(
+    "INSERT INTO head (block, shards) VALUES (?, ?) ON CONFLICT (block) DO UPDATE SET shards = excluded.shards",
+  );
   const rows = new Map<number, number[]>();
   const changed = new Set<number>();
   function rowOf(block: number): number[] {

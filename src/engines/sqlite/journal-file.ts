@@ -8,7 +8,19 @@
 //     A record is in one batch or in one run, and all of a shard's runs are before its batches.
 // J4. Records below the shard's floor are trimmed, whether or not their bytes are still there.
 
-import { accessSync, closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fromHex, invariant, SheafError, toHex, type Seq, type Shard } from "../../base/index.ts";
@@ -61,7 +73,11 @@ export function openJournal(dir: string, patienceMs: number): DatabaseSync {
     const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
     if (version > format) {
       const hint = "start the version of Sheaf that wrote it, or a newer one";
-      throw new SheafError("ENGINE_REFUSED", `${join(dir, journalFile)} has format ${version}; this build reads ${format}`, { hint });
+      throw new SheafError(
+        "ENGINE_REFUSED",
+        `${join(dir, journalFile)} has format ${version}; this build reads ${format}`,
+        { hint },
+      );
     }
     return db;
   } catch (error) {
@@ -85,7 +101,9 @@ export function prepareFolder(dir: string, patienceMs: number): void {
   }
   const db = openJournal(dir, patienceMs);
   try {
-    const tables = db.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name IN ('cluster', 'head', 'floor', 'batch', 'run')");
+    const tables = db.prepare(
+      "SELECT count(*) AS n FROM sqlite_schema WHERE name IN ('cluster', 'head', 'floor', 'batch', 'run')",
+    );
     if ((tables.get() as { n: number }).n === 5) return;
     if (marker) throw new SheafError("CORRUPT", `${path} has lost its tables`, { hint: "restore it from a backup" });
     patiently(patienceMs, () => db.exec("BEGIN IMMEDIATE"));
@@ -125,7 +143,9 @@ export function replaceMarker(dir: string, cluster: Cluster): void {
 }
 
 export function decodeMarker(text: string): Cluster {
-  const { id, name, shards, createdAt, keyCheck } = JSON.parse(text) as Omit<Cluster, "keyCheck"> & { keyCheck?: string };
+  const { id, name, shards, createdAt, keyCheck } = JSON.parse(text) as Omit<Cluster, "keyCheck"> & {
+    keyCheck?: string;
+  };
   invariant(typeof id === "string", `${markerFile} names a cluster`);
   return { id, name, shards, createdAt, keyCheck: keyCheck === undefined ? undefined : fromHex(keyCheck) };
 }

@@ -4,7 +4,12 @@ import { Worker, type Transferable } from "node:worker_threads";
 import { SheafError, type ErrorCode, type Outcome } from "../../base/index.ts";
 
 /** An error as it crosses threads. */
-export type Told = { readonly code: ErrorCode; readonly message: string; readonly hint?: string | undefined; readonly outcome?: Outcome };
+export type Told = {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint?: string | undefined;
+  readonly outcome?: Outcome;
+};
 export type Call = { readonly id: number; readonly ask: unknown };
 export type Reply = { readonly id: number; readonly ok: unknown } | { readonly id: number; readonly error: Told };
 
@@ -55,7 +60,7 @@ export async function startWorker(caller: string, name: string, data: unknown): 
       return new Promise<T>((resolve, reject) => {
         if (gone) return reject(gone);
         const id = ++lastId;
-        pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
+        pending.set(id, { resolve: resolve, reject });
         worker.postMessage({ id, ask } satisfies Call, transfer);
       });
     },

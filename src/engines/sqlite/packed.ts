@@ -27,7 +27,13 @@ export function* unpackAppends({ numbers, bytes }: Packed): Generator<Append> {
   for (let i = 0; i < numbers.length; i += appendWidth) {
     // By index: taking a view apart by its iterator costs more than the record's insert.
     const number = (place: number): number => numbers[i + place] as number;
-    yield { shard: number(0), generation: number(1), epoch: number(2), expected: number(3), record: bytes.subarray(at, (at += number(4))) };
+    yield {
+      shard: number(0),
+      generation: number(1),
+      epoch: number(2),
+      expected: number(3),
+      record: bytes.subarray(at, (at += number(4))),
+    };
   }
 }
 

@@ -48,7 +48,9 @@ export function openReader(dir: string, patienceMs: number): Reader {
   }
   function missing(shard: Shard, seq: Seq): SheafError {
     const hint = "restore the data directory from a backup";
-    return new SheafError("CORRUPT", `record ${seq} of shard ${shard} is missing from ${join(dir, journalFile)}`, { hint });
+    return new SheafError("CORRUPT", `record ${seq} of shard ${shard} is missing from ${join(dir, journalFile)}`, {
+      hint,
+    });
   }
 
   type Row = { readonly id: number; readonly places: string; readonly bytes: Uint8Array };
@@ -92,7 +94,10 @@ export function openReader(dir: string, patienceMs: number): Reader {
     checkpoint() {
       for (let round = 0; round < checkpointRounds; round++) {
         db.exec("PRAGMA wal_checkpoint(PASSIVE)");
-        const { log, checkpointed } = db.prepare("PRAGMA wal_checkpoint(NOOP)").get() as { log: number; checkpointed: number };
+        const { log, checkpointed } = db.prepare("PRAGMA wal_checkpoint(NOOP)").get() as {
+          log: number;
+          checkpointed: number;
+        };
         if (log - checkpointed < leftFrames) return;
       }
     },

@@ -43,7 +43,7 @@ export function serve(
     const calls: Call[] = [];
     let closing: Call | undefined;
     handling = true;
-    for (let call: Call | undefined = first; call; ) {
+    for (let call: Call | undefined = first; call;) {
       const { kind } = call.ask as { kind: string };
       if (kind === "open") answer(call.id, () => (open(), { value: undefined }));
       else if (kind === "close") closing = call;

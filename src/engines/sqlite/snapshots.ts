@@ -56,7 +56,11 @@ async function syncFolder(dir: string): Promise<void> {
   }
 }
 
-async function writeChunks(file: FileHandle, name: string, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+async function writeChunks(
+  file: FileHandle,
+  name: string,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<void> {
   // The name's checksum: a file under another snapshot's name is noticed.
   await file.writeFile(words(magic, crc32(name)));
   let count = 0;
@@ -71,7 +75,7 @@ async function writeChunks(file: FileHandle, name: string, chunks: AsyncIterable
 /** Exactly `length` bytes from where the file stands; throws CORRUPT when it is shorter. */
 async function take(file: FileHandle, length: number, bent: () => SheafError): Promise<Buffer> {
   const bytes = Buffer.allocUnsafeSlow(length);
-  for (let at = 0; at < length; ) {
+  for (let at = 0; at < length;) {
     const { bytesRead } = await file.read(bytes, at, length - at, null);
     if (bytesRead === 0) throw bent();
     at += bytesRead;

@@ -32,8 +32,10 @@ export function asEngineError(error: unknown): SheafError {
   if (error instanceof SheafError) return error;
   const message = error instanceof Error ? error.message : String(error);
   const { code } = (error ?? {}) as { code?: unknown };
-  if (fullFiles.includes(code)) return new SheafError("ENGINE_FULL", message, { cause: error, hint: meanings[13]?.[1] });
-  if (refusedFiles.includes(code)) return new SheafError("ENGINE_REFUSED", message, { cause: error, hint: meanings[8]?.[1] });
+  if (fullFiles.includes(code))
+    return new SheafError("ENGINE_FULL", message, { cause: error, hint: meanings[13]?.[1] });
+  if (refusedFiles.includes(code))
+    return new SheafError("ENGINE_REFUSED", message, { cause: error, hint: meanings[8]?.[1] });
   const meaning = meanings[sqliteCode(error) ?? -1];
   return meaning ? new SheafError(meaning[0], message, { cause: error, hint: meaning[1] }) : asSheafError(error);
 }

@@ -54,7 +54,12 @@ export type StoreFile = {
 };
 
 /** One shard as of when it was asked for, on a connection of its own. A page is empty once all was read. */
-export type StoredImage = { readonly position: Position; cells(): readonly Cell[]; ops(): readonly SavedOp[]; close(): void };
+export type StoredImage = {
+  readonly position: Position;
+  cells(): readonly Cell[];
+  ops(): readonly SavedOp[];
+  close(): void;
+};
 
 /** Opens what is there if it can be trusted; else says why not. */
 function trusted(dir: string, boot: string, cluster: string): DatabaseSync | string {
@@ -64,7 +69,9 @@ function trusted(dir: string, boot: string, cluster: string): DatabaseSync | str
   try {
     const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
     if (version === format) {
-      const about = db.prepare("SELECT boot, cluster FROM about").get() as { boot: string; cluster: string } | undefined;
+      const about = db.prepare("SELECT boot, cluster FROM about").get() as
+        | { boot: string; cluster: string }
+        | undefined;
       if (about?.boot === boot && about.cluster === cluster) return db;
       why = about?.boot === boot ? "it is of another cluster" : "the machine was restarted since";
     } else why = `its format is ${version}, this build's ${format}`;
@@ -98,27 +105,35 @@ function openOrStartOver(dir: string, cluster: string): { db: DatabaseSync; disc
     db.prepare("INSERT INTO about VALUES (1, ?, ?)").run(boot, cluster);
     db.exec("COMMIT");
   }
-  db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${boot ? "OFF" : "NORMAL"}; PRAGMA cache_size = -16384; PRAGMA mmap_size = ${mappedBytes}`);
+  db.exec(
+    `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${boot ? "OFF" : "NORMAL"}; PRAGMA cache_size = -16384; PRAGMA mmap_size = ${mappedBytes}`,
+  );
   return { db, discarded };
 }
 
 function openImage(path: string, shard: Shard): StoredImage | undefined {
   const db = new DatabaseSync(path, { timeout: 5000, readOnly: true });
   db.exec("BEGIN");
-  const position = db.prepare("SELECT generation, epoch, seq, hash, at, extra FROM position WHERE shard = ?").get(shard) as Position | undefined;
+  const position = db
+    .prepare("SELECT generation, epoch, seq, hash, at, extra FROM position WHERE shard = ?")
+    .get(shard) as Position | undefined;
   if (!position) {
     db.close();
     return undefined;
   }
-  const cells = db.prepare("SELECT type, key, version, schema, state FROM cell WHERE shard = ? ORDER BY type, key").iterate(shard) as Iterator<unknown> as Iterator<Cell>;
-  const ops = db.prepare(`SELECT ${opColumns} FROM op WHERE shard = ? ORDER BY seq`).iterate(shard) as Iterator<unknown> as Iterator<OpRow>;
+  const cells = db
+    .prepare("SELECT type, key, version, schema, state FROM cell WHERE shard = ? ORDER BY type, key")
+    .iterate(shard) as Iterator<unknown> as Iterator<Cell>;
+  const ops = db
+    .prepare(`SELECT ${opColumns} FROM op WHERE shard = ? ORDER BY seq`)
+    .iterate(shard) as Iterator<unknown> as Iterator<OpRow>;
   function page<T>(rows: Iterator<T>, size: (row: T) => number): T[] {
     const taken: T[] = [];
-    for (let bytes = 0; taken.length < pageRows && bytes < pageBytes; ) {
-      const { done, value } = rows.next();
-      if (done) break;
-      taken.push(value);
-      bytes += size(value);
+    for (let bytes = 0; taken.length < pageRows && bytes < pageBytes;) {
+      const next: IteratorResult<T, unknown> = rows.next();
+      if (next.done === true) break;
+      taken.push(next.value);
+      bytes += size(next.value);
     }
     return taken;
   }
@@ -157,9 +172,18 @@ export function openStoreFile(dir: string, cluster: string): StoreFile {
   function saveOne(packed: PackedChanges): void {
     const { shard, position, cells, ops, forgetOps } = unpackChanges(packed);
     for (const cell of cells) putCell.run(shard, cell.type, cell.key, cell.version, cell.schema, cell.state);
-    for (const op of ops) putOp.run(shard, op.id, op.seq, op.at, op.issuedAt ?? null, op.fingerprint, op.reply, op.version);
+    for (const op of ops)
+      putOp.run(shard, op.id, op.seq, op.at, op.issuedAt ?? null, op.fingerprint, op.reply, op.version);
     for (const id of forgetOps) forget.run(shard, id);
-    putPosition.run(shard, position.generation, position.epoch, position.seq, position.hash, position.at, position.extra);
+    putPosition.run(
+      shard,
+      position.generation,
+      position.epoch,
+      position.seq,
+      position.hash,
+      position.at,
+      position.extra,
+    );
   }
 
   return {
@@ -172,14 +196,18 @@ export function openStoreFile(dir: string, cluster: string): StoreFile {
     search(type, prefix, after, limit) {
       const found: { bytes: Buffer; cell: Cell }[] = [];
       for (const { shard } of shards.all() as { shard: number }[]) {
-        const cells = after === undefined ? find.all(shard, type, prefix, limit) : findAfter.all(shard, type, prefix, after, limit);
+        const cells =
+          after === undefined ? find.all(shard, type, prefix, limit) : findAfter.all(shard, type, prefix, after, limit);
         for (const cell of cells as Cell[]) {
           if (!cell.key.startsWith(prefix)) break;
           found.push({ bytes: Buffer.from(cell.key), cell });
         }
       }
       // As SQLite orders text, so that the next page continues where this one ends.
-      return found.sort((a, b) => Buffer.compare(a.bytes, b.bytes)).slice(0, limit).map(({ cell }) => cell);
+      return found
+        .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
+        .slice(0, limit)
+        .map(({ cell }) => cell);
     },
     image: (shard) => openImage(join(dir, file), shard),
     suspect(error) {

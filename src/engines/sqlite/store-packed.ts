@@ -46,9 +46,22 @@ export function packChanges({ shard, position, cells, ops, forgetOps }: Changes)
   };
 }
 
-export const buffersOf = (packed: PackedChanges): ArrayBuffer[] => [packed.numbers.buffer, packed.lengths.buffer, packed.bytes.buffer];
+export const buffersOf = (packed: PackedChanges): ArrayBuffer[] => [
+  packed.numbers.buffer,
+  packed.lengths.buffer,
+  packed.bytes.buffer,
+];
 
-export function unpackChanges({ shard, position, names, ids, forgetOps, numbers, lengths, bytes }: PackedChanges): Changes {
+export function unpackChanges({
+  shard,
+  position,
+  names,
+  ids,
+  forgetOps,
+  numbers,
+  lengths,
+  bytes,
+}: PackedChanges): Changes {
   let part = 0;
   let from = 0;
   let at = 0;
@@ -65,7 +78,15 @@ export function unpackChanges({ shard, position, names, ids, forgetOps, numbers,
   }));
   const ops = ids.map((id) => {
     const [seq, at, issuedAt, version] = [number(), number(), number(), number()];
-    return { id, seq, at, issuedAt: Number.isNaN(issuedAt) ? undefined : issuedAt, version, fingerprint: take(), reply: take() };
+    return {
+      id,
+      seq,
+      at,
+      issuedAt: Number.isNaN(issuedAt) ? undefined : issuedAt,
+      version,
+      fingerprint: take(),
+      reply: take(),
+    };
   });
   return { shard, position: folded, cells, ops, forgetOps };
 }
@@ -93,7 +114,11 @@ export function packCells(cells: readonly (StoredCell | undefined)[]): PackedCel
 export function unpackCells({ numbers, bytes }: PackedCells): (StoredCell | undefined)[] {
   let at = 0;
   return Array.from({ length: numbers.length / 3 }, (_, i) => {
-    const [version, schema, length] = [numbers[i * 3], numbers[i * 3 + 1], numbers[i * 3 + 2]] as [number, number, number];
+    const [version, schema, length] = [numbers[i * 3], numbers[i * 3 + 1], numbers[i * 3 + 2]] as [
+      number,
+      number,
+      number,
+    ];
     return length < 0 ? undefined : { version, schema, state: bytes.slice(at, (at += length)) };
   });
 }

@@ -14,7 +14,13 @@ export type StoreAsk =
   | { readonly kind: "position" | "ops" | "clear" | "image"; readonly shard: Shard }
   | { readonly kind: "cells"; readonly names: readonly CellName[] }
   | { readonly kind: "save"; readonly changes: readonly PackedChanges[] }
-  | { readonly kind: "search"; readonly type: string; readonly prefix: string; readonly after: string | undefined; readonly limit: number }
+  | {
+      readonly kind: "search";
+      readonly type: string;
+      readonly prefix: string;
+      readonly after: string | undefined;
+      readonly limit: number;
+    }
   | { readonly kind: "image-cells" | "image-ops" | "image-close"; readonly image: number };
 
 const { dir, cluster } = workerData as StoreRole;

@@ -18,7 +18,14 @@ const dir = mkdtempSync(join(tmpdir(), "sheaf-bench-"));
 const rssMiB = (): number => Math.round(process.memoryUsage.rss() / 2 ** 20);
 const say = (facts: object): void => console.log(JSON.stringify({ ...facts, rssMiB: rssMiB() }));
 const round = (value: number): number => Number(value.toFixed(3));
-const position = (seq: number): Position => ({ generation: 1, epoch: 1, seq, hash: new Uint8Array(32), at: 1, extra: new Uint8Array(0) });
+const position = (seq: number): Position => ({
+  generation: 1,
+  epoch: 1,
+  seq,
+  hash: new Uint8Array(32),
+  at: 1,
+  extra: new Uint8Array(0),
+});
 const key = (n: number): string => `account-${n}`;
 const anyCell = (): number => Math.floor(Math.random() * cells);
 const open = (): Store => sqliteStore({ dir, cluster: async () => cluster });
@@ -37,13 +44,26 @@ async function timed(perTurn: number, turn: () => Promise<unknown> | void): Prom
   }
   const { user, system } = process.cpuUsage(cpu);
   const ops = spans.length * perTurn;
-  return { spans: spans.sort((a, b) => a - b), ops, seconds: (performance.now() - from) / 1000, cpuUs: (user + system) / ops };
+  return {
+    spans: spans.sort((a, b) => a - b),
+    ops,
+    seconds: (performance.now() - from) / 1000,
+    cpuUs: (user + system) / ops,
+  };
 }
 
 function report(name: string, concurrency: number, { spans, ops, seconds, cpuUs }: Spans, limit?: number): number {
   const at = (share: number): number => round(spans[Math.floor(spans.length * share)] ?? 0);
   const opsPerSec = Math.round(ops / seconds);
-  say({ name, concurrency, opsPerSec, p50Ms: at(0.5), p99Ms: at(0.99), cpuUsPerOp: round(cpuUs), ratioToLimit: limit && round(opsPerSec / limit) });
+  say({
+    name,
+    concurrency,
+    opsPerSec,
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+    cpuUsPerOp: round(cpuUs),
+    ratioToLimit: limit && round(opsPerSec / limit),
+  });
   return opsPerSec;
 }
 
@@ -55,17 +75,35 @@ function changesOf(numbers: readonly number[], seq: number): Changes[] {
     byShard.set(n % shards, mine);
     mine.push({ type: "account", key: key(n), version: seq, schema: 1, state });
   }
-  return Array.from(byShard, ([shard, mine]) => ({ shard, position: position(seq), cells: mine, ops: [], forgetOps: [] }));
+  return Array.from(byShard, ([shard, mine]) => ({
+    shard,
+    position: position(seq),
+    cells: mine,
+    ops: [],
+    forgetOps: [],
+  }));
 }
 
 async function load(store: Store): Promise<void> {
   const from = performance.now();
   const cpu = process.cpuUsage();
-  for (let n = 0; n < cells; n += perSave) await store.save(changesOf(Array.from({ length: Math.min(perSave, cells - n) }, (_, i) => n + i), 1));
+  for (let n = 0; n < cells; n += perSave)
+    await store.save(
+      changesOf(
+        Array.from({ length: Math.min(perSave, cells - n) }, (_, i) => n + i),
+        1,
+      ),
+    );
   const { user, system } = process.cpuUsage(cpu);
   const seconds = (performance.now() - from) / 1000;
   const fileMiB = Math.round(statSync(join(dir, "state.db")).size / 2 ** 20);
-  say({ name: `load ${cells} cells`, opsPerSec: Math.round(cells / seconds), seconds: round(seconds), cpuUsPerOp: round((user + system) / cells), fileMiB });
+  say({
+    name: `load ${cells} cells`,
+    opsPerSec: Math.round(cells / seconds),
+    seconds: round(seconds),
+    cpuUsPerOp: round((user + system) / cells),
+    fileMiB,
+  });
 }
 
 async function opening(): Promise<Store> {
@@ -80,7 +118,11 @@ async function lookups(store: Store): Promise<void> {
   for (const together of [1, 64, 512]) {
     const direct = openStoreFile(dir, cluster);
     const names = (): number[] => Array.from({ length: together }, anyCell);
-    const limit = report("get on the same thread", together, await timed(together, () => names().forEach((n) => void direct.cell(n % shards, "account", key(n)))));
+    const limit = report(
+      "get on the same thread",
+      together,
+      await timed(together, () => names().forEach((n) => void direct.cell(n % shards, "account", key(n)))),
+    );
     direct.close();
     const run = await timed(together, () => Promise.all(names().map((n) => store.cell(n % shards, "account", key(n)))));
     report("get", together, run, limit);
@@ -88,7 +130,11 @@ async function lookups(store: Store): Promise<void> {
 }
 
 async function others(store: Store): Promise<void> {
-  report("save 1,000 changed cells", 1, await timed(1, () => store.save(changesOf(Array.from({ length: 1000 }, anyCell), 2))));
+  report(
+    "save 1,000 changed cells",
+    1,
+    await timed(1, () => store.save(changesOf(Array.from({ length: 1000 }, anyCell), 2))),
+  );
   let from = performance.now();
   let read = 0;
   const image = await store.image(0);

@@ -16,7 +16,10 @@ const folder = (): string => mkdtempSync(join(root, "d-"));
 
 storeContract("sqlite", { test, assert }, async () => {
   const dir = folder();
-  return { open: async () => sqliteStore({ dir, cluster: async () => "c1" }), destroy: async () => rmSync(dir, { recursive: true }) };
+  return {
+    open: async () => sqliteStore({ dir, cluster: async () => "c1" }),
+    destroy: async () => rmSync(dir, { recursive: true }),
+  };
 });
 storeContract("memory", { test, assert }, async () => {
   const store = memoryStore();
@@ -37,7 +40,13 @@ async function filled(): Promise<string> {
   const dir = folder();
   const { store } = await reopened(dir, "c1");
   const position = { generation: 1, epoch: 1, seq: 1, hash: new Uint8Array(32), at: 1, extra: new Uint8Array(0) };
-  const cells = Array.from({ length: 2000 }, (_, i) => ({ type: "t", key: `k${i}`, version: 1, schema: 1, state: new Uint8Array(200) }));
+  const cells = Array.from({ length: 2000 }, (_, i) => ({
+    type: "t",
+    key: `k${i}`,
+    version: 1,
+    schema: 1,
+    state: new Uint8Array(200),
+  }));
   await store.save([{ shard: 0, position, cells, ops: [], forgetOps: [] }]);
   await store.close();
   return dir;
@@ -69,7 +78,10 @@ test("sqlite store: what another cluster, another boot, another format or damage
     assert.match(String(because), why);
     assert.equal(await store.position(0), undefined);
     await store.close();
-    assert.equal((await reopened(dir, cluster).then(async (again) => (await again.store.close(), again))).because, undefined);
+    assert.equal(
+      (await reopened(dir, cluster).then(async (again) => (await again.store.close(), again))).because,
+      undefined,
+    );
   }
 });
 
@@ -82,7 +94,9 @@ test("sqlite store: damage found while reading is CORRUPT, and the next start be
   await file.write(new Uint8Array(size - 4096 * 8).fill(0xff), 0, size - 4096 * 8, 4096 * 8);
   await file.close();
   const { store } = await reopened(dir, "c1");
-  await assert.rejects(Promise.all(Array.from({ length: 2000 }, (_, i) => store.cell(0, "t", `k${i}`))), { code: "CORRUPT" });
+  await assert.rejects(Promise.all(Array.from({ length: 2000 }, (_, i) => store.cell(0, "t", `k${i}`))), {
+    code: "CORRUPT",
+  });
   await store.close();
   const next = await reopened(dir, "c1");
   assert.match(String(next.because), /damaged/);

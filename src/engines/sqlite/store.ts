@@ -24,9 +24,13 @@ type Waiting = { readonly name: CellName; resolve(cell: Cell | undefined): void;
  *  left early. */
 export function sqliteStore({ dir, cluster, log }: StoreOptions): Store {
   async function open(): Promise<Link> {
-    const link = await startWorker(import.meta.url, "store-worker", { dir, cluster: await cluster() } satisfies StoreRole);
+    const link = await startWorker(import.meta.url, "store-worker", {
+      dir,
+      cluster: await cluster(),
+    } satisfies StoreRole);
     const discarded = await link.ask<string | undefined>({ kind: "discarded" } satisfies StoreAsk);
-    if (discarded !== undefined) log?.warn("the local store is discarded and will be rebuilt", { dir, because: discarded });
+    if (discarded !== undefined)
+      log?.warn("the local store is discarded and will be rebuilt", { dir, because: discarded });
     return link;
   }
   let opened: Promise<Link> | undefined;

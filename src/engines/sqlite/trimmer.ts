@@ -15,9 +15,13 @@ const trimBytes = 1024 * 1024;
  *  left to delete. */
 export function openTrimmer(db: DatabaseSync): (shard: Shard, through: Seq) => boolean {
   const heads = openHeadReader(db);
-  const raise = db.prepare("INSERT INTO floor (shard, first) VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET first = max(first, excluded.first)");
+  const raise = db.prepare(
+    "INSERT INTO floor (shard, first) VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET first = max(first, excluded.first)",
+  );
   const covering = db.prepare("SELECT max(id) AS id FROM run WHERE id >= ? AND id <= ?");
-  const oldest = db.prepare(`SELECT id, length(bytes) AS size FROM run WHERE id >= ? AND id < ? ORDER BY id LIMIT ${trimRows}`);
+  const oldest = db.prepare(
+    `SELECT id, length(bytes) AS size FROM run WHERE id >= ? AND id < ? ORDER BY id LIMIT ${trimRows}`,
+  );
   const remove = db.prepare("DELETE FROM run WHERE id >= ? AND id <= ?");
   return (shard, through) => {
     const [head] = heads([shard]);

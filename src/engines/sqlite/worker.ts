@@ -20,7 +20,11 @@ export type WriterAsk =
   | { readonly kind: "finish-checkpoint" };
 
 /** `each` is absent when all are durable. */
-export type AppendReply = { readonly each?: readonly Verdict[]; readonly error?: Told | undefined; readonly checkpointDue: boolean };
+export type AppendReply = {
+  readonly each?: readonly Verdict[];
+  readonly error?: Told | undefined;
+  readonly checkpointDue: boolean;
+};
 
 export type ReaderAsk =
   | { readonly kind: "heads"; readonly shards: readonly Shard[] }
@@ -57,7 +61,8 @@ function writing(writer: () => Writer, patienceMs: number): (calls: readonly Cal
   function trimSome({ id, shard, through, until }: Trim, answer: Answering): Progress {
     try {
       const state = writer().trimSlice(shard, through);
-      if (state === "busy" && performance.now() > until) throw new SheafError("ENGINE_UNAVAILABLE", "another process has kept the database locked");
+      if (state === "busy" && performance.now() > until)
+        throw new SheafError("ENGINE_UNAVAILABLE", "another process has kept the database locked");
       if (state === "done") answer(id, () => ({ value: undefined }));
       return state;
     } catch (error) {
@@ -138,8 +143,16 @@ if (role === "writer") {
     prepareFolder(dir, patienceMs);
     writer = openWriter(dir, patienceMs);
   };
-  serve(open, writing(() => writer as Writer, patienceMs), () => writer?.close());
+  serve(
+    open,
+    writing(() => writer as Writer, patienceMs),
+    () => writer?.close(),
+  );
 } else {
   let reader: Reader | undefined;
-  serve(() => void (reader = openReader(dir, patienceMs)), reading(() => reader as Reader), () => reader?.close());
+  serve(
+    () => void (reader = openReader(dir, patienceMs)),
+    reading(() => reader as Reader),
+    () => reader?.close(),
+  );
 }

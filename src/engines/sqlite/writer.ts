@@ -81,7 +81,11 @@ export function openWriter(dir: string, patienceMs: number): Writer {
   /** While other processes write too, each leaves the others a moment between two transactions, or they would starve. */
   function lock(): void {
     if (performance.now() < contendedUntil) shortNap();
-    patiently(patienceMs, () => begin.run(), () => (contendedUntil = performance.now() + contentionMs));
+    patiently(
+      patienceMs,
+      () => begin.run(),
+      () => (contendedUntil = performance.now() + contentionMs),
+    );
   }
   function abandon(): void {
     if (db.isTransaction) db.exec("ROLLBACK");
@@ -89,7 +93,10 @@ export function openWriter(dir: string, patienceMs: number): Writer {
   function checkSameFile(): void {
     const now = statSync(path, { bigint: true, throwIfNoEntry: false });
     if (now?.ino === born.ino && now.dev === born.dev) return;
-    throw new SheafError("CORRUPT", `${path} was removed or replaced while in use`, { outcome: "unknown", hint: "stop every node of this cluster, then put the file back or restore a backup" });
+    throw new SheafError("CORRUPT", `${path} was removed or replaced while in use`, {
+      outcome: "unknown",
+      hint: "stop every node of this cluster, then put the file back or restore a backup",
+    });
   }
   /** Looks once whether any row is above the head: written by no version of this code. */
   function audit(shard: Shard): SheafError | "sound" {
@@ -98,13 +105,21 @@ export function openWriter(dir: string, patienceMs: number): Writer {
     try {
       if (!highest) {
         highest = new Map();
-        for (const { id, places } of batches.iterate() as Iterable<unknown> as Iterable<{ id: number; places: string }>) {
-          for (const { shard, seq } of batchPlaces(id, places)) highest.set(shard, Math.max(seq, highest.get(shard) ?? 0));
+        for (const { id, places } of batches.iterate() as Iterable<unknown> as Iterable<{
+          id: number;
+          places: string;
+        }>) {
+          for (const { shard, seq } of batchPlaces(id, places))
+            highest.set(shard, Math.max(seq, highest.get(shard) ?? 0));
         }
       }
       const { seq } = heads.of(shard);
       const above = (highest.get(shard) ?? 0) > seq || runAbove.get(rowId(shard, seq), rowId(shard + 1, 0));
-      found = above ? new SheafError("CORRUPT", `shard ${shard} has records above its head, ${seq}, in ${path}`, { hint: "restore the data directory from a backup" }) : "sound";
+      found = above
+        ? new SheafError("CORRUPT", `shard ${shard} has records above its head, ${seq}, in ${path}`, {
+            hint: "restore the data directory from a backup",
+          })
+        : "sound";
     } catch (error) {
       found = asEngineError(error);
       if (found.code !== "CORRUPT") throw error;
