@@ -36,6 +36,10 @@ export class Runner {
       task.shard.serving();
       if (hot.fold !== task.shard.fold) throw new SheafError("NOT_OWNER"); // the shard was lost and opened again since
       if (this.#answeredBefore(attempt)) return "returned";
+      if (task.shard.full) {
+        attempt.reject(new SheafError("OVERLOADED", "too much waits for the engine", { retryAfterMs: 100 }));
+        return "returned";
+      }
       this.#checkParked(attempt);
       const run = this.#begin(task.entity, task.key, hot.ahead ?? hot.durable);
       checkVersion(attempt, run.base?.version ?? 0);

@@ -35,7 +35,7 @@ test("node: a refusal, a throw and a bad input change nothing and say so", async
   assert.equal((await w.ask("a", "get")).output, 2);
 });
 
-test("node: unchanged state writes no record", async () => {
+test("node: E3 unchanged state writes no record", async () => {
   const w = await world();
   await w.ask("a", "add", 2);
   const before = (await w.run(w.node.status())).shards.map((s) => s.head);
@@ -55,7 +55,7 @@ test("node: a handler that never resolves ends at its deadline, and the entity i
   assert.equal((await w.ask("a", "add", 1)).output, 1);
 });
 
-test("node: what a handler does after its deadline cannot commit", async () => {
+test("node: A1 what a handler does after its deadline cannot commit", async () => {
   const w = await world();
   await assert.rejects(w.ask("a", "slow", 1, { deadline: w.host.clock.tick() + 100 }), code("DEADLINE", "not-applied"));
   assert.equal((await w.ask("a", "get")).output, 0);

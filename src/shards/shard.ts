@@ -53,6 +53,9 @@ export type Ground = {
 /** A large state is journaled once per record however many commits changed it; a small one with each, for its history. */
 const coalesceAboveBytes = 1024;
 
+/** Batches that may wait behind the one under way: what a stalled engine may hold of memory, per shard. */
+const waitingBatches = 16;
+
 export class Shard {
   readonly number: ShardNumber;
   readonly ground: Ground;
@@ -63,7 +66,10 @@ export class Shard {
   journaledBytes = 0;
   #queue: Item[] = [];
   #queuedBytes = 0;
-  #waiting: Settle[] = [];
+  /** Commits ever accepted, and of these taken into records or discarded: `after` says behind which one somebody waits. */
+  #accepted = 0;
+  #taken = 0;
+  #waiting: { readonly settle: Settle; readonly after: number }[] = [];
   #parking: { payload: Payload; settle: Settle }[] = [];
   #flight: Flight | undefined;
   #looking = false;
@@ -100,6 +106,7 @@ export class Shard {
   commit(hot: Hot, value: Value, commit: Commit, settle: Settle): void {
     hot.ahead = value;
     hot.pending++;
+    this.#accepted++;
     this.#queue.push({ hot, value, commit, settle });
     this.#queuedBytes += commitBytes(commit);
     this.ground.ready(this);
@@ -109,7 +116,7 @@ export class Shard {
   settled(settle: Settle): void {
     if (this.ground.host.faults.mutant("M5")) return settle(undefined);
     if (this.tenure.kind !== "serving") return settle(this.#refusal());
-    this.#waiting.push(settle);
+    this.#waiting.push({ settle, after: this.#accepted });
     this.ground.ready(this);
   }
 
@@ -133,8 +140,19 @@ export class Shard {
     if (parking) return this.#launch(parking.payload, [], [parking.settle]);
     if (this.#queue.length === 0) return undefined;
     const items = this.#cut();
-    const waiting = this.#queue.length === 0 ? this.#waiting.splice(0) : [];
-    return this.#launch({ kind: "batch", commits: coalesced(items) }, items, waiting);
+    this.#taken += items.length;
+    return this.#launch({ kind: "batch", commits: coalesced(items) }, items, this.#ripe());
+  }
+
+  /** Those who wait for nothing that is still in the queue. */
+  #ripe(): Settle[] {
+    const unripe = this.#waiting.findIndex(({ after }) => after > this.#taken);
+    return this.#waiting.splice(0, unripe < 0 ? this.#waiting.length : unripe).map(({ settle }) => settle);
+  }
+
+  /** So much waits for the engine that no more is to be computed. */
+  get full(): boolean {
+    return this.#queuedBytes >= waitingBatches * this.ground.limits.maxBatchBytes;
   }
 
   /** The front of the queue, as much as one record takes. */
@@ -177,7 +195,7 @@ export class Shard {
     if (this.#waiting.length === 0 || this.#queue.length > 0) return undefined;
     this.#looking = true;
     const { generation, seq } = this.fold;
-    return { waiting: this.#waiting.splice(0), place: { generation, seq, epoch: this.tenure.epoch } };
+    return { waiting: this.#ripe(), place: { generation, seq, epoch: this.tenure.epoch } };
   }
 
   /** The barrier that `look` asked for came back, with a head or an error. It decides nothing about a record under way,
@@ -239,10 +257,16 @@ export class Shard {
     const flight = this.#flight;
     const items = [...(flight?.items ?? []), ...this.#queue];
     const flown = flight?.items.length ?? 0;
-    const settles = [...(flight?.waiting ?? []), ...this.#parking.map((p) => p.settle), ...this.#waiting, ...also];
+    const settles = [
+      ...(flight?.waiting ?? []),
+      ...this.#parking.map((p) => p.settle),
+      ...this.#waiting.map((w) => w.settle),
+      ...also,
+    ];
     this.#flight = undefined;
     this.#queue = [];
     this.#queuedBytes = 0;
+    this.#taken = this.#accepted;
     this.#waiting = [];
     this.#parking = [];
     this.lineage++;
