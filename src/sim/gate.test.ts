@@ -29,6 +29,7 @@ test("gate: a run in which a fault never struck, or nothing was answered, proves
   assert.match(reasons, /"crash" never struck/);
   assert.match(reasons, /no shard ever changed its owner/);
   assert.match(reasons, /no seed was run twice/);
+  assert.deepEqual(emptiness({ ...nothing, repeated: 1 }, 1000, ["crash"]), ['the fault "crash" never struck']);
   assert.match(emptiness({ ...nothing, tally: { ...newTally(), calls: 9, answered: 1 } }, 10).join(), /only 1 of 9/);
 });
 
