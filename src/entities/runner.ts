@@ -46,7 +46,7 @@ export class Runner {
       attempt.phase = "running";
       return this.#handle(attempt, run, returned);
     } catch (error) {
-      this.#refuse(attempt, asSheafError(error));
+      this.#refuse(attempt, asSheafError(error, "HANDLER_FAILED"));
       return "returned";
     }
   }
@@ -120,7 +120,7 @@ export class Runner {
     try {
       this.#keep(attempt, run, result);
     } catch (error) {
-      this.#refuse(attempt, asSheafError(error));
+      this.#refuse(attempt, asSheafError(error, "HANDLER_FAILED"));
     }
   }
 
@@ -227,7 +227,7 @@ export class Runner {
         .then(told)
         .then(undefined, (error: unknown) => (isOutputError(error) ? query.reject(error) : failed(error)));
     } catch (error) {
-      query.reject(asSheafError(error));
+      query.reject(asSheafError(error, "HANDLER_FAILED"));
     }
   }
 }

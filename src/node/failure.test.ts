@@ -84,6 +84,7 @@ const odd: Record<string, () => unknown> = {
     }),
   "never settles": () => ({ then: () => {} }),
   "rejects with undefined": () => Promise.reject(undefined),
+  "leaves a state that throws when it is read": () => Promise.reject(new Error("in a query")),
   "throws null": () => {
     // oxlint-disable-next-line typescript/only-throw-error -- what users may do
     throw null;
@@ -105,6 +106,13 @@ const thing = Thing.implement({
   },
   odd: ({ state, input }) => {
     state.n++;
+    if (input.startsWith("leaves a state")) {
+      const get = (): never => {
+        throw new Error("read again");
+      };
+      Object.defineProperty(state, "n", { get, enumerable: true, configurable: true });
+      return 0;
+    }
     if (input === "settles at once, twice") return { then: (done: (value: number) => void) => (done(1), done(2)) };
     return odd[input]?.();
   },
@@ -269,4 +277,9 @@ test("failure: N1 a snapshot that reads back damaged is not one of the two that 
   const kept = await names();
   assert.equal(kept.length, 2);
   assert.equal(kept[1]?.seq, good[0]?.seq, "the older of the two is the last good one, not the damaged one");
+});
+
+test("failure: P35 a node whose records the engine would not take does not start", async () => {
+  const tooLarge = world({ limits: { maxRecordBytes: 9 * 1024 * 1024 } });
+  await assert.rejects(tooLarge, code("USAGE"));
 });

@@ -21,6 +21,12 @@ const compile = (app: AppShape): CompiledApp => compileApp({ ...app, entities: [
 export async function startNode(options: NodeOptions): Promise<Node> {
   const { host, engine, store } = options;
   const limits = checkLimits(options.limits);
+  if (limits.maxRecordBytes > engine.maxRecordBytes) {
+    throw new SheafError(
+      "USAGE",
+      `the engine takes records up to ${engine.maxRecordBytes} bytes; maxRecordBytes is ${limits.maxRecordBytes}`,
+    );
+  }
   const compiled = compile(options.app);
   const cluster = await identify(options);
   const id = options.id ?? `n-${host.dice.id().slice(-12)}`;
