@@ -89,7 +89,8 @@ export async function loadSnapshot(shard: Shard, store: Store, first: Seq): Prom
       return await loadOne(shard, store, name);
     } catch (error) {
       const { code, message } = asSheafError(error);
-      if (code !== "CORRUPT" && code !== "NOT_FOUND") throw error;
+      if (code === "NOT_FOUND") return loadSnapshot(shard, store, first); // its owner replaced it since: list again
+      if (code !== "CORRUPT") throw error;
       failures.push(`${name.seq}: ${message}`);
       host.log.error("snapshot cannot be used", { shard: shard.number, seq: name.seq, reason: message });
     }
