@@ -32,7 +32,7 @@ const knots = app("knots", {
       fan: async ({ call, input }) => void (await Promise.all(input.map((key) => call.entity(Knot, key).add()))),
       sneak: async ({ state }) => {
         sneak();
-        for (let i = 0; i < 50; i++) await null;
+        for (let i = 0; i < 50; i++) await Promise.resolve();
         return (state.n += 10);
       },
       look: async ({ call, key }) => call.entity(Knot, key).n(),
