@@ -264,25 +264,30 @@ export class Entities {
   }
 
   #soon(): void {
-    if (this.#scheduled || this.#alone || this.#runnable.length === 0) return;
+    if (this.#scheduled || this.#runnable.length === 0) return;
     this.#scheduled = true;
     void Promise.resolve().then(() => this.#slice());
   }
 
-  /** Starts what is runnable: noted first, then each mailbox in turn. After a crash, suspects start one by one. */
+  /** Starts what is runnable: noted first, then each mailbox in turn. After a crash, suspects start one by one. While one
+   *  keeps others from starting, only what running commands wait for starts. */
   #slice(): void {
     this.#scheduled = false;
-    if (this.#alone) return;
+    const held = this.#alone !== undefined;
     const { poison } = this.#options;
     const boxes = this.#runnable;
     this.#runnable = [];
     const turns: Attempt[][] = [];
     for (const [i, hot] of boxes.entries()) {
       const box = hot.mailbox as Mailbox;
-      box.scheduled = false;
       if (poison.wary) box.queue = box.queue.filter((attempt) => attempt.phase === "waiting");
-      const count = Math.min(poison.together(box.queue), sliceCommands);
       const [next] = box.queue;
+      if (held && next && !poison.within(next)) {
+        this.#runnable.push(hot);
+        continue;
+      }
+      box.scheduled = false;
+      const count = Math.min(poison.together(box.queue), held ? 1 : sliceCommands);
       if (box.running) continue;
       if (!next) this.#next(hot, box);
       else if (count > 0) turns.push(box.queue.splice(0, count));
@@ -297,12 +302,14 @@ export class Entities {
     if (starting.length > 0) poison.starting(starting);
     for (const attempts of turns) this.#run(attempts);
     const [first] = starting;
-    if (first && poison.isolates(first)) this.#hold(first);
+    if (first && !held && poison.isolates(first)) this.#hold(first);
   }
 
-  /** A suspect waits until nothing else runs, so that the right one is blamed, but not for long. */
+  /** A suspect waits until nothing else runs, so that the right one is blamed, but not for long, and not when something
+   *  that runs waits for it. */
   #mayStart(suspect: Attempt): boolean {
-    if (!this.#options.poison.busy || this.#waitedFor === suspect) return true;
+    const { poison } = this.#options;
+    if (!poison.busy || this.#waitedFor === suspect || poison.within(suspect)) return true;
     this.#waitedFor = suspect;
     this.#hold(suspect);
     return false;

@@ -1,7 +1,8 @@
 // Commands that crash the process. Before handlers run, their labels are noted in a file that is not synced: it survives
 // the process, not the machine, and costs microseconds per slice of commands. After a crash all that were noted are
 // suspects and run one by one, so that the next crash names the one; it is parked when it has crashed the process often
-// enough. Only crashes of a command that ran alone are counted, so no bystander is ever parked.
+// enough. Only crashes of a command that ran alone are counted, so no bystander is ever parked. Commands that wait for it,
+// because it was called from within them, do not count as company.
 
 import { toHex } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
@@ -12,6 +13,9 @@ type Note = { readonly active: readonly string[]; readonly alone: string | null 
 const noteFile = "running";
 const countFile = "crashes";
 
+/** A suspect that runs alone, and the one that it was called from within. */
+type Alone = { readonly attempt: Attempt; readonly name: string; readonly around: Alone | undefined };
+
 /** Names type, key and command. */
 export const label = ({ task }: Attempt): string => `${task.entity.contract.name}/${task.key}/${task.operation.name}`;
 
@@ -21,7 +25,7 @@ export class Poison {
   readonly #suspects = new Set<string>();
   /** Crashes by precise name: label and input. */
   readonly #crashes = new Map<string, number>();
-  #alone: { readonly attempt: Attempt; readonly name: string } | undefined;
+  #alone: Alone | undefined;
 
   constructor(host: Host) {
     this.#host = host;
@@ -79,14 +83,27 @@ export class Poison {
     return [...this.#crashes].filter(([, count]) => count >= max).map(([name]) => name);
   }
 
-  /** These are about to run. A suspect that starts while nothing else runs is noted as alone, until it is over or
-   *  others start. */
+  /** Was it called from within a command that is running? */
+  within(attempt: Attempt): boolean {
+    const { chain } = attempt.task.call;
+    return chain !== undefined && [...this.#active.keys()].some((active) => isWithin(attempt, active));
+  }
+
+  /** These are about to run. A suspect is noted as alone, until it is over or others start, when all that run are waiting
+   *  for it. */
   starting(attempts: readonly Attempt[]): void {
     const [first] = attempts;
-    const alone = first && attempts.length === 1 && !this.busy && this.together(attempts) === 0 ? first : undefined;
+    const around = this.#alone;
+    if (first && attempts.length === 1 && this.together(attempts) === 0 && this.#all(first))
+      this.#alone = { attempt: first, name: this.precise(first), around };
+    else if (around && !attempts.every((attempt) => isWithin(attempt, around.attempt))) this.#alone = undefined;
     for (const attempt of attempts) this.#active.set(attempt, label(attempt));
-    this.#alone = alone && { attempt: alone, name: this.precise(alone) };
     this.#note();
+  }
+
+  #all(within: Attempt): boolean {
+    for (const active of this.#active.keys()) if (!isWithin(within, active)) return false;
+    return true;
   }
 
   /** Is this one running alone, and not over yet? */
@@ -102,7 +119,8 @@ export class Poison {
     if (this.#alone?.attempt !== attempt) return;
     this.#suspects.delete(name);
     if (this.#crashes.delete(this.#alone.name)) this.#keep();
-    this.#alone = undefined;
+    const { around } = this.#alone;
+    this.#alone = around && this.#active.has(around.attempt) ? around : undefined;
     this.#note();
   }
 
@@ -119,3 +137,6 @@ export class Poison {
     );
   }
 }
+
+const isWithin = ({ task }: Attempt, outer: Attempt): boolean =>
+  task.call.chain?.some(({ op }) => op === String(outer.task.number)) ?? false;

@@ -77,3 +77,21 @@ test("poison: a command that crashes is found behind others in its mailbox", asy
   );
   await assert.rejects(w.ask("a", "bomb", "x"), code("POISONED", "not-applied"));
 });
+
+test("poison: a command that crashes inside another is found, and the other is not blamed", async () => {
+  let w = await world();
+  for (let i = 0; i < 6; i++) w = await crash(w, () => quietly(w.send("a", "plant", "b")));
+  assert.deepEqual(
+    (await parked(w)).map((id) => id.split("#")[0]),
+    ["counter/b/bomb"],
+  );
+  await assert.rejects(w.ask("b", "bomb", "x"), code("POISONED", "not-applied"));
+});
+
+test("poison: a suspect that a running command waits for starts at once", async () => {
+  let w = await world();
+  w = await crash(w, () => quietly(w.send("a", "plant", "b")));
+  const before = w.host.clock.tick();
+  await w.ask("a", "plant", "b");
+  assert.ok(w.host.clock.tick() - before < 100, `it took ${w.host.clock.tick() - before} ms`);
+});

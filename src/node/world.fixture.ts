@@ -23,6 +23,7 @@ export const Counter = entity("counter", {
     relay: { input: z.object({ to: z.string(), n: z.number() }), output: z.number() },
     ping: { input: z.string() },
     bomb: { input: z.string() },
+    plant: { input: z.string() },
   },
   queries: { get: { output: z.number(), consistency: "strong" } },
 });
@@ -51,6 +52,7 @@ export const counter = Counter.implement({
   },
   ping: async ({ call, input, key }) => call.entity(Counter, input).ping(key),
   bomb: ({ input }) => bomb.explode(input),
+  plant: async ({ call, input }) => call.entity(Counter, input).bomb("x"),
   get: ({ state }) => state.n,
 });
 /** What `bomb` does: a crash of the process is the end of the host between two instructions. */
