@@ -1,1 +1,2 @@
 export * from "./sqlite/index.ts";
+export { type EngineOptions, openEngine } from "./open.ts";

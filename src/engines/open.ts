@@ -1,0 +1,32 @@
+// An engine by its address, as `--engine` takes it. Drivers of other servers are loaded only when their scheme is asked for.
+
+import { SheafError } from "../base/index.ts";
+import type { Engine } from "../journal/index.ts";
+import { embeddedEngine } from "./sqlite/index.ts";
+
+export type EngineOptions = {
+  readonly maxRecordBytes?: number | undefined;
+};
+
+/** One row per scheme; several may name the same engine. */
+const schemes: Readonly<Record<string, (url: string, options: EngineOptions) => Promise<Engine>>> = {
+  sqlite: (url, options) => embeddedEngine({ dir: directoryIn(url), ...options }),
+};
+
+/** Opens the engine at `url`: `sqlite:DIR`. Rejects USAGE when the address is not understood, and with what the engine
+ *  itself rejects with. No error repeats the address, which may hold a password. */
+export async function openEngine(url: string, options: EngineOptions = {}): Promise<Engine> {
+  const scheme = /^([a-z]+):/.exec(url)?.[1] ?? "";
+  const open = Object.hasOwn(schemes, scheme) ? schemes[scheme] : undefined;
+  if (open) return open(url, options);
+  const known = Object.keys(schemes).map((name) => `${name}:`);
+  throw new SheafError("USAGE", "the engine's address is not understood", {
+    hint: `an address begins with one of ${known.join(", ")}`,
+  });
+}
+
+function directoryIn(url: string): string {
+  const dir = url.slice(url.indexOf(":") + 1).replace(/^\/\/(?=\/)/, "");
+  if (dir === "") throw new SheafError("USAGE", "the engine's address names no folder", { hint: "sqlite:DIR" });
+  return dir;
+}
