@@ -48,6 +48,8 @@ export const defaultLimits = {
   saveEveryMs: 1000,
   /** An append that takes longer is treated as unknown and resolved by reading (F5). */
   appendPatienceMs: 5_000,
+  /** How often a follower looks for new records when the engine has given no hint of any. */
+  followEveryMs: 100,
   /** A gateway connection's unsent replies; past it reading from that connection stops. */
   maxUnsentBytes: 4 * 1024 * 1024,
   /** Open connections per listener. */
@@ -58,6 +60,9 @@ export const defaultLimits = {
 } as const;
 
 export type Limits = { readonly [name in keyof typeof defaultLimits]: number };
+
+/** No limit on records goes beyond, so that what was written under any of them can be read under any other. */
+export const mostRecordBytes = 256 * 1024 * 1024;
 
 /** Rejects USAGE, naming the limits that contradict each other. */
 export function checkLimits(given: Partial<Limits> = {}): Limits {
@@ -71,6 +76,7 @@ export function checkLimits(given: Partial<Limits> = {}): Limits {
     limits.maxBatchBytes + limits.maxStateBytes <= limits.maxRecordBytes,
     "maxBatchBytes + maxStateBytes <= maxRecordBytes",
   );
+  need(limits.maxRecordBytes <= mostRecordBytes, `maxRecordBytes <= ${mostRecordBytes}`);
   need(limits.defaultDeadlineMs <= limits.maxDeadlineMs, "defaultDeadlineMs <= maxDeadlineMs");
   need(limits.headersTimeoutMs <= limits.requestTimeoutMs, "headersTimeoutMs <= requestTimeoutMs");
   need(limits.maxMailbox <= limits.maxInFlight, "maxMailbox <= maxInFlight");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { fromHex, SheafError, toHex } from "../base/index.ts";
+import { fromHex, mostRecordBytes, SheafError, toHex } from "../base/index.ts";
 import { realCompress, realCrypto } from "../platform/crypto.ts";
 import { pack } from "../wire/index.ts";
 import { type CodecOptions, type Decoded, type JournalRecord, type Payload, recordCodec } from "./index.ts";
@@ -152,10 +152,17 @@ test("codec: a plain record does not pass in an encrypted cluster", () => {
   assert.equal(refusal(() => sealed.decode(bytes, place)).code, "CORRUPT");
 });
 
-test("codec: decompression stops at the record limit, and a larger payload is refused when written", () => {
-  const bomb = sampleRecord({ kind: "park", id: "x", reason: "a".repeat(200_000), parked: true });
-  const { bytes } = plain.encode(bomb);
-  const small = recordCodec({ ...plainOptions, maxRecordBytes: 100_000 });
-  assert.equal(refusal(() => small.decode(bytes, place)).code, "CORRUPT");
-  assert.equal(refusal(() => small.encode(bomb)).code, "TOO_LARGE");
+test("codec: a payload over the limit is refused when written; one from under a higher limit is still read", () => {
+  const large = sampleRecord({ kind: "park", id: "x", reason: "a".repeat(200_000), parked: true });
+  const { bytes } = plain.encode(large);
+  let allowed = 0;
+  const { compress } = plainOptions;
+  const watched = {
+    ...compress,
+    decompress: (body: Uint8Array, most: number) => compress.decompress(body, (allowed = most)),
+  };
+  const small = recordCodec({ ...plainOptions, compress: watched, maxRecordBytes: 100_000 });
+  assert.equal(refusal(() => small.encode(large)).code, "TOO_LARGE");
+  assert.deepEqual(small.decode(bytes, place).payload, large.payload);
+  assert.equal(allowed, mostRecordBytes, "decompression is bounded all the same");
 });

@@ -9,7 +9,16 @@
 //
 // Every later format keeps the first byte and the last 32, so that an older build can tell "newer" from "broken".
 
-import { bytesEqual, defaultLimits, fromHex, type Shard, type Seq, SheafError, toHex } from "../base/index.ts";
+import {
+  bytesEqual,
+  defaultLimits,
+  fromHex,
+  mostRecordBytes,
+  type Shard,
+  type Seq,
+  SheafError,
+  toHex,
+} from "../base/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { payloadFromValue, payloadToValue } from "./payload.ts";
 import type { Decoded, JournalRecord, RecordCodec, Sealed } from "./record.ts";
@@ -98,7 +107,7 @@ function decode(codec: Codec, bytes: Uint8Array, place: { shard: Shard; seq: Seq
     flags: bytes[1]!,
     keyId: view.getUint32(82),
     aad: bytes.subarray(0, ENVELOPE_BYTES),
-    maxBytes: codec.maxBytes,
+    maxBytes: mostRecordBytes, // a limit that was lowered since is no reason to refuse what was acknowledged
     what: where,
   });
   return {
