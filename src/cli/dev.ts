@@ -26,8 +26,10 @@ export const dev: Run<DevFlags> = async (context, [given], flags) => {
     line.close();
     throw error;
   });
+  // Before anybody hears that it is ready, and may ask it to stop.
+  const end = untilStopped(line);
   greet(context, line, ready, performance.now() - began);
-  return runUntilStopped(context, line, server, ready, dirname(app), flags.load);
+  return runUntilStopped(context, line, server, ready, end, dirname(app), flags.load);
 };
 
 function greet({ output }: Context, line: LiveLine, ready: Ready, tookMs: number): void {
@@ -61,6 +63,7 @@ async function runUntilStopped(
   line: LiveLine,
   server: Supervised,
   ready: Ready,
+  end: End,
   folder: string,
   withLoad: boolean,
 ): Promise<number> {
@@ -103,7 +106,17 @@ async function runUntilStopped(
   });
   server.onFolders((folders) => watch.follow(folders));
 
-  await untilStopped(context, line, ready, server, toggleLoad);
+  if (context.output.terminal.interactive) {
+    listenForKeys({
+      k: () => server.kill(),
+      r: () => server.restart(),
+      l: () => void toggleLoad(),
+      o: () => openInBrowser(`${ready.gateway}/docs`),
+      q: end.stop,
+      "\u0003": end.stop,
+    });
+  }
+  await end.asked;
   watch.close();
   await Promise.all([load?.stop(), checker?.stop()]);
   await server.stop();
@@ -111,33 +124,18 @@ async function runUntilStopped(
   return wrong ? 6 : 0;
 }
 
-/** Waits for q, Ctrl-C or SIGTERM, and does what the other keys ask. A second signal ends at once. */
-function untilStopped(
-  { output }: Context,
-  line: LiveLine,
-  ready: Ready,
-  server: Supervised,
-  toggleLoad: () => Promise<void>,
-): Promise<void> {
-  return new Promise((resolve) => {
-    let stopping = false;
-    const stop = (): void => {
-      if (stopping) process.exit(130);
-      stopping = true;
-      line.print("stopping …");
-      resolve();
-    };
-    process.on("SIGINT", stop);
-    process.on("SIGTERM", stop);
-    process.on("SIGHUP", stop);
-    if (!output.terminal.interactive) return;
-    listenForKeys({
-      k: () => server.kill(),
-      r: () => server.restart(),
-      l: () => void toggleLoad(),
-      o: () => openInBrowser(`${ready.gateway}/docs`),
-      q: stop,
-      "\u0003": stop,
-    });
-  });
+type End = { readonly asked: Promise<void>; readonly stop: () => void };
+
+/** Resolves at the first signal or call of `stop`. A second one ends at once. */
+function untilStopped(line: LiveLine): End {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let stopping = false;
+  const stop = (): void => {
+    if (stopping) process.exit(130);
+    stopping = true;
+    line.print("stopping …");
+    resolve();
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stop);
+  return { asked: promise, stop };
 }
