@@ -58,21 +58,9 @@ export async function startServer(
   data: string,
   args: readonly string[] = ["--create", "--insecure"],
   env: Record<string, string> = {},
+  app: string = ledgerApp,
 ): Promise<TestServer> {
-  const all = [
-    "start",
-    ledgerApp,
-    "--data",
-    data,
-    "--port",
-    "0",
-    "--admin-port",
-    "0",
-    "--shards",
-    "4",
-    "--json",
-    ...args,
-  ];
+  const all = ["start", app, "--data", data, "--port", "0", "--admin-port", "0", "--shards", "4", "--json", ...args];
   const child = spawn(process.execPath, [commandFile, ...all], {
     env: { ...clean, ...env },
     stdio: ["ignore", "pipe", "pipe"],

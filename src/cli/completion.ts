@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { SheafError } from "../base/index.ts";
 import { targets } from "./call.ts";
 import type { Context, Run } from "./context.ts";
-import { gatewayOf, type Remote } from "./remote.ts";
+import { adminOf, gatewayOf } from "./remote.ts";
 
 /** A shell waits for us at every Tab: what the node has not said by then is left out. SHEAF_COMPLETION_MS allows more. */
 const budgetMs = 150;
@@ -69,8 +69,9 @@ async function candidates(context: Context, words: readonly string[]): Promise<s
   if (names.length > 0) return names.filter(starts).sort();
   const argument = command.registeredArguments[used]?.name();
   if (argument === "SHELL") return Object.keys(scripts).filter(starts);
+  if (argument === "ID") return (await inTime(context, idsOf(context, command.parent?.name() ?? ""))).filter(starts);
   if (argument !== "TARGET" && argument !== "TYPE") return [];
-  const known = await fromNode(context).catch(() => []);
+  const known = await inTime(context, targets(gatewayOf(context, { data: ".sheaf" })));
   const offered =
     argument === "TYPE"
       ? known.filter((name) => name.includes("/KEY/")).map((name) => name.split("/")[0]!)
@@ -88,9 +89,17 @@ function stepwise(known: readonly string[], typed: string): string[] {
   });
 }
 
-async function fromNode(context: Context): Promise<string[]> {
-  const gateway: Remote = gatewayOf(context, { data: ".sheaf" });
+/** What `key revoke` and `parked release` take. */
+async function idsOf(context: Context, kind: string): Promise<string[]> {
+  const path = { key: "keys?limit=1000", parked: "parked" }[kind];
+  if (path === undefined) return [];
+  const { body } = await adminOf(context, { data: ".sheaf" }).ask(`/admin/v1/${path}`);
+  return (body as readonly { readonly id: string }[]).map(({ id }) => id).sort();
+}
+
+/** What the node says within the shell's patience; nothing when there is no node. */
+function inTime(context: Context, asked: Promise<string[]>): Promise<string[]> {
   const patienceMs = Number(context.env["SHEAF_COMPLETION_MS"]) || budgetMs;
   const late = new Promise<string[]>((resolve) => void setTimeout(resolve, patienceMs, []).unref());
-  return Promise.race([targets(gateway), late]);
+  return Promise.race([asked.catch(() => []), late]);
 }

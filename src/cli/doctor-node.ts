@@ -6,6 +6,7 @@ import { asSheafError } from "../base/index.ts";
 import { type Finding, finding } from "./findings.ts";
 import type { Context } from "./context.ts";
 import { adminOf, gatewayOf, type Remote, type RemoteOptions } from "./remote.ts";
+import { parkedOf } from "./parked.ts";
 import { release } from "./release.ts";
 
 export async function nodeChecks(context: Context, options: RemoteOptions): Promise<Finding[]> {
@@ -52,8 +53,7 @@ async function readiness(gateway: Remote): Promise<Finding> {
 async function inside(admin: Remote): Promise<Finding[]> {
   try {
     const status = (await admin.ask("/admin/v1/status", { patienceMs: 5_000 })).body as Status;
-    const parked = (await admin.ask("/admin/v1/parked", { patienceMs: 5_000 })).body as readonly Parked[];
-    return [shards(status), versions(status), engine(status), poison(parked)];
+    return [shards(status), versions(status), engine(status), poison(await parkedOf(admin, 5_000))];
   } catch (error) {
     const failure = asSheafError(error);
     if (failure.code === "UNREACHABLE") return [];
@@ -81,10 +81,16 @@ function versions({ nodes }: Status): Finding {
   );
 }
 
+/** What tells the machine's boots apart is for Sheaf, not for a person. */
 function engine({ engine: facts }: Status): Finding {
-  const found = Object.entries(facts).map(([name, value]) => `${name} ${String(value)}`);
+  const shown = Object.entries(facts).filter(([name]) => name !== "bootId");
+  const found = shown.map(([name, value]) => `${name} ${typeof value === "number" ? rounded(value) : String(value)}`);
   return finding("ok", "engine", found.join(", "));
 }
+
+/** Three digits are as much as a measurement means; counts are shown whole. */
+const rounded = (value: number): string =>
+  Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
 
 function poison(parked: readonly Parked[]): Finding {
   if (parked.length === 0) return finding("ok", "parked commands", "none");
@@ -93,6 +99,6 @@ function poison(parked: readonly Parked[]): Finding {
     "bad",
     "parked commands",
     `${parked.length}; ${first!.id}: ${first!.reason}`,
-    "they crashed the process too often; mend the code, then release them",
+    "mend the code, then: sheaf parked ls, sheaf parked release ID",
   );
 }

@@ -9,17 +9,20 @@ import { splitFlags } from "./flags.ts";
 import { nearest } from "./nearest.ts";
 import { createOutput } from "./output.ts";
 import { buildProgram } from "./program.ts";
-import { processTerminal } from "./terminal.ts";
+import { processTerminal, type Terminal } from "./terminal.ts";
+
+/** Where a command runs: this process, unless a test says otherwise. */
+type Place = Pick<Context, "env" | "cwd"> & { readonly terminal: Terminal };
 
 /** Runs one command line (without the interpreter and the script) and resolves with the exit code. Never rejects. */
-export async function main(argv: readonly string[]): Promise<number> {
+export async function main(argv: readonly string[], place?: Place): Promise<number> {
   const { flags, rest, problem } = splitFlags(argv);
-  const terminal = processTerminal(flags.color);
-  endQuietlyOnBrokenPipe();
+  const terminal = place?.terminal ?? processTerminal(flags.color);
+  if (place === undefined) endQuietlyOnBrokenPipe();
   const context: Context = {
     output: createOutput(flags, terminal),
-    env: process.env,
-    cwd: process.cwd(),
+    env: place?.env ?? process.env,
+    cwd: place?.cwd ?? process.cwd(),
     tree: () => buildProgram(context, () => {}),
   };
   let code = 0;

@@ -78,6 +78,17 @@ function resources(program: Command, act: Act): void {
     act(async () => (await import("./call.ts")).callEntity),
   );
 
+  const parked = program.command("parked").description("commands that crashed the process too often");
+  remoteOptions(parked.command("ls").description("list what is parked and why")).action(
+    act(async () => (await import("./parked.ts")).list),
+  );
+  remoteOptions(parked.command("show ID").description("show one parked command")).action(
+    act(async () => (await import("./parked.ts")).show),
+  );
+  remoteOptions(parked.command("release ID").description("let it run again, once its code is mended")).action(
+    act(async () => (await import("./parked.ts")).release),
+  );
+
   const key = program.command("key").description("API keys that callers present");
   remoteOptions(key.command("create NAME").description("make a key; its text is shown once"))
     .option("--role <ROLE...>", "app (call) or admin (call and operate)", ["app"])
@@ -123,8 +134,12 @@ function serverOptions(command: Command): Command {
     .option("--encryption-key-file <FILE>", "32 bytes, hex or base64; also SHEAF_ENCRYPTION_KEY")
     .option("--engine <URL>", "sqlite:DIR is the one engine of this release")
     .option("--nodes <N>", "1 in this release")
+    .option("--limit <NAME=VALUE>", "another limit than usual, repeatable; also SHEAF_LIMITS", gather)
     .option("--insecure", "let every caller in; only on a loopback --host");
 }
+
+/** An option that may be given several times. */
+const gather = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 /** Where the running node is, and as whom to talk to it. */
 function remoteOptions(command: Command): Command {

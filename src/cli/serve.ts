@@ -52,7 +52,7 @@ async function unwind(undo: Undo): Promise<void> {
 
 async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<Server> {
   lock(options.data, undo);
-  const limits = checkLimits();
+  const limits = checkLimits(options.limits);
   const host = realHost({ dir: join(options.data, "node"), log: { level: options.mode === "dev" ? "warn" : "info" } });
   undo.push(() => host.close());
   const addresses: Addresses = { gateway: null, admin: null };
@@ -121,7 +121,9 @@ async function start(
   addresses: Addresses,
   undo: Undo,
 ): Promise<Node> {
-  const engine = await embeddedEngine({ dir: options.data });
+  const { maxRecordBytes, appendPatienceMs } = checkLimits(options.limits);
+  // Shorter than the owner's own patience, so that it hears why an append failed.
+  const engine = await embeddedEngine({ dir: options.data, maxRecordBytes, patienceMs: appendPatienceMs * 0.8 });
   // Opened once the node has identified or created the cluster.
   const cluster = async (): Promise<string> => (await engine.identify())?.id ?? "";
   const store = sqliteStore({ dir: join(options.data, "node"), cluster, log: host.log });
@@ -134,6 +136,7 @@ async function start(
       cluster: options.cluster ?? app.name,
       shards: options.shards,
       create: options.create,
+      limits: options.limits,
       encryptionKey: options.encryptionKey === undefined ? undefined : fromHex(options.encryptionKey),
       process: { pid: process.pid, rssBytes: () => process.memoryUsage.rss(), addresses: () => addresses },
     });

@@ -2,8 +2,9 @@
 
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { SheafError } from "../base/index.ts";
+import { type Limits, SheafError } from "../base/index.ts";
 import { type Context, parseCount } from "./context.ts";
+import { limitsOf } from "./limit-flags.ts";
 
 /** As the command line gives them. */
 export type ServerFlags = {
@@ -16,6 +17,7 @@ export type ServerFlags = {
   readonly encryptionKeyFile?: string;
   readonly engine?: string;
   readonly nodes?: string;
+  readonly limit?: readonly string[];
   readonly insecure?: boolean;
   readonly create?: boolean;
 };
@@ -33,6 +35,8 @@ export type ServerOptions = {
   readonly shards: number | undefined;
   /** Hexadecimal. */
   readonly encryptionKey: string | undefined;
+  /** Those that differ from the defaults. */
+  readonly limits: Partial<Limits>;
   /** Every caller is let in. */
   readonly insecure: boolean;
   readonly create: boolean;
@@ -69,6 +73,7 @@ export function serverOptions(context: Context, mode: "dev" | "start", app: stri
     cluster: flags.cluster,
     shards: flags.shards === undefined ? undefined : parseCount(flags.shards, "--shards", 1, 4096),
     encryptionKey: encryptionKey(context, flags.encryptionKeyFile),
+    limits: limitsOf(context, flags.limit ?? []),
     insecure,
     create: mode === "dev" || flags.create === true,
   };

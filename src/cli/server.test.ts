@@ -130,7 +130,10 @@ describe("a running node", () => {
 
   test("doctor: finds nothing wrong with a healthy node, and exit 6 when it is gone", async () => {
     const good = await run(["doctor", "--json"]);
-    const findings = read(good.out).data as { check: string; state: string }[];
+    const findings = read(good.out).data as { check: string; state: string; found: string }[];
+    const engine = findings.find(({ check }) => check === "engine")?.found ?? "";
+    assert.match(engine, /syncMs \d+(?:\.\d{1,6})?(?:,|$)/, "as many digits as a person reads");
+    assert.doesNotMatch(engine, /boot/);
     assert.deepEqual(
       findings.filter(({ state }) => state === "bad"),
       [],
@@ -263,6 +266,33 @@ test("start: a port that was asked for and is taken is an error, not another por
   ]);
   assert.equal(ran.code, 5);
   assert.match(ran.err, /IN_USE[^]*--port/);
+});
+
+test("start: limits come from flags and the environment, a flag wins, and nonsense is refused by name", async (t) => {
+  const data = folder(t);
+  const limits = ["--limit", "maxMailbox=7", "--limit", "maxStateBytes=2000"];
+  const server = await startServer(data, ["--create", "--insecure", ...limits], {
+    SHEAF_LIMITS: "maxMailbox=9, maxCallDepth=3",
+  });
+  t.after(() => server.end("SIGKILL"));
+  const authorization = `Bearer ${readFileSync(join(data, "admin.token"), "utf8").trim()}`;
+  const shown = await fetch(`${server.admin}/admin/v1/limits`, { headers: { authorization } });
+  const { maxMailbox, maxStateBytes, maxCallDepth } = (await shown.json()) as Record<string, number>;
+  assert.deepEqual([maxMailbox, maxStateBytes, maxCallDepth], [7, 2000, 3]);
+  const cases: readonly [string, RegExp][] = [
+    ["maxMailbix=7", /no limit "maxMailbix"[^]*Nearest: maxMailbox/],
+    ["maxMailbox", /NAME=VALUE/],
+    ["maxMailbox=-1", /whole number above 0/],
+    ["maxMailbox=1e3", /whole number above 0/],
+    ["maxMailbox=20000", /maxMailbox <= maxInFlight/],
+    ["maxRecordBytes=999999999", /maxRecordBytes <= 268435456/],
+  ];
+  for (const [limit, says] of cases) {
+    const ran = await sheaf(["start", ledgerApp, "--data", data, "--limit", limit]);
+    assert.equal(ran.code, 2, ran.err);
+    assert.match(ran.err, says);
+  }
+  assert.equal((await sheaf(["start", ledgerApp], { cwd: data, env: { SHEAF_LIMITS: "x=1" } })).code, 2);
 });
 
 test("start: what this release does not have is refused by name", async (t) => {

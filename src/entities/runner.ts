@@ -103,7 +103,7 @@ export class Runner {
     const found = parked.get(name);
     if (found)
       throw new SheafError("POISONED", `${attempt.task.operation.label} is parked: ${found.reason}`, {
-        hint: `mend the handler, then release it: POST /admin/v1/parked/${encodeURIComponent(name)}/release`,
+        hint: `mend the handler, then release it: sheaf parked release ${quoted(name)}`,
       });
   }
 
@@ -231,6 +231,10 @@ export class Runner {
     }
   }
 }
+
+/** As a shell takes it for one word. */
+const quoted = (text: string): string =>
+  /^[\w./#:@-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
 function checkVersion(attempt: Attempt, version: number): void {
   const { call, operation } = attempt.task;

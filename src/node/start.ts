@@ -81,7 +81,7 @@ async function park({ poison, shards }: Parts, maxCrashes: number): Promise<void
   for (const name of poison.convicted(maxCrashes)) {
     const shard = shardOfCommand(shards, name);
     if (shard.tenure.kind !== "serving") continue;
-    await shard.park(name, `it crashed the process ${maxCrashes} times`, true);
+    await shard.park(name, `it crashed the process ${maxCrashes === 1 ? "once" : `${maxCrashes} times`}`, true);
     poison.forget(name);
   }
 }

@@ -1,0 +1,306 @@
+// What every command promises: with --json one document of a stated shape on stdout, and for a mistake exit code 2 with one
+// document on stderr and nothing on stdout. The table below has a row for every command of the tree, or the test is red.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { after, before, describe, test } from "node:test";
+import type { Command } from "commander";
+import { folder, type Ran, sheaf, startServer, type TestServer } from "./cli.fixture.ts";
+import { main } from "./main.ts";
+import { createOutput } from "./output.ts";
+import { buildProgram } from "./program.ts";
+import { commandFile } from "./release.ts";
+import type { Sink } from "./terminal.ts";
+
+const app = new URL("./crashing-app.fixture.ts", import.meta.url).pathname;
+const cleanups: (() => void)[] = [];
+const home = folder({ after: (fn) => void cleanups.push(fn) });
+const store = join(home, ".sheaf");
+let server: TestServer;
+/** Of the command that crashed the process. */
+let parkedId = "";
+
+/** A command line in this process, as if nothing were a terminal. */
+async function run(args: readonly string[]): Promise<Ran> {
+  const said = { out: "", err: "" };
+  const sink = (to: "out" | "err"): Sink => ({
+    write: (text) => void (said[to] += text),
+    tty: false,
+    paint: (_, text) => text,
+  });
+  const terminal = { out: sink("out"), err: sink("err"), interactive: false };
+  const code = await main(args, { terminal, env: {}, cwd: home });
+  return { code, ...said };
+}
+
+type Row = {
+  /** One that works, without --json. */
+  readonly good: () => readonly string[];
+  readonly schema: string;
+  /** Fields of the data, or of each item of a list. */
+  readonly fields: readonly string[];
+  readonly list?: true;
+  /** Exit code of the good one, when it is not 0. */
+  readonly code?: number;
+  readonly mistake: readonly string[];
+  /** Runs until it is stopped: the first line of its stream is looked at. */
+  readonly stream?: true;
+};
+
+const at = (args: readonly string[]) => (): readonly string[] => [...args, "--data", store];
+const ready = ["event", "app", "gateway", "admin", "pid", "cluster"];
+const entityFields = ["type", "key", "version", "state", "schema", "shard", "bytes"];
+const anyPorts = ["--port", "0", "--admin-port", "0", "--shards", "1"];
+
+const short = ["--seconds", "1", "--runs", "1", "--work", "call", "--concurrency", "1"];
+
+const rows: Readonly<Record<string, Row>> = {
+  "create DIR": {
+    good: () => ["create", "made", "--yes", "--no-install", "--template", "blank"],
+    schema: "sheaf.create/v1",
+    fields: ["dir", "name", "template", "files", "installed"],
+    mistake: ["create", "made", "--yes", "--template", "nope"],
+  },
+  "dev APP": {
+    good: () => ["dev", app, "--data", join(home, "dev"), ...anyPorts],
+    stream: true,
+    schema: "sheaf.dev/v1",
+    fields: [...ready, "shards", "data", "dataFolder", "notes", "folders"],
+    mistake: ["dev", app, "--limit", "maxInflight=5"],
+  },
+  "start APP": {
+    good: () => ["start", app, "--create", "--insecure", "--data", join(home, "start"), ...anyPorts],
+    stream: true,
+    schema: "sheaf.start/v1",
+    fields: ready,
+    mistake: ["start", app, "--port", "x"],
+  },
+  status: {
+    good: at(["status", "--shards"]),
+    schema: "sheaf.status/v1",
+    fields: ["cluster", "app", "engine", "nodes", "shards"],
+    mistake: ["status", "--nonsense"],
+  },
+  "call TARGET INPUT": {
+    good: at(["call", "thing/a/add"]),
+    schema: "sheaf.call/v1",
+    fields: [],
+    mistake: ["call", "thing"],
+  },
+  doctor: {
+    good: at(["doctor"]),
+    list: true,
+    schema: "sheaf.doctor/v1",
+    fields: ["check", "state", "found", "fix"],
+    code: 6,
+    mistake: ["doctor", "--url", "nonsense", "--frobnicate"],
+  },
+  bench: {
+    good: () => ["bench", "--url", server.gateway, ...short],
+    list: true,
+    schema: "sheaf.bench/v1",
+    fields: ["name", "concurrency", "opsPerSec", "p50Ms", "p99Ms", "limit", "limitOpsPerSec", "ratioToLimit"],
+    mistake: ["bench", "--work", "nothing"],
+  },
+  "entity ls TYPE": {
+    good: at(["entity", "ls", "thing"]),
+    list: true,
+    schema: "sheaf.entity.list/v1",
+    fields: entityFields,
+    mistake: ["entity", "ls", "thing", "--limit", "0"],
+  },
+  "entity get TYPE KEY": {
+    good: at(["entity", "get", "thing", "a"]),
+    schema: "sheaf.entity/v1",
+    fields: entityFields,
+    mistake: ["entity", "get", "thing"],
+  },
+  "entity history TYPE KEY": {
+    good: at(["entity", "history", "thing", "a"]),
+    list: true,
+    schema: "sheaf.entity.history/v1",
+    fields: ["version", "at", "command", "principal", "op", "state", "events", "seq", "epoch"],
+    mistake: ["entity", "history", "thing", "a", "--limit", "many"],
+  },
+  "entity call TYPE KEY NAME INPUT": {
+    good: at(["entity", "call", "thing", "a", "count"]),
+    schema: "sheaf.call/v1",
+    fields: [],
+    mistake: ["entity", "call", "thing", "a", "add", "{"],
+  },
+  "parked ls": {
+    good: at(["parked", "ls"]),
+    list: true,
+    schema: "sheaf.parked.list/v1",
+    fields: ["id", "shard", "at", "reason"],
+    mistake: ["parked", "ls", "--nonsense"],
+  },
+  "parked show ID": {
+    good: () => ["parked", "show", parkedId, "--data", store],
+    schema: "sheaf.parked/v1",
+    fields: ["id", "shard", "at", "reason"],
+    mistake: ["parked", "show"],
+  },
+  "parked release ID": {
+    good: () => ["parked", "release", parkedId, "--data", store],
+    schema: "sheaf.parked.release/v1",
+    fields: ["id"],
+    mistake: ["parked", "release"],
+  },
+  "key create NAME": {
+    good: at(["key", "create", "tester"]),
+    schema: "sheaf.key/v1",
+    fields: ["id", "key", "name", "roles", "expiresAt"],
+    mistake: ["key", "create", "tester", "--expires", "soon"],
+  },
+  "key ls": {
+    good: at(["key", "ls"]),
+    list: true,
+    schema: "sheaf.key.list/v1",
+    fields: ["id", "name", "roles", "createdAt", "expiresAt", "revokedAt", "lastUsedAt"],
+    mistake: ["key", "ls", "--nonsense"],
+  },
+  "key revoke ID": {
+    good: at(["key", "revoke", "@key"]),
+    schema: "sheaf.key.revoke/v1",
+    fields: ["id"],
+    mistake: ["key", "revoke"],
+  },
+  version: {
+    good: () => ["version"],
+    schema: "sheaf.version/v1",
+    fields: ["sheaf", "node", "platform"],
+    mistake: ["version", "--nonsense"],
+  },
+  "help TOPIC": {
+    good: () => ["help", "POISONED"],
+    schema: "sheaf.help/v1",
+    fields: ["topic", "retry", "outcome", "http", "exit", "text"],
+    mistake: ["help", "--nonsense"],
+  },
+  "completion SHELL": {
+    good: () => ["completion", "bash"],
+    schema: "sheaf.completion/v1",
+    fields: ["shell", "script"],
+    mistake: ["completion", "tcsh"],
+  },
+};
+
+/** Every command that can be run, by its words and arguments. */
+function leaves(command: Command, words: readonly string[]): string[] {
+  const shown = command.commands.filter((child) => !child.name().startsWith("__"));
+  if (shown.length > 0) return shown.flatMap((child) => leaves(child, [...words, child.name()]));
+  return [[...words, ...command.registeredArguments.map((argument) => argument.name())].join(" ")];
+}
+
+type Document = { readonly schema: string; readonly data: unknown; readonly next: unknown; readonly warnings: unknown };
+
+/** The first line that a command says which goes on until it is stopped. */
+async function firstLine(args: readonly string[]): Promise<Document> {
+  const child = spawn(process.execPath, [commandFile, ...args, "--json"], { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(child, "exit") as Promise<[number | null]>;
+  try {
+    for await (const line of createInterface({ input: child.stdout })) return JSON.parse(line) as Document;
+    throw new Error(`it ended with ${(await ended)[0]} and said nothing`);
+  } finally {
+    child.kill("SIGTERM");
+    assert.equal((await ended)[0], 0);
+  }
+}
+
+function holds(fields: readonly string[], value: unknown): void {
+  const found = Object.keys(value ?? {});
+  assert.deepEqual(
+    fields.filter((name) => !found.includes(name)),
+    [],
+    `fields missing among ${found.join(", ")}`,
+  );
+}
+
+/** A node that has parked one command, which took the process down while it ran alone. */
+async function withParked(): Promise<TestServer> {
+  const insecure = ["--insecure", "--limit", "maxCrashes=1"];
+  let node = await startServer(store, ["--create", ...insecure], {}, app);
+  for (const key of ["a", "b"]) await sheaf(["call", `thing/${key}/add`, "--data", store]);
+  for (let crash = 0; crash < 2; crash++) {
+    const lost = await run(["call", "thing/a b/crash", '{"how":"hard"}', "--data", store]);
+    assert.equal(lost.code, 7, lost.err);
+    if (node.child.exitCode === null) await once(node.child, "exit");
+    node = await startServer(store, insecure, {}, app);
+  }
+  return node;
+}
+
+describe("every command", () => {
+  before(async () => {
+    server = await withParked();
+    parkedId = (await run(["parked", "ls", "-q", "--data", store])).out.trim();
+  });
+  after(async () => {
+    await server.end("SIGTERM");
+    for (const cleanup of cleanups) cleanup();
+  });
+
+  test("is in the table, and nothing else is", () => {
+    const terminal = { out: {} as Sink, err: {} as Sink, interactive: false };
+    const flags = { json: false, fields: undefined, quiet: false, debug: false, color: "never" } as const;
+    const context = { output: createOutput(flags, terminal), env: {}, cwd: home, tree: () => program };
+    const program = buildProgram(context, () => {});
+    assert.deepEqual(leaves(program, []).toSorted(), Object.keys(rows).toSorted());
+  });
+
+  test("parked: what a crash parked is listed, explained, refused by name and released", async () => {
+    assert.match(parkedId, /^thing\/a b\/crash#[0-9a-f]{16}$/);
+    const refused = await run(["call", "thing/a b/crash", '{"how":"hard"}', "--data", store]);
+    assert.equal(refused.code, 5);
+    assert.ok(refused.err.includes(`sheaf parked release '${parkedId}'`), refused.err);
+    const wrong = await run(["parked", "release", parkedId.replace("crash", "crush"), "--data", store]);
+    assert.equal(wrong.code, 3, wrong.err);
+    assert.ok(wrong.err.includes(parkedId), "names the nearest");
+    assert.equal((await run(["parked", "show", "nothing", "--data", store])).code, 3);
+    assert.match((await run(["parked", "show", parkedId, "--data", store])).out, /reason +it crashed the process once/);
+    const doctor = await run(["doctor", "--data", store]);
+    assert.match(doctor.out, /parked commands\t1; thing\/a b\/crash#.*\tmend the code, then: sheaf parked ls/);
+    const options = { cwd: home, env: { SHEAF_COMPLETION_MS: "10000" } };
+    assert.equal((await sheaf(["__complete", "--", "parked", "release", "th"], options)).out, `${parkedId}\n`);
+  });
+
+  for (const [name, row] of Object.entries(rows)) {
+    test(`${name}: --json is one document of its shape`, async () => {
+      let args = row.good();
+      if (args.includes("@key")) {
+        const { id } = JSON.parse((await run(["key", "create", "gone", "--json", "--data", store])).out).data;
+        args = args.map((word) => (word === "@key" ? id : word));
+      }
+      let document: Document;
+      if (row.stream) document = await firstLine(args);
+      else {
+        const ran = await run([...args, "--json"]);
+        assert.equal(ran.code, row.code ?? 0, ran.err);
+        assert.equal(ran.err, "");
+        document = JSON.parse(ran.out) as Document;
+        assert.deepEqual(Object.keys(document), ["schema", "data", "next", "warnings"]);
+        assert.deepEqual([document.next, document.warnings], [null, []]);
+      }
+      assert.equal(document.schema, row.schema);
+      if (row.list) {
+        const items = document.data as readonly unknown[];
+        assert.ok(items.length > 0, "an empty list shows no shape");
+        for (const item of items) holds(row.fields, item);
+      } else holds(row.fields, document.data);
+    });
+
+    test(`${name}: a mistake is exit 2, told as JSON on stderr, and nothing is on stdout`, async () => {
+      const ran = await run([...row.mistake, "--json"]);
+      assert.equal(ran.code, 2, ran.err);
+      assert.equal(ran.out, "");
+      const { error } = JSON.parse(ran.err) as { error: { code: string; message: string } };
+      assert.equal(error.code, "USAGE");
+      assert.notEqual(error.message, "");
+    });
+  }
+});
