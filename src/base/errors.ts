@@ -40,14 +40,14 @@ export const catalogue = {
   BAD_SESSION: kind(400, 2, "never", "not-applied", "the session token is forged or of another cluster"),
   // What the application did.
   DECLARED: kind(422, 1, "never", "not-applied", "the handler refused with an error that its contract declares"),
-  HANDLER_FAILED: kind(500, 1, "later", "not-applied", "the handler threw; nothing it did was kept"),
-  BAD_OUTPUT: kind(
+  HANDLER_FAILED: kind(
     500,
     1,
-    "never",
+    "later",
     "not-applied",
-    "the handler returned what its contract does not allow; nothing was kept",
+    "the handler threw something that its contract does not declare",
   ),
+  BAD_OUTPUT: kind(500, 1, "never", "not-applied", "the handler returned what its contract does not allow"),
   BAD_STATE: kind(
     500,
     1,

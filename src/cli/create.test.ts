@@ -38,6 +38,10 @@ for (const template of ["ledger", "blank"]) {
       assert.ok(data.files.includes(file), file);
     assert.ok(data.files.some((file) => file.startsWith("test/")));
     const app = join(dir, "My Shop");
+    const readme = readFileSync(join(app, "README.md"), "utf8");
+    assert.match(readme, /^# my-shop\n/);
+    for (const [, path = ""] of readme.matchAll(/`(src\/[\w.-]+)`/g)) assert.ok(data.files.includes(path), path);
+    assert.doesNotMatch(readme, /npmjs|https?:/, "what is not there yet is not linked to");
     installFromHere(app);
     const tests = readdirSync(join(app, "test")).map((name) => join("test", name));
     const env = { ...process.env };

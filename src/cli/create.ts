@@ -99,7 +99,9 @@ function generate(dir: string, name: string, template: Template): string[] {
   for (const entry of readdirSync(from)) {
     const place = entry.endsWith(".test.ts") ? "test" : entry.endsWith(".ts") ? "src" : "";
     mkdirSync(join(dir, place), { recursive: true });
-    if (place === "") cpSync(join(from, entry), join(dir, entry), { recursive: true });
+    if (entry === "README.md")
+      writeFileSync(join(dir, entry), readFileSync(join(from, entry), "utf8").replace(/^# .*/, `# ${name}`));
+    else if (place === "") cpSync(join(from, entry), join(dir, entry), { recursive: true });
     else
       writeFileSync(
         join(dir, place, entry),

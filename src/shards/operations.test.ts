@@ -36,7 +36,10 @@ test("operations: O1 a full memory refuses new keys and forgets none", () => {
   for (const id of ["a", "b", "c"]) operations.remember(op(id, 1), undefined);
   assert.throws(
     () => operations.find("d", undefined),
-    (error: SheafError) => error.code === "IDEMPOTENCY_FULL" && error.retry === "later",
+    (error: SheafError) =>
+      error.code === "IDEMPOTENCY_FULL" &&
+      error.retry === "later" &&
+      /--limit maxIdempotencyKeys/.test(error.hint ?? ""),
   );
   assert.ok(operations.find("a", undefined));
 });

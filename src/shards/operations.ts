@@ -50,7 +50,7 @@ export class Operations {
       const op = this.#chosen.get(id);
       if (!op && this.#chosen.size >= this.#limits.maxIdempotencyKeys && !this.#leaves(now)) {
         throw new SheafError("IDEMPOTENCY_FULL", undefined, {
-          hint: "send fewer idempotency keys, shorten idempotencyWindowMs, or raise maxIdempotencyKeys",
+          hint: "give one key per operation, not per attempt; or start the node with a higher --limit maxIdempotencyKeys=N, or a shorter --limit idempotencyWindowMs=N",
           retryAfterMs: 60_000,
         });
       }
