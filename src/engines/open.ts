@@ -11,9 +11,11 @@ export type EngineOptions = {
 /** One row per scheme; several may name the same engine. */
 const schemes: Readonly<Record<string, (url: string, options: EngineOptions) => Promise<Engine>>> = {
   sqlite: (url, options) => embeddedEngine({ dir: directoryIn(url), ...options }),
+  postgres,
+  postgresql: postgres,
 };
 
-/** Opens the engine at `url`: `sqlite:DIR`. Rejects USAGE when the address is not understood, and with what the engine
+/** Opens the engine at `url`: `sqlite:DIR` or `postgres://…`. Rejects USAGE when the address is not understood, and with what the engine
  *  itself rejects with. No error repeats the address, which may hold a password. */
 export async function openEngine(url: string, options: EngineOptions = {}): Promise<Engine> {
   const scheme = /^([a-z]+):/.exec(url)?.[1] ?? "";
@@ -23,6 +25,11 @@ export async function openEngine(url: string, options: EngineOptions = {}): Prom
   throw new SheafError("USAGE", "the engine's address is not understood", {
     hint: `an address begins with one of ${known.join(", ")}`,
   });
+}
+
+async function postgres(url: string, options: EngineOptions): Promise<Engine> {
+  const { postgresEngine } = await import("./postgres/index.ts");
+  return postgresEngine({ url, ...options });
 }
 
 function directoryIn(url: string): string {

@@ -1,0 +1,1 @@
+export { postgresEngine, type PostgresOptions } from "./engine.ts";
