@@ -7,11 +7,10 @@
 
 import { asSheafError, bytesEqual, SheafError, type Tick, utf8 } from "../base/index.ts";
 import type { CompiledApp, CompiledEntity, Operation } from "../model/index.ts";
-import { type Awaited, type Call, Deadlines, type Link, type Reply } from "../rpc/index.ts";
+import { type Awaited, type Call, CallMeters, Deadlines, type Link, type Reply } from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Answer, Attempt } from "./attempt.ts";
-import { CallMeters } from "./meters.ts";
 import { emptyMailbox, type Mailbox } from "./mailbox.ts";
 import type { EntitiesOptions } from "./options.ts";
 import { Query } from "./query.ts";

@@ -46,6 +46,7 @@ const RECHECK_MS: Millis = 15_000;
 export function sockets(options: SocketOptions): Sockets {
   const { host, limits } = options;
   const open = new Set<Responder>();
+  const spans = host.meter.histogram("sheaf_socket_call_seconds", "Time from a call over a WebSocket to its answer.");
   let known: Directory | undefined;
   const directory = (): Directory => {
     const contract = options.contract();
@@ -60,6 +61,7 @@ export function sockets(options: SocketOptions): Sockets {
     recheckMs: RECHECK_MS,
     joinSessions: options.joinSessions,
     expose: options.reveal === true ? (error) => error : withoutInside,
+    took: (ms) => spans.record(ms / 1000),
     ended: (session) => void open.delete(session),
     accept: (hello) => admit(hello.app, hello.token, options),
     permit(principal, target, op) {

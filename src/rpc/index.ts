@@ -5,5 +5,6 @@ export * from "./responder.ts";
 export * from "./deadlines.ts";
 export * from "./handler-context.ts";
 export * from "./inner.ts";
+export * from "./meters.ts";
 export * from "./session-token.ts";
 export { inDoubt } from "./pending.ts";

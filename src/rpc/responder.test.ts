@@ -44,3 +44,31 @@ test("a version that is not spoken here: is refused by name", async () => {
   await clock.settle();
   assert.deepEqual(readMessage(sent[0]!, { maxBytes: 1e6, maxDepth: 64 })[0]?.slice(0, 2), [frameKind.goaway, "USAGE"]);
 });
+
+test("a call's time: is told once for each that was answered, however it ended, and not for one that was cancelled", async () => {
+  const spans: number[] = [];
+  const waits: (() => void)[] = [];
+  const calls: Calls = {
+    call: ({ input }) =>
+      new Promise((resolve, reject) => {
+        if (input === "answer") waits.push(() => resolve({ output: 1 }));
+        if (input === "throw") waits.push(() => reject(new Error("boom")));
+      }),
+  };
+  const { clock, cables, call } = pair(calls, { responder: { took: (ms) => void spans.push(Math.round(ms)) } });
+  const cancel = new AbortController();
+  const done = Promise.allSettled([
+    call({ input: "answer" }),
+    call({ input: "throw" }),
+    call({ input: "cancelled", signal: cancel.signal }),
+  ]);
+  await clock.advance(30);
+  for (const wake of waits) wake();
+  cancel.abort();
+  await clock.settle();
+  await done;
+  assert.deepEqual(spans, [30, 30]);
+  cables[0]!.inject(pack([[frameKind.call, 900, 1, "account", "a", "balance", ["late"], 200]]));
+  await clock.advance(1000);
+  assert.equal(spans.length, 3, "nobody answered, and the deadline did");
+});

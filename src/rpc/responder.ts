@@ -50,6 +50,8 @@ export type ResponderOptions = {
   readonly helloMs: number;
   /** Throws SheafError where there is no such target, or the principal may not reach it. */
   permit(principal: Principal, target: Target, op: string | undefined): void;
+  /** Told how long each call took that somebody waited for, from its frame to its answer. */
+  took?: ((ms: Millis) => void) | undefined;
   /** The connection is over, whoever ended it. */
   ended?: ((responder: Responder) => void) | undefined;
   /** One session token that covers all of these. Later ones cover earlier ones when absent. */
@@ -68,6 +70,7 @@ export interface Responder extends PipeEnd {
 
 type Running = {
   readonly kind: CallFrame["kind"];
+  readonly began: Tick;
   readonly deadline: Tick;
   readonly controller: AbortController;
   /** Nobody waits for the answer any more. */
@@ -239,8 +242,9 @@ class Session implements Responder {
       const says = "this connection has as many calls under way as it may";
       return this.#fail(frame.id, new SheafError("OVERLOADED", says, { retryAfterMs: 50 })); // R2
     }
-    const deadline = this.#clock.tick() + Math.min(frame.deadlineMs, limits.maxDeadlineMs);
-    const running: Running = { kind: frame.kind, deadline, controller: new AbortController(), cancelled: false };
+    const began = this.#clock.tick();
+    const deadline = began + Math.min(frame.deadlineMs, limits.maxDeadlineMs);
+    const running: Running = { kind: frame.kind, began, deadline, controller: new AbortController(), cancelled: false };
     const call = callOf(frame, principal, this.#operation(frame, hello), running, frame.session ?? this.#session);
     let reply: Promise<Reply>;
     try {
@@ -261,6 +265,7 @@ class Session implements Responder {
     if (this.#stage.kind === "closed") return;
     this.#running.delete(frame.id);
     if (running.cancelled) return; // R6
+    this.#options.took?.(this.#clock.tick() - running.began);
     if (reply === undefined) return this.#fail(frame.id, asSheafError(error));
     let output: Uint8Array | undefined;
     try {
@@ -290,6 +295,7 @@ class Session implements Responder {
         continue;
       }
       abandon(running, "the deadline passed");
+      this.#options.took?.(now - running.began);
       this.#fail(id, new SheafError("DEADLINE", undefined, running.kind === "query" ? { outcome: "not-applied" } : {})); // R7
     }
     return next;

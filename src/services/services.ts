@@ -13,6 +13,7 @@ import type { Host } from "../host/index.ts";
 import type { CompiledApp, Invoke, Operation } from "../model/index.ts";
 import {
   type Call,
+  CallMeters,
   type Calls,
   Deadlines,
   HandlerContext,
@@ -29,10 +30,12 @@ export class Services {
   #app: CompiledApp;
   readonly #open = new Set<Procedure>();
   readonly #deadlines: Deadlines;
+  readonly #meters: CallMeters;
 
   constructor(app: CompiledApp, options: ServicesOptions) {
     this.#app = app;
     this.#options = options;
+    this.#meters = new CallMeters(options.host.meter, "procedure");
     this.#deadlines = new Deadlines(options.host.clock, (now) => this.#expire(now));
   }
 
@@ -51,22 +54,33 @@ export class Services {
   }
 
   call(call: Call): Promise<Reply> {
-    return new Promise((resolve, reject) => {
-      const { target } = call;
-      const service = target.kind === "procedure" ? this.#app.services.get(target.service) : undefined;
-      const operation = service?.operations.get(target.name);
-      if (!operation) throw unknown(call, this.#app);
-      const input = operation.input(call.input);
-      const { host, limits } = this.#options;
-      if (call.deadline <= host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
-      if (call.signal?.aborted) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
-      if (this.#open.size >= limits.maxInFlight) throw new SheafError("OVERLOADED", undefined, { retryAfterMs: 100 });
-      const ended = (procedure: Procedure): void => void this.#open.delete(procedure);
-      const procedure = new Procedure(this.#options, call, operation, { resolve, reject }, ended);
-      this.#open.add(procedure);
-      this.#deadlines.add(call.deadline);
-      procedure.run(input);
+    const meters = this.#meters;
+    return new Promise((resolved, rejected) => {
+      const resolve = (reply: Reply): void => (meters.answered(), resolved(reply));
+      const reject = (error: SheafError): void => (meters.refused(error.code), rejected(error));
+      try {
+        this.#start(call, { resolve, reject });
+      } catch (error) {
+        reject(asSheafError(error));
+      }
     });
+  }
+
+  #start(call: Call, answer: Answer): void {
+    const { target } = call;
+    const service = target.kind === "procedure" ? this.#app.services.get(target.service) : undefined;
+    const operation = service?.operations.get(target.name);
+    if (!operation) throw unknown(call, this.#app);
+    const input = operation.input(call.input);
+    const { host, limits } = this.#options;
+    if (call.deadline <= host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
+    if (call.signal?.aborted) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
+    if (this.#open.size >= limits.maxInFlight) throw new SheafError("OVERLOADED", undefined, { retryAfterMs: 100 });
+    const ended = (procedure: Procedure): void => void this.#open.delete(procedure);
+    const procedure = new Procedure(this.#options, call, operation, answer, ended);
+    this.#open.add(procedure);
+    this.#deadlines.add(call.deadline);
+    procedure.run(input);
   }
 
   #expire(now: Tick): Tick {

@@ -9,7 +9,7 @@ export class CallMeters {
   readonly #answered: Counter;
   readonly #refused = new Map<ErrorCode, Counter>();
 
-  constructor(meter: Meter, kind: "command" | "query") {
+  constructor(meter: Meter, kind: "command" | "query" | "procedure") {
     this.#meter = meter;
     this.#kind = kind;
     this.#answered = this.#of("ok");
