@@ -343,8 +343,12 @@ export const journalRules: readonly Rule[] = [
         engine.create(kitCluster),
         engine.barrier([1]),
         engine.read(1, 1, 1),
+        engine.tail([{ shard: 1, from: 1 }], 1),
         engine.trim(1, 1),
         engine.snapshots.list(1),
+        engine.registry.put("node", bytesOf(1)),
+        engine.registry.delete("node"),
+        engine.registry.list(),
       ];
       for (const promise of refused) assert.ok((await codeOf(promise)) !== "resolved");
       assert.deepEqual(await kinds(engine, entry(1, 1, 1), entry(2, 1, 1)), ["refused", "refused"]);

@@ -2,7 +2,9 @@
 // test file hands over its test function, its asserts and a way to open it; nothing here knows where data is kept.
 
 import { journalRules } from "./contract-journal.ts";
+import { registryRules } from "./contract-registry.ts";
 import { snapshotRules } from "./contract-snapshots.ts";
+import { tailAndWatchRules } from "./contract-tail.ts";
 import type { KitTools } from "./contract-tools.ts";
 import type { Engine } from "./engine.ts";
 
@@ -18,7 +20,7 @@ export type EngineBed = {
 
 /** Registers the kit's tests under `name`. `bed` is called once per test. */
 export function engineContract(name: string, tools: KitTools, bed: () => Promise<EngineBed>): void {
-  for (const rule of [...journalRules, ...snapshotRules])
+  for (const rule of [...journalRules, ...tailAndWatchRules, ...snapshotRules, ...registryRules])
     tools.test(`${name} engine: ${rule.says}`, async () => {
       const storage = await bed();
       const opened: Engine[] = [];

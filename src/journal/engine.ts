@@ -31,6 +31,9 @@ export type Entry = { readonly shard: Shard; readonly seq: Seq; readonly epoch: 
  *  (head.seq + 1 when none is); `head` as of the read. */
 export type Page = { readonly entries: readonly Entry[]; readonly first: Seq; readonly head: Head };
 
+/** Where one shard is read from. */
+export type Ask = { readonly shard: Shard; readonly from: Seq };
+
 /** Identity of a cluster, written once when it is created. */
 export type Cluster = {
   /** 32 hexadecimal digits, random. */
@@ -62,6 +65,17 @@ export interface Snapshots {
   delete(name: SnapshotName): Promise<void>;
 }
 
+/** What members of a cluster say of themselves. Small, and neither durable nor linearizable: hints of who may be there.
+ *  A key is 1 to 200 of the characters a-z, 0-9, `-`, `.` and `_`: anything else is refused with BAD_INPUT. */
+export interface Registry {
+  /** Replaces what stood under the key. Rejects TOO_LARGE for a value over 8 KiB. */
+  put(key: string, value: Uint8Array): Promise<void>;
+  /** Removes it; nothing happens when it is not there. */
+  delete(key: string): Promise<void>;
+  /** All that is there; may be a little old. */
+  list(): Promise<ReadonlyMap<string, Uint8Array>>;
+}
+
 export interface Engine {
   /** Short name for people: "memory", "embedded", "postgres", "nats". */
   readonly name: string;
@@ -79,9 +93,19 @@ export interface Engine {
   barrier(shards: readonly Shard[]): Promise<readonly Head[]>;
   /** Entries with sequence ≥ `from`, at most `limit` (and at most about 8 MiB). */
   read(shard: Shard, from: Seq, limit: number): Promise<Page>;
+  /** `read` for many shards, each asked once, in one round trip. A page for each ask that has news (`hasNews`), in the order
+   *  asked; shards without news are left out. At most `limit` entries per shard and about 8 MiB in all: a page may be cut
+   *  short, and shards after it left out, but the first that has entries shows one at least. A page without entries whose
+   *  head is not below `from` is of a shard that cannot be read: `read` says why. May be a little old, as a read may:
+   *  before a head is believed to have fallen a `barrier` is asked. Rejects when it cannot be had. */
+  tail(asks: readonly Ask[], limit: number): Promise<readonly Page[]>;
+  /** Calls `onGrown` soon after journals have grown, whichever process appended: a hint that may be late, lost, repeated or
+   *  false, so whoever follows polls as well. `undefined`: any shard. Returns how to end it; closing the engine ends it too. */
+  watch(onGrown: (shards: readonly Shard[] | undefined) => void): () => void;
   /** Deletes entries with sequence ≤ `through`, never the last one. */
   trim(shard: Shard, through: Seq): Promise<void>;
   readonly snapshots: Snapshots;
+  readonly registry: Registry;
   /** Facts for `doctor` and `status`: settings, sizes, measured sync latency. */
   describe(): Promise<Readonly<Record<string, string | number | boolean>>>;
   /** Waits for appends under way, then releases everything. */

@@ -1,4 +1,6 @@
 export * from "./engine.ts";
+export * from "./tail.ts";
+export * from "./registry.ts";
 export * from "./record.ts";
 export * from "./codec.ts";
 export * from "./chain.ts";

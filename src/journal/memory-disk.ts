@@ -6,7 +6,8 @@
 // D2. Entries of a shard are contiguous from `first` to the head.
 
 import { defaultLimits, invariant, type Seq, type Shard, SheafError } from "../base/index.ts";
-import type { Append, AppendResult, Cluster, Entry, Head, Page, SnapshotName } from "./engine.ts";
+import type { Append, AppendResult, Ask, Cluster, Entry, Head, Page, SnapshotName } from "./engine.ts";
+import { hasNews, maxPageBytes } from "./tail.ts";
 
 export type MemoryDiskOptions = {
   readonly maxRecordBytes?: number | undefined;
@@ -16,8 +17,9 @@ export type MemoryDiskOptions = {
 
 export type MemoryDisk = {
   readonly maxRecordBytes: number;
-  /** Power is lost: requests that have not arrived never will, their senders hear nothing, and with `loseUnsynced` all
-   *  writes not yet durable are gone but for the oldest `keep` of them (a log loses its end). Returns how many. */
+  /** Power is lost: requests that have not arrived never will, their senders hear nothing, and with `loseUnsynced` the
+   *  registry is empty and all writes not yet durable are gone but for the oldest `keep` of them (a log loses its end).
+   *  Returns how many. */
   crash(loss: { readonly loseUnsynced: boolean; readonly keep?: number }): number;
   /** Makes all writes so far durable. An honest disk did that itself. */
   sync(): void;
@@ -36,8 +38,11 @@ export type MemoryCopy = {
   readonly cluster: Cluster | undefined;
   readonly journals: ReadonlyMap<Shard, Journal>;
   readonly snapshots: ReadonlyMap<string, Snapshot>;
+  readonly registry: Members;
 };
 
+/** The registry at one time. */
+type Members = ReadonlyMap<string, Uint8Array>;
 /** One shard's journal. */
 type Journal = { head: Head; readonly entries: Stored[] };
 type Stored = Entry & { readonly write: number };
@@ -54,14 +59,22 @@ export type Inside = {
   head(shard: Shard): Head;
   /** `behind` shows the journal as it was that many entries ago. */
   read(shard: Shard, from: Seq, limit: number, behind: number): Page;
+  tail(asks: readonly Ask[], limit: number, behind: number): readonly Page[];
+  /** Calls `onGrown` at once for each entry stored, until the returned function is called. */
+  watch(onGrown: (shard: Shard) => void): () => void;
   trim(shard: Shard, through: Seq): void;
   putSnapshot(name: SnapshotName, chunks: readonly Uint8Array[]): void;
   getSnapshot(name: SnapshotName): readonly Uint8Array[];
   listSnapshots(shard: Shard): readonly SnapshotName[];
   deleteSnapshot(name: SnapshotName): void;
+  putMember(key: string, value: Uint8Array): void;
+  deleteMember(key: string): void;
+  /** `behind` shows the registry as it was that many changes ago, as far as that is remembered. */
+  listMembers(behind: number): Members;
 };
 
-const PAGE_BYTES = 8 * 1024 * 1024;
+/** Older states of the registry that can still be shown. */
+const rememberedChanges = 16;
 
 const emptyJournal = (shard: Shard): Journal => ({ head: { shard, generation: 1, epoch: 0, seq: 0 }, entries: [] });
 const nameOf = (n: SnapshotName): string => `${n.shard} ${n.generation} ${n.epoch} ${n.seq} ${n.hash}`;
@@ -75,6 +88,9 @@ type Kept = {
   cluster: Cluster | undefined;
   journals: Map<Shard, Journal>;
   snapshots: Map<string, Snapshot>;
+  /** Newest last; never empty. */
+  registry: readonly Members[];
+  readonly watchers: Set<(shard: Shard) => void>;
   life: number;
   writes: number;
   synced: number;
@@ -87,6 +103,8 @@ export function memoryDisk(options: MemoryDiskOptions = {}): MemoryDisk {
     cluster: undefined,
     journals: new Map(),
     snapshots: new Map(),
+    registry: [new Map()],
+    watchers: new Set(),
     life: 0,
     writes: 0,
     synced: 0,
@@ -101,15 +119,22 @@ export function memoryDisk(options: MemoryDiskOptions = {}): MemoryDisk {
       if (lost > 0) for (const journal of kept.journals.values()) cutAfterWrite(journal, last);
       kept.writes = last;
       kept.synced = last;
+      if (loseUnsynced) kept.registry = [new Map()];
       return lost;
     },
     sync: () => sync(kept),
-    copy: () => ({ cluster: kept.cluster, journals: copyOf(kept.journals), snapshots: new Map(kept.snapshots) }),
+    copy: () => ({
+      cluster: kept.cluster,
+      journals: copyOf(kept.journals),
+      snapshots: new Map(kept.snapshots),
+      registry: membersOf(kept, 0),
+    }),
     restore(copy) {
       kept.life++;
       kept.cluster = copy.cluster;
       kept.journals = copyOf(copy.journals);
       kept.snapshots = new Map(copy.snapshots);
+      kept.registry = [copy.registry];
     },
     rot(shard, seq, bit) {
       const { entries } = journalOf(kept, shard);
@@ -137,6 +162,11 @@ function insideOf(kept: Kept): Inside {
     append: (one, byExpectedOnly = false) => append(kept, one, byExpectedOnly),
     head: (shard) => journalOf(kept, shard).head,
     read: (shard, from, limit, behind) => page(journalOf(kept, shard), from, limit, behind),
+    tail: (asks, limit, behind) => tail(kept, asks, limit, behind),
+    watch(onGrown) {
+      kept.watchers.add(onGrown);
+      return () => void kept.watchers.delete(onGrown);
+    },
     trim(shard, through) {
       const { head, entries } = journalOf(kept, shard);
       const end = Math.min(through, head.seq - 1);
@@ -152,7 +182,18 @@ function insideOf(kept: Kept): Inside {
     listSnapshots: (shard) =>
       [...kept.snapshots.values()].flatMap(({ name }) => (name.shard === shard ? [name] : [])).toSorted(newestFirst),
     deleteSnapshot: (name) => void kept.snapshots.delete(nameOf(name)),
+    putMember: (key, value) => changeMembers(kept, (members) => members.set(key, value)),
+    deleteMember: (key) => changeMembers(kept, (members) => members.delete(key)),
+    listMembers: (behind) => membersOf(kept, behind),
   };
+}
+
+const membersOf = ({ registry }: Kept, behind: number): Members => registry[Math.max(0, registry.length - 1 - behind)]!;
+
+function changeMembers(kept: Kept, act: (members: Map<string, Uint8Array>) => unknown): void {
+  const members = new Map(membersOf(kept, 0));
+  act(members);
+  kept.registry = [...kept.registry.slice(-rememberedChanges), members];
 }
 
 function sync(kept: Kept): void {
@@ -186,17 +227,32 @@ function append(kept: Kept, one: Append, byExpectedOnly: boolean): AppendResult 
   });
   journal.head = { ...head, epoch: one.epoch, seq };
   if (kept.syncsItself) sync(kept);
+  for (const onGrown of kept.watchers) onGrown(one.shard);
   return { kind: "durable" };
 }
 
-function page({ head, entries }: Journal, from: Seq, limit: number, behind: number): Page {
+function tail(kept: Kept, asks: readonly Ask[], limit: number, behind: number): readonly Page[] {
+  const pages: Page[] = [];
+  let room = maxPageBytes;
+  for (const { shard, from } of asks) {
+    const found = page(journalOf(kept, shard), from, limit, behind, room);
+    const { entries } = found;
+    const bytes = entries.reduce((sum, { record }) => sum + record.length, 0);
+    if (bytes > room && room < maxPageBytes) break;
+    room -= bytes;
+    if (hasNews(from, found)) pages.push(found);
+  }
+  return pages;
+}
+
+function page({ head, entries }: Journal, from: Seq, limit: number, behind: number, room = maxPageBytes): Page {
   const first = entries[0]?.seq ?? head.seq + 1;
   const last = behind === 0 ? head.seq : Math.max(first, head.seq - behind);
   const found: Entry[] = [];
   let bytes = 0;
   for (let i = Math.max(0, from - first); i < entries.length && found.length < limit; i++) {
     const { shard, seq, epoch, record } = entries[i]!;
-    if (seq > last || (found.length > 0 && bytes + record.length > PAGE_BYTES)) break;
+    if (seq > last || (found.length > 0 && bytes + record.length > room)) break;
     bytes += record.length;
     found.push({ shard, seq, epoch, record: record.slice() });
   }

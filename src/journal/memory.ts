@@ -3,8 +3,9 @@
 
 import { invariant, type Millis, never, type Seq, type Shard, SheafError } from "../base/index.ts";
 import type { Clock } from "../host/index.ts";
-import type { Append, AppendResult, Cluster, Engine, Head, Page, Snapshots } from "./engine.ts";
+import type { Append, AppendResult, Cluster, Engine, Head, Page, Registry, Snapshots } from "./engine.ts";
 import { type Inside, type MemoryDisk, memoryDisk } from "./memory-disk.ts";
+import { checkRegistryEntry, checkRegistryKey } from "./registry.ts";
 
 /** A request as `decide` sees it. */
 export type MemoryRequest =
@@ -16,13 +17,17 @@ export type MemoryRequest =
       readonly bytes: number;
     }
   | { readonly kind: "read"; readonly shard: Shard; readonly from: Seq }
-  | { readonly kind: "barrier"; readonly shards: readonly Shard[] }
+  | { readonly kind: "tail" | "barrier"; readonly shards: readonly Shard[] }
+  /** Not a request: a hint on its way to one watcher. `fail` loses it. */
+  | { readonly kind: "hint"; readonly shards: readonly Shard[] }
+  | { readonly kind: "registry"; readonly act: "put" | "delete"; readonly key: string }
+  | { readonly kind: "registry"; readonly act: "list" }
   | { readonly kind: "trim"; readonly shard: Shard; readonly through: Seq }
   | { readonly kind: "identify" | "create" }
   | { readonly kind: "snapshot"; readonly act: "put" | "get" | "list" | "delete"; readonly shard: Shard };
 
 /** What becomes of a request. `latencyMs` passes before anything happens. Fates other than `ok`, `fail` and `hang` are
- *  for appends only, but for `stale`, which is for reads. */
+ *  for appends only, but for `stale`, which is for reads, tails and lists of the registry. */
 export type MemoryFate = { readonly latencyMs?: Millis } & (
   | { readonly kind: "ok" }
   /** Not done. Appends: unknown. Others reject ENGINE_UNAVAILABLE. */
@@ -39,7 +44,7 @@ export type MemoryFate = { readonly latencyMs?: Millis } & (
   | { readonly kind: "fenced-own-copy" }
   /** Compares the sequence and not the epoch, as some engines do: a stale owner's pipelined append gets in. */
   | { readonly kind: "unfenced" }
-  /** Shows the journal as it was `behind` entries ago. */
+  /** Shows each journal as it was `behind` entries ago, the registry as it was `behind` changes ago. */
   | { readonly kind: "stale"; readonly behind: number }
 );
 
@@ -53,7 +58,7 @@ export type MemoryEngineOptions = {
 };
 
 /** Carries out a request as its fate says. */
-type Ask = <T>(asked: MemoryRequest, act: (fate: MemoryFate) => T) => Promise<T>;
+type Carry = <T>(asked: MemoryRequest, act: (fate: MemoryFate) => T) => Promise<T>;
 
 const ok: MemoryFate = { kind: "ok" };
 const unavailable = (says: string): SheafError => new SheafError("ENGINE_UNAVAILABLE", `memory engine: ${says}`);
@@ -64,12 +69,13 @@ export function memoryEngine(options: MemoryEngineOptions = {}): Engine {
   const { inside } = disk;
   const decide = options.decide ?? (() => ok);
   const pending = new Set<Promise<unknown>>();
+  const watches = new Set<() => void>();
   let closed = false;
 
   const pause = pauseOn(options.clock);
 
   /** Runs `act` as the fate says; rejects when the disk lost power while the request was under way. */
-  const request: Ask = async (asked, act) => {
+  const request: Carry = async (asked, act) => {
     if (closed) throw unavailable("closed");
     const life = inside.life();
     const fate = decide(asked);
@@ -112,15 +118,26 @@ export function memoryEngine(options: MemoryEngineOptions = {}): Engine {
     barrier: (shards) =>
       request({ kind: "barrier", shards }, (): readonly Head[] => shards.map((shard) => inside.head(shard))),
     read: (shard, from, limit) =>
-      request({ kind: "read", shard, from }, (fate): Page =>
-        inside.read(shard, from, limit, fate.kind === "stale" ? fate.behind : 0),
+      request({ kind: "read", shard, from }, (fate): Page => inside.read(shard, from, limit, behindOf(fate))),
+    tail: (asks, limit) =>
+      request({ kind: "tail", shards: asks.map(({ shard }) => shard) }, (fate) =>
+        inside.tail(asks, limit, behindOf(fate)),
       ),
+    watch(onGrown) {
+      const end = watch(inside, decide, pause, onGrown);
+      watches.add(end);
+      if (closed) end();
+      return () => void (end(), watches.delete(end));
+    },
     trim: (shard, through) => request({ kind: "trim", shard, through }, () => inside.trim(shard, through)),
     snapshots: snapshotsOf(inside, request),
+    registry: registryOf(inside, request),
     describe: () =>
       Promise.resolve({ durable: false, entries: disk.entryCount(), maxRecordBytes: disk.maxRecordBytes }),
     async close() {
       closed = true;
+      for (const end of watches) end();
+      watches.clear();
       await Promise.all(pending);
     },
   };
@@ -134,6 +151,34 @@ const pauseOn =
     invariant(clock !== undefined, "a memory engine that takes time has a clock");
     return new Promise((resolve) => void clock.after(ms, resolve));
   };
+
+const behindOf = (fate: MemoryFate): number => (fate.kind === "stale" ? fate.behind : 0);
+
+/** Tells one watcher, gathering what grows until the hint arrives. */
+function watch(
+  inside: Inside,
+  decide: (request: MemoryRequest) => MemoryFate,
+  pause: (ms: Millis) => Promise<void>,
+  onGrown: (shards: readonly Shard[]) => void,
+): () => void {
+  const grown = new Set<Shard>();
+  let ended = false;
+  const tell = async (): Promise<void> => {
+    const fate = decide({ kind: "hint", shards: [...grown] });
+    await pause((fate.latencyMs ?? 0) + (fate.kind === "hang" ? fate.ms : 0));
+    const shards = [...grown];
+    grown.clear();
+    if (!ended && fate.kind !== "fail") onGrown(shards);
+  };
+  const unwatch = inside.watch((shard) => {
+    grown.add(shard);
+    if (grown.size === 1) void tell();
+  });
+  return () => {
+    ended = true;
+    unwatch();
+  };
+}
 
 function store(inside: Inside, pause: (ms: Millis) => Promise<void>, one: Append, fate: MemoryFate): AppendResult {
   switch (fate.kind) {
@@ -165,7 +210,7 @@ function store(inside: Inside, pause: (ms: Millis) => Promise<void>, one: Append
   }
 }
 
-function snapshotsOf(inside: Inside, request: Ask): Snapshots {
+function snapshotsOf(inside: Inside, request: Carry): Snapshots {
   return {
     async put(name, chunks) {
       const copies: Uint8Array[] = [];
@@ -179,5 +224,24 @@ function snapshotsOf(inside: Inside, request: Ask): Snapshots {
     list: (shard) => request({ kind: "snapshot", act: "list", shard }, () => inside.listSnapshots(shard)),
     delete: (name) =>
       request({ kind: "snapshot", act: "delete", shard: name.shard }, () => inside.deleteSnapshot(name)),
+  };
+}
+
+function registryOf(inside: Inside, request: Carry): Registry {
+  return {
+    async put(key, value) {
+      checkRegistryEntry(key, value);
+      const copy = new Uint8Array(value);
+      await request({ kind: "registry", act: "put", key }, () => inside.putMember(key, copy));
+    },
+    async delete(key) {
+      checkRegistryKey(key);
+      await request({ kind: "registry", act: "delete", key }, () => inside.deleteMember(key));
+    },
+    list: () =>
+      request({ kind: "registry", act: "list" }, (fate) => {
+        const members = inside.listMembers(behindOf(fate));
+        return new Map([...members].map(([key, value]) => [key, new Uint8Array(value)]));
+      }),
   };
 }

@@ -152,8 +152,11 @@ const keptOpen = (shared: Engine): Engine => ({
   append: (batch) => shared.append(batch),
   barrier: (shards) => shared.barrier(shards),
   read: (shard, from, limit) => shared.read(shard, from, limit),
+  tail: (asks, limit) => shared.tail(asks, limit),
+  watch: (onGrown) => shared.watch(onGrown),
   trim: (shard, through) => shared.trim(shard, through),
   snapshots: shared.snapshots,
+  registry: shared.registry,
   describe: () => shared.describe(),
   close: async () => undefined,
 });

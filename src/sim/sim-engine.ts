@@ -6,7 +6,18 @@
 // E3. A request that was answered "unknown" may land after any later request (F5).
 
 import { SheafError, type Millis, type Shard } from "../base/index.ts";
-import type { Append, AppendResult, Engine, SnapshotName, Snapshots } from "../journal/index.ts";
+import {
+  checkRegistryEntry,
+  checkRegistryKey,
+  type Append,
+  type AppendResult,
+  type Engine,
+  type MemoryFate,
+  type MemoryRequest,
+  type Registry,
+  type SnapshotName,
+  type Snapshots,
+} from "../journal/index.ts";
 import type { Random } from "./random.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Weather } from "./weather.ts";
@@ -19,12 +30,16 @@ export type ConnectionOptions = {
   /** The node's name. */
   readonly name: string;
   readonly alive: () => boolean;
+  /** How many shards the cluster has. */
+  readonly shards: number;
   /** Bits that have flipped, by snapshot; shared by all connections. */
   readonly rot: Map<string, number>;
 };
 
-/** Chances per append while the fault is enabled. */
-const chance = { lostAck: 0.06, unknown: 0.06, hang: 0.03, hangRead: 0.02 };
+/** Chances per request while the fault is enabled. */
+const chance = { lostAck: 0.06, unknown: 0.06, hang: 0.03, hangRead: 0.02, stale: 0.03 };
+/** Chances per hint of growth while any fault is enabled: nobody was promised one. */
+const hintChance = { lost: 0.1, late: 0.1, repeated: 0.05, vague: 0.1, false: 0.05 };
 const unavailable = (): SheafError => new SheafError("ENGINE_UNAVAILABLE", "the simulated engine cannot be reached");
 const lost = (): AppendResult => ({ kind: "unknown", error: unavailable() });
 
@@ -66,11 +81,15 @@ function fateOf(options: ConnectionOptions): Fate {
   return { kind: "kept", answer: "true" };
 }
 
+const delayOf = ({ random, weather }: ConnectionOptions): Millis =>
+  (0.02 + random.float() * random.float() * 2) * weather.slowness;
+
 export function connectEngine(options: ConnectionOptions): Engine {
   const { shared, schedule, random, weather, name, alive } = options;
   const labels = { send: `${name}>engine`, answer: `engine>${name}` };
+  const watches = new Set<() => void>();
   let closed = false;
-  const delay = (): Millis => (0.02 + random.float() * random.float() * 2) * weather.slowness;
+  const delay = (): Millis => delayOf(options);
   const later = (ms: Millis, label: string, run: () => void): void => void schedule.after(ms, label, run);
 
   /** Carries a look at the engine there and its answer back, unless the way is cut. */
@@ -132,11 +151,20 @@ export function connectEngine(options: ConnectionOptions): Engine {
     append,
     barrier: (shards) => ask(() => shared.barrier(shards)),
     read: (shard, from, limit) => ask(() => shared.read(shard, from, limit)),
+    tail: (asks, limit) => ask(() => shared.tail(asks, limit)),
+    watch: (onGrown) => {
+      const end = closed ? () => {} : hintsOver(options, onGrown);
+      watches.add(end);
+      return () => void (end(), watches.delete(end));
+    },
     trim: (shard, through) => ask(() => shared.trim(shard, through)),
     snapshots: snapshotsOver(options, ask),
+    registry: registryOver(options, ask),
     describe: () => ask(() => shared.describe()),
     async close() {
       closed = true;
+      for (const end of watches) end();
+      watches.clear();
     },
   };
 }
@@ -169,6 +197,68 @@ function snapshotsOver(options: ConnectionOptions, ask: <T>(look: () => Promise<
     },
     list: (shard: Shard) => ask(() => shared.snapshots.list(shard)),
     delete: (name) => ask(() => shared.snapshots.delete(name)),
+  };
+}
+
+/** What the shared engine does with requests for which an old answer is allowed, while answers hang: some are answered as
+ *  things were a little ago. */
+export const staleness =
+  (weather: Weather, random: Random) =>
+  (request: MemoryRequest): MemoryFate => {
+    const mayBeOld = request.kind === "tail" || (request.kind === "registry" && request.act === "list");
+    if (!mayBeOld || !weather.enabled.has("hang") || !random.chance(chance.stale)) return { kind: "ok" };
+    weather.tally.injected.hang++;
+    return { kind: "stale", behind: 1 + random.below(5) };
+  };
+
+/** Hints of growth arrive after a while; in bad weather late, twice, for any shard, for one that did not grow, or not. */
+function hintsOver(options: ConnectionOptions, onGrown: (shards: readonly Shard[] | undefined) => void): () => void {
+  const { shared, schedule, random, weather, name, alive } = options;
+  let ended = false;
+  const tell = (shards: readonly Shard[] | undefined, ms: Millis): void =>
+    void schedule.after(ms, `engine>${name}`, () => {
+      if (!ended && alive() && !weather.cutFromEngine.has(name)) onGrown(shards);
+    });
+  const unwatch = shared.watch((shards) => {
+    if (!alive()) return end();
+    if (weather.enabled.size === 0) return tell(shards, delayOf(options));
+    if (random.chance(hintChance.lost)) return;
+    const told = random.chance(hintChance.vague) ? undefined : shards;
+    tell(told, delayOf(options) + (random.chance(hintChance.late) ? random.between(5, 200) : 0));
+    if (random.chance(hintChance.repeated)) tell(told, delayOf(options) + random.between(0, 50));
+    if (random.chance(hintChance.false)) tell([random.below(options.shards)], delayOf(options));
+  });
+  function end(): void {
+    ended = true;
+    unwatch();
+  }
+  return end;
+}
+
+/** What a member says reaches the registry, or the member hears that it did not though at times it did. */
+function registryOver(
+  { shared, weather, random }: ConnectionOptions,
+  ask: <T>(look: () => Promise<T>) => Promise<T>,
+): Registry {
+  const change = (act: () => Promise<void>): Promise<void> =>
+    ask(async () => {
+      const lostAck = weather.enabled.has("lost-ack") && random.chance(chance.lostAck);
+      if (lostAck) weather.tally.injected["lost-ack"]++;
+      await act();
+      if (lostAck) throw unavailable();
+    });
+  return {
+    // As a real engine: what is refused is refused before it is sent, and the caller's array is its own again at once.
+    async put(key, value) {
+      checkRegistryEntry(key, value);
+      const copy = value.slice();
+      await change(() => shared.registry.put(key, copy));
+    },
+    async delete(key) {
+      checkRegistryKey(key);
+      await change(() => shared.registry.delete(key));
+    },
+    list: () => ask(() => shared.registry.list()),
   };
 }
 

@@ -17,6 +17,7 @@ import { type Random, seeded } from "./random.ts";
 import { createSchedule, type Schedule } from "./schedule.ts";
 import { simCompress, simCrypto } from "./sim-crypto.ts";
 import { type LogLine, worldStart } from "./sim-host.ts";
+import { staleness } from "./sim-engine.ts";
 import { type FaultName, faultNames, newWeather, type Weather } from "./weather.ts";
 
 export type WorldOptions = {
@@ -87,7 +88,7 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
   const random = seeded(options.seed);
   const schedule = createSchedule(random.fork("schedule"));
   const weather = newWeather([]);
-  const shared = memoryEngine();
+  const shared = memoryEngine({ decide: staleness(weather, seeded(options.seed).fork("staleness")) });
   const rot = new Map<string, number>();
   const [problems, lines]: [string[], LogLine[]] = [[], []];
   const onProblem = (says: string): void => void problems.push(says);

@@ -6,7 +6,8 @@ import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { defaultLimits, SheafError, type Millis } from "../../base/index.ts";
 import type { Faults } from "../../host/index.ts";
-import type { Cluster, Engine, Head } from "../../journal/index.ts";
+import { checkRegistryEntry, checkRegistryKey } from "../../journal/index.ts";
+import type { Cluster, Engine, Head, Page } from "../../journal/index.ts";
 import { appender } from "./appender.ts";
 import { maxShards } from "./journal-file.ts";
 import { startWorker, type Link } from "./link.ts";
@@ -14,6 +15,7 @@ import { unpackEntries } from "./packed.ts";
 import type { Facts, PackedPage } from "./reader.ts";
 import { fileSnapshots, sweepUnfinished, type PutStep } from "./snapshots.ts";
 import { asEngineError } from "./sqlite-error.ts";
+import { openWatches } from "./watches.ts";
 import type { ReaderAsk, Role, WriterAsk } from "./worker.ts";
 
 export type EmbeddedOptions = {
@@ -46,6 +48,12 @@ async function syncMillis(dir: string): Promise<Millis> {
     await rm(path, { force: true });
   }
 }
+
+const unpackPage = ({ entries, first, head }: PackedPage): Page => ({
+  entries: unpackEntries(head.shard, entries),
+  first,
+  head,
+});
 
 /** Resolves once the folder is open and sound. Rejects ENGINE_REFUSED when it cannot be used, CORRUPT when its journal is
  *  missing, lost its tables or is no database, ENGINE_FULL when the disk has no room for an empty journal. */
@@ -91,6 +99,7 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
       .finally(() => (upkeepRuns = undefined));
   }
 
+  const watches = openWatches(reader);
   const append = appender(writer, maxRecordBytes, checkpointOnce);
   return {
     name: "embedded",
@@ -114,17 +123,32 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
     },
     barrier: (shards) => read<readonly Head[]>({ kind: "heads", shards }),
     async read(shard, from, limit) {
-      const { entries, first, head } = await read<PackedPage>({ kind: "page", shard, from, limit });
-      return { entries: unpackEntries(shard, entries), first, head };
+      return unpackPage(await read<PackedPage>({ kind: "page", shard, from, limit }));
     },
+    async tail(asks, limit) {
+      return (await read<readonly PackedPage[]>({ kind: "tail", asks, limit })).map(unpackPage);
+    },
+    watch: (onGrown) => (closed ? () => {} : watches.add(onGrown)),
     trim: (shard, through) => write({ kind: "trim", shard, through }),
     snapshots,
+    registry: {
+      async put(key, value) {
+        checkRegistryEntry(key, value);
+        await write({ kind: "change-member", change: { key, value: new Uint8Array(value) } });
+      },
+      async delete(key) {
+        checkRegistryKey(key);
+        await write({ kind: "change-member", change: { key } });
+      },
+      list: () => read<ReadonlyMap<string, Uint8Array>>({ kind: "members" }),
+    },
     async describe() {
       const facts = await read<Facts>({ kind: "facts" });
       const syncMs = await syncMillis(dir).catch((error: unknown) => asEngineError(error).code);
       return { directory: dir, ...facts, syncMs };
     },
     close() {
+      watches.end();
       closed ??= (async () => {
         await upkeepRuns;
         await upkeep?.then((link) => link.end()).catch(() => {});

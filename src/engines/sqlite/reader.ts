@@ -2,18 +2,18 @@
 
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { SheafError, type Epoch, type Seq, type Shard } from "../../base/index.ts";
-import type { Head } from "../../journal/index.ts";
-import { batchPlaces, runPlaces } from "./batches.ts";
+import { SheafError, type Seq, type Shard } from "../../base/index.ts";
+import { type Ask, hasNews, type Head, maxPageBytes } from "../../journal/index.ts";
+import { openGrowth, type Growth } from "./growth.ts";
 import { openHeadReader } from "./heads.ts";
-import { journalFile, openJournal, rowId, seqOf } from "./journal-file.ts";
+import { journalFile, openJournal } from "./journal-file.ts";
+import { listMembers } from "./members.ts";
 import { packEntries, type Packed } from "./packed.ts";
+import { openRecords, type Scan, type Stored } from "./records.ts";
+import { asEngineError } from "./sqlite-error.ts";
 
 export type PackedPage = { readonly entries: Packed; readonly first: Seq; readonly head: Head };
 export type Facts = Record<string, string | number | boolean>;
-
-/** A page ends once it holds this many bytes. */
-const maxPageBytes = 8 * 1024 * 1024;
 
 /** A checkpoint is repeated until what was written meanwhile is this little: the writer finishes it between two commits. */
 const leftFrames = 512;
@@ -23,6 +23,10 @@ export type Reader = {
   /** Heads as of a transaction that starts now. */
   heads(shards: readonly Shard[]): readonly Head[];
   page(shard: Shard, from: Seq, limit: number): PackedPage;
+  /** As `Engine.tail`. */
+  tail(asks: readonly Ask[], limit: number): readonly PackedPage[];
+  members(): ReadonlyMap<string, Uint8Array>;
+  readonly growth: Growth;
   /** Copies the write-ahead log into the file as far as readers allow, without holding up writers. */
   checkpoint(): void;
   facts(): Facts;
@@ -33,10 +37,8 @@ export function openReader(dir: string, patienceMs: number): Reader {
   const db = openJournal(dir, patienceMs);
   const heads = openHeadReader(db);
   const floorOf = db.prepare("SELECT first FROM floor WHERE shard = ?");
-  const covering = db.prepare("SELECT max(id) AS id FROM run WHERE id > ? AND id <= ?");
-  const runs = db.prepare("SELECT id, places, bytes FROM run WHERE id >= ? AND id < ? ORDER BY id");
-  const batches = db.prepare("SELECT id, places FROM batch ORDER BY id");
-  const bytesOf = db.prepare("SELECT bytes FROM batch WHERE id = ?");
+  const recordsOf = openRecords(db);
+  const growth = openGrowth(dir, db);
 
   function consistently<T>(fn: () => T): T {
     db.exec("BEGIN");
@@ -53,21 +55,36 @@ export function openReader(dir: string, patienceMs: number): Reader {
     });
   }
 
-  type Row = { readonly id: number; readonly places: string; readonly bytes: Uint8Array };
+  /** Where a page of the shard begins and how long it is, but for its bytes. */
+  function place(head: Head, from: Seq, limit: number): { first: Seq; start: Seq; count: number } {
+    const first = (floorOf.get(head.shard) as { first: Seq } | undefined)?.first ?? 1;
+    const start = Math.max(from, first);
+    return { first, start, count: Math.max(0, Math.min(limit, head.seq - start + 1)) };
+  }
 
-  /** The shard's records from `from` on, in the order in which they are kept: runs, then batches (J3). */
-  function* records(shard: Shard, from: Seq): Generator<{ seq: Seq; epoch: Epoch; record: Uint8Array }> {
-    const { id } = covering.get(rowId(shard, 0), rowId(shard, from)) as { id: number | null };
-    for (const run of runs.iterate(id ?? rowId(shard, 0), rowId(shard + 1, 0)) as Iterable<unknown> as Iterable<Row>) {
-      for (const { seq, epoch, at, length } of runPlaces(shard, seqOf(run.id), run.places)) {
-        if (seq >= from) yield { seq, epoch, record: run.bytes.subarray(at, at + length) };
-      }
+  /** That many records from `start` on, as far as they fit; when none fits, the first all the same if `must`. */
+  function collect(shard: Shard, records: Iterable<Stored>, start: Seq, count: number, room: number, must: boolean) {
+    const entries: Stored[] = [];
+    if (count === 0) return entries;
+    let bytes = 0;
+    for (const entry of records) {
+      if (entry.seq !== start + entries.length) throw missing(shard, start + entries.length);
+      bytes += entry.record.length;
+      if (bytes > room && !(must && entries.length === 0)) return entries;
+      entries.push(entry);
+      if (entries.length === count) return entries;
     }
-    for (const batch of batches.iterate() as Iterable<unknown> as Iterable<Row>) {
-      const mine = batchPlaces(batch.id, batch.places).filter((place) => place.shard === shard && place.seq >= from);
-      if (mine.length === 0) continue;
-      const { bytes } = bytesOf.get(batch.id) as { bytes: Uint8Array };
-      for (const { seq, epoch, at, length } of mine) yield { seq, epoch, record: bytes.subarray(at, at + length) };
+    throw missing(shard, start + entries.length);
+  }
+
+  /** As `collect`, for a tail: "full" when nothing more fits, nothing when the shard cannot be read. */
+  function collectReadable(shard: Shard, scan: Scan, start: Seq, count: number, room: number): Stored[] | "full" {
+    try {
+      const entries = collect(shard, scan(shard), start, count, room, room === maxPageBytes);
+      return entries.length === 0 && count > 0 ? "full" : entries;
+    } catch (error) {
+      if (asEngineError(error).code !== "CORRUPT") throw error;
+      return [];
     }
   }
 
@@ -76,21 +93,33 @@ export function openReader(dir: string, patienceMs: number): Reader {
     page: (shard, from, limit) =>
       consistently(() => {
         const [head] = heads([shard]) as [Head];
-        const first = (floorOf.get(shard) as { first: Seq } | undefined)?.first ?? 1;
-        const start = Math.max(from, first);
-        const entries: { seq: Seq; epoch: Epoch; record: Uint8Array }[] = [];
-        let bytes = 0;
-        const wanted = Math.max(0, Math.min(limit, head.seq - start + 1));
-        if (wanted > 0) {
-          for (const entry of records(shard, start)) {
-            if (entry.seq !== start + entries.length) throw missing(shard, start + entries.length);
-            entries.push(entry);
-            if (entries.length === wanted || (bytes += entry.record.length) >= maxPageBytes) break;
-          }
-          if (entries.length < wanted && bytes < maxPageBytes) throw missing(shard, start + entries.length);
-        }
-        return { entries: packEntries(entries), first, head };
+        const { first, start, count } = place(head, from, limit);
+        const records = recordsOf(new Map([[shard, start]]))(shard);
+        return { entries: packEntries(collect(shard, records, start, count, maxPageBytes, true)), first, head };
       }),
+    tail: (asks, limit) =>
+      consistently(() => {
+        const found = heads(asks.map(({ shard }) => shard));
+        const due = asks.flatMap(({ from }, i) => {
+          const head = found[i] as Head;
+          const at = place(head, from, limit);
+          return hasNews(from, { first: at.first, head }) ? [{ head, ...at }] : [];
+        });
+        const scan = recordsOf(
+          new Map(due.flatMap(({ head, start, count }) => (count > 0 ? [[head.shard, start]] : []))),
+        );
+        const pages: PackedPage[] = [];
+        let room = maxPageBytes;
+        for (const { head, first, start, count } of due) {
+          const entries = collectReadable(head.shard, scan, start, count, room);
+          if (entries === "full") break;
+          for (const { record } of entries) room -= record.length;
+          pages.push({ entries: packEntries(entries), first, head });
+        }
+        return pages;
+      }),
+    members: () => listMembers(db),
+    growth,
     checkpoint() {
       for (let round = 0; round < checkpointRounds; round++) {
         db.exec("PRAGMA wal_checkpoint(PASSIVE)");
@@ -113,7 +142,10 @@ export function openReader(dir: string, patienceMs: number): Reader {
         bootId: bootId(),
       };
     },
-    close: () => db.close(),
+    close() {
+      growth.stop();
+      db.close();
+    },
   };
 }
 

@@ -1,12 +1,13 @@
 // The worker thread of the engine: a writer or a reader of journal.db, by the role it is started in.
 
-import { workerData } from "node:worker_threads";
+import { workerData, type Transferable } from "node:worker_threads";
 import { SheafError, type Seq, type Shard } from "../../base/index.ts";
-import type { Cluster } from "../../journal/index.ts";
+import type { Ask, Cluster } from "../../journal/index.ts";
 import { prepareFolder } from "./journal-file.ts";
 import { told, type Call, type Told } from "./link.ts";
+import type { MemberChange } from "./members.ts";
 import type { Packed } from "./packed.ts";
-import { openReader, type Reader } from "./reader.ts";
+import { openReader, type PackedPage, type Reader } from "./reader.ts";
 import { serve, type Answer } from "./serve.ts";
 import { openWriter, type Progress, type Verdict, type Writer } from "./writer.ts";
 
@@ -17,6 +18,7 @@ export type WriterAsk =
   | { readonly kind: "create"; readonly cluster: Cluster }
   | { readonly kind: "identify" }
   | { readonly kind: "trim"; readonly shard: Shard; readonly through: Seq }
+  | { readonly kind: "change-member"; readonly change: MemberChange }
   | { readonly kind: "finish-checkpoint" };
 
 /** `each` is absent when all are durable. */
@@ -29,6 +31,11 @@ export type AppendReply = {
 export type ReaderAsk =
   | { readonly kind: "heads"; readonly shards: readonly Shard[] }
   | { readonly kind: "page"; readonly shard: Shard; readonly from: Seq; readonly limit: number }
+  | { readonly kind: "tail"; readonly asks: readonly Ask[]; readonly limit: number }
+  | { readonly kind: "members" }
+  /** Answered with `Grown` once journals have grown, or with nothing at the next `rest`. */
+  | { readonly kind: "growth" }
+  | { readonly kind: "rest" }
   | { readonly kind: "checkpoint" }
   | { readonly kind: "facts" };
 
@@ -38,18 +45,22 @@ type Answering = (id: number, make: () => Answer) => void;
 const maxGroupBytes = 16 * 1024 * 1024;
 
 function writing(writer: () => Writer, patienceMs: number): (calls: readonly Call[], answer: Answering) => void {
-  type Trim = { readonly id: number; readonly shard: Shard; readonly through: Seq; readonly until: number };
-  const trims: Trim[] = [];
+  /** What is done in slices, and may wait for another process's lock without holding up appends. */
+  type Chore = { readonly id: number; readonly until: number; readonly slice: () => Progress };
+  /** Changes of the registry are small, and go before trims. */
+  const changes: Chore[] = [];
+  const trims: Chore[] = [];
 
   let upkeepRuns = false;
 
   /** One slice per turn of the event loop: appends that came in meanwhile go first. While another process holds the lock
    *  it comes back a little later, so that appends never wait for a trim. */
   function upkeep(answer: Answering): void {
-    const [trim] = trims;
-    const state = trim ? trimSome(trim, answer) : writer().foldDue() ? writer().foldSlice() : "done";
-    if (state === "done") trims.shift();
-    upkeepRuns = trims.length > 0 || writer().foldDue();
+    const queue = changes.length > 0 ? changes : trims;
+    const [chore] = queue;
+    const state = chore ? carry(chore, answer) : writer().foldDue() ? writer().foldSlice() : "done";
+    if (state === "done") queue.shift();
+    upkeepRuns = changes.length > 0 || trims.length > 0 || writer().foldDue();
     if (!upkeepRuns) return;
     if (state === "busy") setTimeout(upkeep, 1, answer);
     else setImmediate(upkeep, answer);
@@ -58,9 +69,9 @@ function writing(writer: () => Writer, patienceMs: number): (calls: readonly Cal
     if (!upkeepRuns) setImmediate(upkeep, answer);
     upkeepRuns = true;
   }
-  function trimSome({ id, shard, through, until }: Trim, answer: Answering): Progress {
+  function carry({ id, until, slice }: Chore, answer: Answering): Progress {
     try {
-      const state = writer().trimSlice(shard, through);
+      const state = slice();
       if (state === "busy" && performance.now() > until)
         throw new SheafError("ENGINE_UNAVAILABLE", "another process has kept the database locked");
       if (state === "done") answer(id, () => ({ value: undefined }));
@@ -106,8 +117,12 @@ function writing(writer: () => Writer, patienceMs: number): (calls: readonly Cal
     if (writer().foldDue()) upkeepSoon(answer);
     for (const { id, ask } of others) {
       const other = ask as Exclude<WriterAsk, { kind: "append" }>;
+      const until = performance.now() + patienceMs;
       if (other.kind === "trim") {
-        trims.push({ id, shard: other.shard, through: other.through, until: performance.now() + patienceMs });
+        trims.push({ id, until, slice: () => writer().trimSlice(other.shard, other.through) });
+        upkeepSoon(answer);
+      } else if (other.kind === "change-member") {
+        changes.push({ id, until, slice: () => writer().changeMember(other.change) });
         upkeepSoon(answer);
       } else if (other.kind === "create") answer(id, () => ({ value: writer().create(other.cluster) }));
       else if (other.kind === "identify") answer(id, () => ({ value: writer().identify() }));
@@ -117,14 +132,24 @@ function writing(writer: () => Writer, patienceMs: number): (calls: readonly Cal
 }
 
 function reading(reader: () => Reader): (calls: readonly Call[], answer: Answering) => void {
-  function carry(ask: ReaderAsk): Answer {
+  const transferOf = ({ entries }: PackedPage): Transferable[] => [entries.numbers.buffer, entries.bytes.buffer];
+
+  function carry(ask: Exclude<ReaderAsk, { kind: "growth" }>): Answer {
     switch (ask.kind) {
       case "heads":
         return { value: reader().heads(ask.shards) };
       case "page": {
         const page = reader().page(ask.shard, ask.from, ask.limit);
-        return { value: page, transfer: [page.entries.numbers.buffer, page.entries.bytes.buffer] };
+        return { value: page, transfer: transferOf(page) };
       }
+      case "tail": {
+        const pages = reader().tail(ask.asks, ask.limit);
+        return { value: pages, transfer: pages.flatMap(transferOf) };
+      }
+      case "members":
+        return { value: reader().members() };
+      case "rest":
+        return { value: reader().growth.stop() };
       case "checkpoint":
         return { value: reader().checkpoint() };
       case "facts":
@@ -132,7 +157,11 @@ function reading(reader: () => Reader): (calls: readonly Call[], answer: Answeri
     }
   }
   return (calls, answer) => {
-    for (const { id, ask } of calls) answer(id, () => carry(ask as ReaderAsk));
+    for (const call of calls) {
+      const ask = call.ask as ReaderAsk;
+      if (ask.kind === "growth") reader().growth.next((value) => answer(call.id, () => ({ value })));
+      else answer(call.id, () => carry(ask));
+    }
   };
 }
 

@@ -18,6 +18,7 @@ import { createCluster, identifyCluster } from "./cluster-row.ts";
 import { openFolding } from "./fold.ts";
 import { openKeptHeads } from "./heads.ts";
 import { journalFile, openJournal, patiently, rowId, shortNap } from "./journal-file.ts";
+import { changeMember, type MemberChange } from "./members.ts";
 import { countAppends, unpackAppends, type Packed } from "./packed.ts";
 import { asEngineError, isBusy, sqliteCode } from "./sqlite-error.ts";
 import { openTrimmer } from "./trimmer.ts";
@@ -49,6 +50,8 @@ export type Writer = {
   create(cluster: Cluster): void;
   /** Deletes one slice of what is at or below `through`. */
   trimSlice(shard: Shard, through: Seq): Progress;
+  /** Changes the registry. */
+  changeMember(change: MemberChange): Progress;
   /** True when batches wait to be folded into runs. */
   foldDue(): boolean;
   foldSlice(): Progress;
@@ -226,6 +229,7 @@ export function openWriter(dir: string, patienceMs: number): Writer {
     identify: () => identifyCluster(dir, db),
     create: (cluster) => createCluster(dir, db, lock, cluster),
     trimSlice: (shard, through) => aside(() => trim(shard, through)),
+    changeMember: (change) => aside(() => (changeMember(db, change), true)),
     foldDue: () => foldable && folding.due(),
     foldSlice() {
       try {
