@@ -2,7 +2,7 @@
 
 import type { Epoch, Instant, Seq, Shard, Version } from "../base/index.ts";
 
-export type ShardState = "opening" | "serving" | "read-only" | "fenced" | "quarantined" | "closed";
+export type ShardState = "opening" | "serving" | "releasing" | "following" | "fenced" | "quarantined" | "closed";
 
 export type ShardStatus = {
   readonly shard: Shard;

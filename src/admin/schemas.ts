@@ -56,7 +56,7 @@ const nodeStatus = object({
 });
 const shardStatus = object({
   shard: whole,
-  state: { type: "string", enum: ["opening", "serving", "read-only", "fenced", "quarantined", "closed"] },
+  state: { type: "string", enum: ["opening", "serving", "releasing", "following", "fenced", "quarantined", "closed"] },
   owner: orNull(text),
   followers: listOf(text),
   epoch: whole,

@@ -48,6 +48,8 @@ export const defaultLimits = {
   saveEveryMs: 1000,
   /** An append that takes longer is treated as unknown and resolved by reading (F5). */
   appendPatienceMs: 5_000,
+  /** Nodes give each other a sign of life this often; one that is silent for three is suspected. */
+  beatMs: 150,
   /** How often a follower looks for new records when the engine has given no hint of any. */
   followEveryMs: 100,
   /** A gateway connection's unsent replies; past it reading from that connection stops. */

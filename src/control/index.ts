@@ -2,7 +2,9 @@
 
 import type { EntityImplementation } from "../model/index.ts";
 import { keyEntity } from "./key-entity.ts";
+import { secretEntity } from "./secret-entity.ts";
 
+export { Secret } from "./secret-entity.ts";
 export {
   apiKeys,
   cacheMs,
@@ -11,7 +13,8 @@ export {
   type KeyView,
   type NewKeyOptions,
   type Search,
+  system,
 } from "./keys.ts";
 
 /** Sheaf's own entities: a node serves them beside the application's. */
-export const systemEntities: readonly EntityImplementation[] = [keyEntity];
+export const systemEntities: readonly EntityImplementation[] = [keyEntity, secretEntity];

@@ -7,7 +7,7 @@
 
 import { type ErrorCode, SheafError, type Tick } from "../base/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
-import type { Awaited, Call, Link, Reply } from "../rpc/index.ts";
+import type { Awaited, Call, Link, Reply, Thread } from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
 
 export type Answer = { resolve(reply: Reply): void; reject(error: SheafError): void };
@@ -36,8 +36,9 @@ export class Attempt {
   phase: "waiting" | "running" | "committing" | "done" = "waiting";
   hot: Hot | undefined;
   lineage = 0;
-  /** Calls made inside so far. */
+  /** Calls made inside so far, and what was seen through them. */
   calls = 0;
+  thread: Thread | undefined;
   #waits: Set<Awaited> | undefined;
   /** Where it is entered as what the command around it waits for. */
   waitedFor: { readonly by: Set<Awaited>; readonly entry: Awaited } | undefined;

@@ -5,7 +5,7 @@
 // E2. Every outcome, errors and no-ops included, is told only when what it was computed from is durable (F6).
 // E3. Unchanged state and no events: no record.
 
-import { asSheafError, bytesEqual, SheafError, type Tick, utf8 } from "../base/index.ts";
+import { asSheafError, bytesEqual, type Millis, SheafError, type Tick, utf8 } from "../base/index.ts";
 import type { CompiledApp, CompiledEntity, Operation } from "../model/index.ts";
 import { type Awaited, type Call, CallMeters, Deadlines, type Link, type Reply } from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
@@ -26,6 +26,7 @@ interface Open {
 const sliceCommands = 256;
 /** How long a suspect may keep others from starting. */
 const aloneMs = 1000;
+const leaveCheckMs = 2;
 const noFingerprint = new Uint8Array(0);
 
 export class Entities {
@@ -65,6 +66,18 @@ export class Entities {
     this.#app = app;
   }
 
+  /** Sends away the commands that wait for their turn at this shard, and resolves when those that have begun are done, or
+   *  after `ms`. Nothing new may come meanwhile. */
+  async leave(shard: Shard, ms: Millis): Promise<void> {
+    const { clock } = this.#options.host;
+    const until = clock.tick() + ms;
+    const here = (): Attempt[] =>
+      [...this.#open].filter((open) => open instanceof Attempt && open.task.shard === shard) as Attempt[];
+    for (const attempt of here()) if (attempt.phase === "waiting") attempt.reject(new SheafError("NOT_OWNER"));
+    while (here().some(({ phase }) => phase === "running") && clock.tick() < until)
+      await new Promise<void>((resolve) => void clock.after(leaveCheckMs, resolve));
+  }
+
   /** Answers what is still under way. */
   close(): void {
     this.#deadlines.stop();
@@ -94,7 +107,9 @@ export class Entities {
     if (operation?.kind !== target.kind) throw unknownOperation(entity, target.kind, target.name);
     this.#checkKey(target.key);
     const shard = this.#options.shards.of(target.entity, target.key);
-    shard.serving();
+    const weaker = operation.kind === "query" && (call.consistency ?? operation.consistency) !== "strong";
+    if (weaker) shard.readable();
+    else shard.serving();
     const input = operation.input(call.input);
     if (call.deadline <= this.#options.host.clock.tick())
       throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });

@@ -2,7 +2,7 @@
 
 import type { Limits } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import type { Calls } from "../rpc/index.ts";
+import type { Calls, Sessions } from "../rpc/index.ts";
 import type { Shards } from "../shards/index.ts";
 import type { Poison } from "./poison.ts";
 
@@ -13,4 +13,6 @@ export type EntitiesOptions = {
   readonly poison: Poison;
   /** Where calls made inside handlers go. */
   readonly calls: Calls;
+  /** Present where followers may answer. */
+  readonly tokens: () => Sessions | undefined;
 };

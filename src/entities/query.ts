@@ -2,7 +2,7 @@
 
 import { type ErrorCode, SheafError, type Tick } from "../base/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
-import type { Call, Reply } from "../rpc/index.ts";
+import type { Call, Reply, Thread } from "../rpc/index.ts";
 import type { Shard } from "../shards/index.ts";
 import type { Answer } from "./attempt.ts";
 
@@ -21,8 +21,9 @@ export type Ask = {
 export class Query {
   readonly ask: Ask;
   readonly deadline: Tick;
-  /** Calls made inside so far. */
+  /** Calls made inside so far, and what was seen through them. */
   calls = 0;
+  thread: Thread | undefined;
   #done = false;
   #controller: AbortController | undefined;
 

@@ -138,8 +138,9 @@ export class Runner {
     }
     const version = run.base?.version ?? 0;
     if (shard.lineage !== attempt.lineage) return attempt.reject(outdated());
+    const session = call.session === undefined ? undefined : attempt.thread?.session;
     if (!hot || (run.events.length === 0 && bytesEqual(state, run.before))) {
-      return shard.settled(tell(attempt, { output, version }));
+      return shard.settled(tell(attempt, { output, version, session }));
     }
     const value: Value = { version: version + 1, schema: entity.contract.state.version, state };
     const commit: Commit = {
@@ -161,7 +162,7 @@ export class Runner {
       );
     }
     attempt.phase = "committing";
-    shard.commit(hot, value, commit, tell(attempt, { output, version: value.version }));
+    shard.commit(hot, value, commit, tell(attempt, { output, version: value.version, session }));
   }
 
   /** A refusal is an outcome too: it waits for what it was computed from (E2). */
@@ -209,9 +210,16 @@ export class Runner {
 
   #answer(query: Query, value: Value | undefined): void {
     if (query.done) return;
-    const { entity, operation, key, input } = query.ask;
+    const { entity, operation, key, input, shard } = query.ask;
     const version = value?.version ?? 0;
-    const told = (result: unknown): void => query.resolve({ output: operation.output(result), version, staleMs: 0 });
+    const staleMs = shard.staleMs(this.#options.host.clock.tick());
+    const told = (result: unknown): void =>
+      query.resolve({
+        output: operation.output(result),
+        version,
+        staleMs,
+        session: query.ask.call.session === undefined ? undefined : query.thread?.session,
+      });
     try {
       const { draft } = this.#begin(entity, key, value);
       const context = new HandlerContext(operation, new QuerySurroundings(this.#options, query), input, key, draft);

@@ -4,7 +4,7 @@ import { type Instant, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Commit } from "../journal/index.ts";
 import type { Invoke } from "../model/index.ts";
-import { innerCall, type Principal, type Surroundings } from "../rpc/index.ts";
+import { innerCall, type Principal, type Surroundings, Thread } from "../rpc/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Attempt, outdated } from "./attempt.ts";
 import type { EntitiesOptions } from "./options.ts";
@@ -43,16 +43,20 @@ export class CommandSurroundings implements Surroundings {
    *  the command then fails, so it may not rest on what could still be taken back. */
   get invoke(): Invoke {
     const attempt = this.#attempt;
-    const { host, calls, limits } = this.#options;
+    const { host, calls, limits, tokens } = this.#options;
     return async (target, input, options) => {
       const { hot, task } = attempt;
       if (attempt.phase !== "running")
         throw new SheafError("HANDLER_FAILED", "a call was made after the handler had ended");
-      const outer = { call: task.call, chain: attempt.chain, signal: attempt.signal, ordinal: attempt.calls++ };
+      const thread = (attempt.thread ??= new Thread(task.call, tokens()));
+      const { chain, signal } = attempt;
+      const outer = { call: task.call, chain, signal, session: thread.session, ordinal: attempt.calls++ };
       const call = innerCall(outer, target, input, options, host, limits.maxCallDepth);
       if (hot && hot.pending > 0) await durable(attempt);
       if (task.shard.lineage !== attempt.lineage) throw outdated();
-      return (await calls.call(call)).output;
+      const reply = await calls.call(call);
+      thread.saw(reply);
+      return reply.output;
     };
   }
 }
@@ -87,12 +91,15 @@ export class QuerySurroundings implements Surroundings {
 
   get invoke(): Invoke {
     const query = this.#query;
-    const { host, calls, limits } = this.#options;
+    const { host, calls, limits, tokens } = this.#options;
     return async (target, input, options) => {
       const { call, operation } = query.ask;
+      const thread = (query.thread ??= new Thread(call, tokens()));
       const chain = [...(call.chain ?? []), { op: "", type: operation.label, key: "" }];
-      const outer = { call, chain, signal: query.signal, ordinal: query.calls++ };
-      return (await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth))).output;
+      const outer = { call, chain, signal: query.signal, session: thread.session, ordinal: query.calls++ };
+      const reply = await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth));
+      thread.saw(reply);
+      return reply.output;
     };
   }
 }

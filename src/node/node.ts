@@ -5,13 +5,29 @@ import type { Limits, Shard } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Cluster, Engine } from "../journal/index.ts";
 import type { AppShape } from "../model/index.ts";
-import type { Calls } from "../rpc/index.ts";
+import type { Calls, PeerDial, Pipe, PipeEnd } from "../rpc/index.ts";
 import type { Store } from "../shards/index.ts";
 
 export type ProcessFacts = {
   readonly pid: number;
   rssBytes(): number;
   addresses(): { readonly gateway: string | null; readonly admin: string | null };
+};
+
+/** How a node meets the others of its cluster. */
+export type Meeting = {
+  /** Name of the node, the same over restarts: placement goes by it. */
+  readonly name: string;
+  /** Where other nodes reach this one. */
+  readonly address: string;
+  readonly dial: PeerDial;
+  /** Answers connections of other nodes from now on, until the returned function is called. */
+  listen(accept: (pipe: Pipe) => PipeEnd): () => void;
+  /** Copies of each shard: the owner and its followers; 3 when absent. */
+  readonly copies?: number | undefined;
+  readonly zone?: string | undefined;
+  /** Share of the shards, relative to others'; 1 when absent. */
+  readonly weight?: number | undefined;
 };
 
 export type NodeOptions = {
@@ -32,7 +48,9 @@ export type NodeOptions = {
   readonly id?: string | undefined;
   /** What only the process around a node knows; absent in simulation. */
   readonly process?: ProcessFacts | undefined;
-  /** Shards to claim at start; all when absent. */
+  /** Absent for a node that is alone. */
+  readonly meeting?: Meeting | undefined;
+  /** For a node that is alone: shards to claim at start; all when absent. */
   readonly claim?: readonly Shard[] | undefined;
 };
 

@@ -1,27 +1,42 @@
-// What a caller has seen goes in and out with its calls. At the owner nothing is ever behind that, unless the journal was
-// rolled back; then the caller is told, not answered from the past.
+// What a caller has seen goes in and out with its calls. An owner is never behind that, unless the journal was rolled back;
+// then the caller is told, not answered from the past. A follower waits a little for what is on its way, else sends the
+// call on to the owner.
 
-import { SheafError, type Tick, utf8 } from "../base/index.ts";
+import { fromHex, type Millis, SheafError, type Tick, toHex, utf8 } from "../base/index.ts";
+import { Secret, system } from "../control/index.ts";
 import type { Clock, Host } from "../host/index.ts";
 import type { Cluster } from "../journal/index.ts";
 import { advance, type Call, type Reply, type Seen, type Sessions, sessions } from "../rpc/index.ts";
 import type { Shard, Shards } from "../shards/index.ts";
 
 const secretFile = "session-secret";
+const shareMs: Millis = 10_000;
+/** How long a follower waits for what its caller has seen. */
+const followerPatienceMs: Millis = 50;
+const lookEveryMs: Millis = 2;
 
-/** The cluster's session tokens. Their key comes from the encryption key where there is one, else from a secret in the
- *  node's own folder, so that tokens outlive a restart. */
-export function openSessions(host: Host, cluster: Cluster, encryptionKey: Uint8Array | undefined): Sessions {
-  const root = encryptionKey ?? secret(host);
-  return sessions(host.crypto, host.crypto.hmacSha256(root, utf8("sheaf session key")), cluster.id);
-}
+/** The session tokens of one cluster, under a key made from this. */
+export const openSessions = ({ crypto }: Host, { id }: Cluster, root: Uint8Array): Sessions =>
+  sessions(crypto, crypto.hmacSha256(root, utf8("sheaf session key")), id);
 
-function secret(host: Host): Uint8Array {
+/** The secret of a node that is alone, kept in its own folder so that tokens outlive a restart. */
+export function ownSecret(host: Host): Uint8Array {
   const kept = host.disk.read(secretFile);
   if (kept?.length === 32) return kept;
   const fresh = host.dice.bytes(32);
   host.disk.write(secretFile, fresh);
   return fresh;
+}
+
+/** The secret that all nodes share. The first that asks offers its own, so that tokens it gave out stay good. */
+export async function sharedSecret(host: Host, call: (call: Call) => Promise<Reply>): Promise<Uint8Array> {
+  const { output } = await call({
+    target: { kind: "command", entity: Secret.name, key: "session", name: "share" },
+    input: toHex(ownSecret(host)),
+    principal: system,
+    deadline: host.clock.tick() + shareMs,
+  });
+  return fromHex(output as string);
 }
 
 /** Carries out a call for a caller that keeps a session. */
@@ -34,21 +49,28 @@ export async function inSession(
 ): Promise<Reply> {
   const seen = tokens.read(call.session ?? "");
   const { target } = call;
-  if (target.kind === "procedure") return { ...(await carry(call)), session: tokens.make(seen) };
+  if (target.kind === "procedure") {
+    const reply = await carry(call);
+    return { ...reply, session: reply.session ?? tokens.make(seen) };
+  }
   const shard = shards.of(target.entity, target.key);
-  await notBehind(shard, seen, call.deadline, clock);
+  await notBehind(shard, seen, call, clock);
   const reply = await carry(call);
   const { generation, seq } = shard.fold;
-  return { ...reply, session: tokens.make(advance(seen, shard.number, generation, seq)) };
+  const token = tokens.make(advance(seen, shard.number, generation, seq));
+  return { ...reply, session: reply.session === undefined ? token : tokens.join(token, reply.session) };
 }
 
-/** Rejects DATA_ROLLED_BACK when the caller has seen more of this shard than there is. */
-async function notBehind(shard: Shard, seen: Seen, deadline: Tick, clock: Clock): Promise<void> {
+/** Rejects DATA_ROLLED_BACK when the caller has seen more of this shard than there is, and NOT_OWNER when a follower has
+ *  not yet seen what the caller has. */
+async function notBehind(shard: Shard, seen: Seen, call: Call, clock: Clock): Promise<void> {
   const wanted = seen.get(shard.number);
   if (!wanted || reaches(shard, wanted)) return;
+  if (shard.held === undefined && call.consistency === "eventual") return;
+  if (shard.tenure.kind === "following") return followed(shard, wanted, call.deadline, clock);
   await new Promise<void>((resolve, reject) => {
     const late = (): void => reject(new SheafError("DEADLINE", undefined, { outcome: "not-applied" }));
-    const timer = clock.after(Math.max(0, deadline - clock.tick()), late);
+    const timer = clock.after(Math.max(0, call.deadline - clock.tick()), late);
     shard.settled((error) => {
       timer.cancel();
       if (error) reject(error);
@@ -62,5 +84,15 @@ async function notBehind(shard: Shard, seen: Seen, deadline: Tick, clock: Clock)
   }
 }
 
-const reaches = ({ fold }: Shard, wanted: { generation: number; seq: number }): boolean =>
+type Wanted = { readonly generation: number; readonly seq: number };
+
+async function followed(shard: Shard, wanted: Wanted, deadline: Tick, clock: Clock): Promise<void> {
+  const until = Math.min(deadline, clock.tick() + followerPatienceMs);
+  while (!reaches(shard, wanted)) {
+    if (clock.tick() >= until || shard.tenure.kind !== "following") throw new SheafError("NOT_OWNER");
+    await new Promise<void>((resolve) => void clock.after(lookEveryMs, resolve));
+  }
+}
+
+const reaches = ({ fold }: Shard, wanted: Wanted): boolean =>
   wanted.generation === fold.generation && wanted.seq <= fold.seq;

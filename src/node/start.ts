@@ -12,7 +12,7 @@ import { identify } from "./identity.ts";
 import type { Node, NodeOptions } from "./node.ts";
 import { operator } from "./operate.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
-import { inSession, openSessions } from "./session.ts";
+import { inSession, openSessions, ownSecret } from "./session.ts";
 
 const compile = (app: AppShape): CompiledApp => compileApp({ ...app, entities: [...app.entities, ...systemEntities] });
 
@@ -46,9 +46,9 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   });
   const poison = new Poison(host);
   const calls: Calls = { call: (call) => parts.route(call) };
-  const entities = new Entities(compiled, { host, limits, shards, poison, calls });
-  const services = new Services(compiled, { host, limits, calls });
-  const tokens = openSessions(host, cluster, options.encryptionKey);
+  const entities = new Entities(compiled, { host, limits, shards, poison, calls, tokens: () => undefined });
+  const services = new Services(compiled, { host, limits, calls, tokens: () => undefined });
+  const tokens = openSessions(host, cluster, options.encryptionKey ?? ownSecret(host));
   const carry = (call: Call): Promise<Reply> => (call.target.kind === "procedure" ? services : entities).call(call);
   const parts: Parts & { route: (call: Call) => Promise<Reply> } = {
     options,

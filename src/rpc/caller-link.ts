@@ -12,6 +12,7 @@ import {
   oldestFrameVersion,
   callBound,
   optionalCount,
+  optionalText,
   packHello,
   packNumber,
   readBoxed,
@@ -33,7 +34,7 @@ export type CallerLinkOptions = {
   readonly pingMs: Millis;
   readonly maxReplyBytes: number;
   readonly maxUnsentBytes: number;
-  welcomed(link: CallerLink): void;
+  welcomed(link: CallerLink, welcome: WelcomeFrame): void;
   replied(pending: Pending, reply: Reply): void;
   failed(pending: Pending, error: SheafError): void;
   session(token: string): void;
@@ -185,7 +186,7 @@ export class CallerLink implements PipeEnd {
     if (welcome.version < oldestFrameVersion)
       throw new SheafError("USAGE", "the gateway speaks an older protocol than this client");
     this.#stage = { kind: "open", welcome, since: this.#clock.tick() };
-    this.#options.welcomed(this);
+    this.#options.welcomed(this, welcome);
   }
 
   #open(frame: readonly unknown[]): void {
@@ -263,5 +264,11 @@ export class CallerLink implements PipeEnd {
 function replyOf(frame: readonly unknown[]): Reply {
   const output = readBoxed(frame, 2);
   if (frame.length === 3) return { output };
-  return { output, version: optionalCount(frame, 3), staleMs: optionalCount(frame, 4), replayed: frame[5] === true };
+  const reply = {
+    output,
+    version: optionalCount(frame, 3),
+    staleMs: optionalCount(frame, 4),
+    replayed: frame[5] === true,
+  };
+  return frame.length === 6 ? reply : { ...reply, session: optionalText(frame, 6) };
 }

@@ -1,5 +1,6 @@
 export * from "./call.ts";
 export * from "./caller.ts";
+export * from "./peer.ts";
 export * from "./pipe.ts";
 export * from "./responder.ts";
 export * from "./deadlines.ts";
@@ -7,4 +8,5 @@ export * from "./handler-context.ts";
 export * from "./inner.ts";
 export * from "./meters.ts";
 export * from "./session-token.ts";
+export * from "./thread.ts";
 export { inDoubt } from "./pending.ts";

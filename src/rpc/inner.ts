@@ -10,6 +10,8 @@ export type Outer = {
   /** Operations up to and including the one that calls. */
   readonly chain: readonly Link[];
   readonly signal: AbortSignal;
+  /** What has been seen so far. */
+  readonly session: string | undefined;
   /** How many calls it made before this one: with the operation's own id it names this one, so that a repeat is a repeat. */
   readonly ordinal: number;
 };
@@ -24,7 +26,8 @@ export function innerCall(
   maxDepth: number,
 ): Call {
   if (outer.chain.length >= maxDepth) throw new SheafError("REENTRANT", `calls are nested deeper than ${maxDepth}`);
-  const { principal, session, trace } = outer.call;
+  const { principal, trace } = outer.call;
+  const { session } = outer;
   return {
     target,
     input,

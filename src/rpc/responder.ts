@@ -33,6 +33,7 @@ import {
 import type { Call, Calls, Operation, Principal, Reply, Target } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Pipe, PipeEnd } from "./pipe.ts";
+import { readRelay, type Relay, relayedOperation } from "./relay.ts";
 
 export type ResponderOptions = {
   readonly clock: Clock;
@@ -57,6 +58,9 @@ export type ResponderOptions = {
   /** One session token that covers all of these. Later ones cover earlier ones when absent. */
   /** The error as a caller may see it. */
   expose(error: SheafError): SheafError;
+  /** Id of the node here, when the other end is a node of the cluster too: what it says of calls that it passes on is
+   *  believed, and each reply has its own session. */
+  readonly between?: string | undefined;
   readonly joinSessions?: ((tokens: readonly string[]) => string) | undefined;
 };
 
@@ -245,10 +249,14 @@ class Session implements Responder {
     const began = this.#clock.tick();
     const deadline = began + Math.min(frame.deadlineMs, limits.maxDeadlineMs);
     const running: Running = { kind: frame.kind, began, deadline, controller: new AbortController(), cancelled: false };
-    const call = callOf(frame, principal, this.#operation(frame, hello), running, frame.session ?? this.#session);
+    const { between } = this.#options;
+    const call =
+      between === undefined || frame.relay === undefined
+        ? callOf(frame, principal, this.#operation(frame, hello), running, frame.session ?? this.#session)
+        : relayedCall(frame, readRelay(frame.relay, between), running);
     let reply: Promise<Reply>;
     try {
-      permit(principal, call.target, call.op?.id);
+      permit(call.principal, call.target, call.op?.id);
       reply = calls.call(call);
     } catch (error) {
       return this.#fail(frame.id, asSheafError(error));
@@ -274,9 +282,11 @@ class Session implements Responder {
       const outcome = frame.kind === "query" ? "not-applied" : "applied";
       return this.#fail(frame.id, new SheafError("BAD_OUTPUT", "the answer cannot be sent", { outcome, cause }));
     }
-    if (reply.session !== undefined) this.#newSessions.push(reply.session);
-    this.#room(output?.length ?? 0);
-    this.#writer.reply(frame.id, output, reply.version, reply.staleMs, reply.replayed);
+    const { session } = reply;
+    const apart = this.#options.between === undefined ? undefined : session;
+    if (session !== undefined && apart === undefined) this.#newSessions.push(session);
+    this.#room((output?.length ?? 0) + (apart?.length ?? 0));
+    this.#writer.reply(frame.id, output, reply.version, reply.staleMs, reply.replayed, apart);
     this.#soon();
   }
 
@@ -383,6 +393,12 @@ function callOf(
     ifVersion: frame.ifVersion,
     trace: frame.trace,
   };
+}
+
+/** A call that another node passes on: everything as it was there, but for the time that is left. */
+function relayedCall(frame: CallFrame, relay: Relay, running: Running): Call {
+  const op = relayedOperation(frame.op, frame.issuedAt, relay);
+  return { ...callOf(frame, relay.principal, op, running, frame.session), chain: relay.chain };
 }
 
 function targetOf(frame: CallFrame): Target {

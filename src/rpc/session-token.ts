@@ -15,13 +15,15 @@ export interface Sessions {
   /** Throws BAD_SESSION for a token that this cluster did not make. The empty token has seen nothing. */
   read(token: string): Seen;
   make(seen: Seen): string;
+  /** A token that has seen what both have. */
+  join(a: string, b: string): string;
 }
 
 /** `key` is the cluster's own, 32 bytes. */
 export function sessions(crypto: Crypto, key: Uint8Array, cluster: string): Sessions {
   const context = utf8(`sheaf session\0${cluster}\0`);
   const mac = (body: Uint8Array): Uint8Array => crypto.hmacSha256(key, concat([context, body])).subarray(0, macBytes);
-  return {
+  const own: Sessions = {
     read(token) {
       if (token === "") return new Map();
       const bytes = decode(token);
@@ -40,7 +42,15 @@ export function sessions(crypto: Crypto, key: Uint8Array, cluster: string): Sess
       const body = pack([...seen].map(([shard, { generation, seq }]) => [shard, generation, seq]));
       return encode(concat([mac(body), body]));
     },
+    join(a, b) {
+      if (a === b || b === "") return a;
+      if (a === "") return b;
+      let seen = own.read(a);
+      for (const [shard, { generation, seq }] of own.read(b)) seen = advance(seen, shard, generation, seq);
+      return own.make(seen);
+    },
   };
+  return own;
 }
 
 /** A token that has seen what `seen` has, and this. */

@@ -20,10 +20,18 @@ import {
   innerCall,
   type Reply,
   runHandler,
+  type Sessions,
   type Surroundings,
+  Thread,
 } from "../rpc/index.ts";
 
-export type ServicesOptions = { readonly host: Host; readonly limits: Limits; readonly calls: Calls };
+export type ServicesOptions = {
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly calls: Calls;
+  /** Present where followers may answer. */
+  readonly tokens: () => Sessions | undefined;
+};
 
 export class Services {
   readonly #options: ServicesOptions;
@@ -105,6 +113,7 @@ class Procedure implements Surroundings {
   readonly #answer: Answer;
   readonly #ended: (procedure: Procedure) => void;
   readonly #controller = new AbortController();
+  readonly #thread: Thread;
   #calls = 0;
   #done = false;
 
@@ -122,6 +131,7 @@ class Procedure implements Surroundings {
     this.#ended = ended;
     this.deadline = call.deadline;
     this.now = options.host.clock.now();
+    this.#thread = new Thread(call, options.tokens());
     call.signal?.addEventListener("abort", this.#cancel, { once: true });
   }
 
@@ -143,8 +153,11 @@ class Procedure implements Surroundings {
     const { host, calls, limits } = this.#options;
     return async (target, input, options) => {
       const chain = [...(this.#call.chain ?? []), { op: "", type: this.#operation.label, key: "" }];
-      const outer = { call: this.#call, chain, signal: this.signal, ordinal: this.#calls++ };
-      return (await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth))).output;
+      const { session } = this.#thread;
+      const outer = { call: this.#call, chain, signal: this.signal, session, ordinal: this.#calls++ };
+      const reply = await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth));
+      this.#thread.saw(reply);
+      return reply.output;
     };
   }
 
@@ -165,7 +178,8 @@ class Procedure implements Surroundings {
   #told(result: unknown): void {
     try {
       const output = this.#operation.output(result);
-      if (this.#finish()) this.#answer.resolve({ output });
+      const session = this.#call.session === undefined ? undefined : this.#thread.session;
+      if (this.#finish()) this.#answer.resolve(session === undefined ? { output } : { output, session });
     } catch (error) {
       this.end(unsure(asSheafError(error)));
     }

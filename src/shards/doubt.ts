@@ -15,7 +15,7 @@ export async function resolveDoubt(shard: Shard): Promise<void> {
   if (!flight) return;
   const { append, record } = flight;
   const place = append.expected + 1;
-  for (let attempt = 0; shard.flight === flight && shard.tenure.kind === "serving"; attempt++) {
+  for (let attempt = 0; shard.flight === flight && shard.held !== undefined; attempt++) {
     try {
       const page = await patiently(engine.read(append.shard, place, 1));
       if (shard.flight !== flight) return;

@@ -44,7 +44,11 @@ export type Hot = {
 };
 
 export type ParkedCommand = { readonly reason: string; readonly at: Instant };
-type Memo = { readonly operations: OperationsMemo; readonly parked: readonly (readonly [string, string, Instant])[] };
+type Memo = {
+  readonly operations: OperationsMemo;
+  readonly parked: readonly (readonly [string, string, Instant])[];
+  readonly owner?: string | undefined;
+};
 
 export const noHash: Hash = new Uint8Array(32);
 
@@ -59,6 +63,10 @@ export class Fold {
   hash: Hash = noHash;
   /** Time of the last record: journal time. */
   at: Instant = 0;
+  /** The node that made the last claim. */
+  owner: string | undefined;
+  /** Loads from the store that may come back to this fold. */
+  loading = 0;
   /** Records whose epoch was below one before them (F3). */
   voided = 0;
   readonly #limits: Limits;
@@ -121,6 +129,8 @@ export class Fold {
     const { payload } = record;
     switch (payload.kind) {
       case "claim":
+        this.owner = payload.node;
+        break;
       case "noop":
         break;
       case "park":
@@ -237,6 +247,7 @@ export class Fold {
     const memo: Memo = {
       operations: this.operations.memo(),
       parked: [...this.parked].map(([id, { reason, at }]) => [id, reason, at] as const),
+      owner: this.owner,
     };
     return {
       generation: this.generation,
@@ -257,6 +268,7 @@ export class Fold {
     this.seq = position.seq;
     this.hash = position.hash;
     this.at = position.at;
+    this.owner = memo.owner;
     this.operations.restore(memo.operations, ops);
     for (const [id, reason, at] of memo.parked) this.parked.set(id, { reason, at });
   }
@@ -266,7 +278,8 @@ export class Fold {
   #sweep(): void {
     const room = this.#limits.maxHotEntities;
     const aim = room * 0.9;
-    this.#rest(aim);
+    // A load under way may bring what a cell was before a record changed it: the cell must still be there then.
+    if (this.loading === 0) this.#rest(aim);
     this.#sweepAt = Math.max(room, this.#size + room * 0.1);
   }
 

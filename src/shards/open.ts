@@ -1,5 +1,5 @@
-// Opening a shard: bring the local store up to the end of the journal, then claim (F2). Both the doing; what to do is
-// decided in tenure.ts.
+// Opening a shard: bring the local store up to the end of the journal, then claim it (F2) or follow it. The doing; what to
+// do is decided in tenure.ts.
 
 import { asSheafError, SheafError } from "../base/index.ts";
 import { type Entry, follow, type Page } from "../journal/index.ts";
@@ -14,18 +14,25 @@ const pageRecords = 512;
 /** Cells held in memory while catching up, before they are handed to the store. */
 const saveEveryPages = 8;
 
-/** Resolves when this node serves the shard. Rejects NOT_OWNER when another node claimed at the same time, QUARANTINED or
- *  DATA_ROLLED_BACK when the journal cannot be trusted, ENGINE_UNAVAILABLE when it does not answer. */
-export async function openShard(shard: Shard, store: Store): Promise<void> {
-  if (shard.tenure.kind === "serving") return;
+/** Resolves when this node serves the shard, or follows it. Rejects NOT_OWNER when another node claimed at the same time,
+ *  QUARANTINED or DATA_ROLLED_BACK when the journal cannot be trusted, ENGINE_UNAVAILABLE when it does not answer. */
+export async function openShard(shard: Shard, store: Store, as: "owner" | "follower"): Promise<void> {
+  const { kind } = shard.tenure;
   if (shard.tenure.kind === "quarantined") throw shard.tenure.error;
+  if (shard.held !== undefined || (kind === "following" && as === "follower")) return;
+  // A follower's fold is at the end of the journal, or nearly: it goes on from there.
+  const warm = kind === "following";
+  const startedAt = shard.ground.host.clock.tick();
   shard.tenure = { kind: "opening" };
   try {
-    do {
-      shard.fold = new Fold(shard.number, shard.ground.limits);
-      await restore(shard, store);
-    } while ((await catchUp(shard, store)) === "trimmed");
-    await claim(shard);
+    if (!warm || (await catchUp(shard, store)) === "trimmed") {
+      do {
+        shard.fold = new Fold(shard.number, shard.ground.limits);
+        await restore(shard, store);
+      } while ((await catchUp(shard, store)) === "trimmed");
+    }
+    if (as === "owner") await claim(shard);
+    else shard.follow(startedAt);
   } catch (error) {
     const failure = asSheafError(error, "ENGINE_UNAVAILABLE");
     const untrusted = failure.code === "CORRUPT" || failure.code === "DATA_ROLLED_BACK" || failure.code === "WRONG_KEY";
@@ -63,6 +70,12 @@ function continues(shard: Shard, stored: Position, page: Page): boolean {
   if (!entry || entry.seq !== stored.seq) return page.first > stored.seq;
   const { hash } = shard.ground.codec.decode(entry.record, { shard: shard.number, seq: entry.seq });
   return judge(stored.hash, { epoch: entry.epoch, hash }).kind === "applied";
+}
+
+/** Is the journal really behind what this follower has applied, or was it told by an old copy? */
+export async function checkBehind(shard: Shard): Promise<void> {
+  const error = await doubtfullyBehind(shard, shard.fold.position());
+  if (error.code === "DATA_ROLLED_BACK") shard.quarantine(error);
 }
 
 /** Applies what follows the fold, to the end of the journal. `trimmed` when another owner trimmed it away meanwhile. */

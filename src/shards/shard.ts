@@ -6,7 +6,15 @@
 // L1. When an append is lost or refused, everything computed on top of it is discarded: `lineage` changes, so that
 //     attempts that read it cannot commit.
 
-import { type Epoch, invariant, type Limits, type Shard as ShardNumber, SheafError } from "../base/index.ts";
+import {
+  type Epoch,
+  invariant,
+  type Limits,
+  type Millis,
+  type Shard as ShardNumber,
+  SheafError,
+  type Tick,
+} from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type {
   Append,
@@ -62,6 +70,8 @@ export class Shard {
   tenure: Tenure = { kind: "closed" };
   fold: Fold;
   lineage = 0;
+  /** A follower's copy held all that was durable at this moment. */
+  freshAt: Tick = 0;
   /** Journal bytes appended or replayed since the last snapshot. */
   journaledBytes = 0;
   #queue: Item[] = [];
@@ -84,6 +94,23 @@ export class Shard {
   serving(): Epoch {
     if (this.tenure.kind === "serving") return this.tenure.epoch;
     throw this.#refusal();
+  }
+
+  /** Throws why no copy of the shard is here that queries may read; an owner's and a follower's are. */
+  readable(): void {
+    const { kind } = this.tenure;
+    if (kind !== "serving" && kind !== "following" && kind !== "releasing") throw this.#refusal();
+  }
+
+  /** How much older than now the copy here may be. */
+  staleMs(now: Tick): Millis {
+    return this.held === undefined ? Math.max(0, now - this.freshAt) : 0;
+  }
+
+  /** The epoch under which this node may append. */
+  get held(): Epoch | undefined {
+    const { tenure } = this;
+    return tenure.kind === "serving" || tenure.kind === "releasing" ? tenure.epoch : undefined;
   }
 
   #refusal(): SheafError {
@@ -115,7 +142,7 @@ export class Shard {
   /** `settle` hears when all accepted so far is durable and this node was the owner at a moment after now (F6). */
   settled(settle: Settle): void {
     if (this.ground.host.faults.mutant("M5")) return settle(undefined);
-    if (this.tenure.kind !== "serving") return settle(this.#refusal());
+    if (this.held === undefined) return settle(this.#refusal());
     this.#waiting.push({ settle, after: this.#accepted });
     this.ground.ready(this);
   }
@@ -135,7 +162,7 @@ export class Shard {
 
   /** The next record to append, when there is one and none is under way. */
   take(): Append | undefined {
-    if (this.#flight || this.tenure.kind !== "serving") return undefined;
+    if (this.#flight || this.held === undefined) return undefined;
     const parking = this.#parking.shift();
     if (parking) return this.#launch(parking.payload, [], [parking.settle]);
     if (this.#queue.length === 0) return undefined;
@@ -179,7 +206,8 @@ export class Shard {
   #launch(payload: Payload, items: readonly Item[], waiting: readonly Settle[]): Append {
     const { ground, fold } = this;
     const at = Math.max(ground.host.clock.now(), fold.at);
-    const epoch = this.serving();
+    const epoch = this.held;
+    invariant(epoch !== undefined, "only an owner appends");
     const { generation, seq, hash: prev } = fold;
     const header = { cluster: ground.cluster, shard: this.number, generation, epoch, seq: seq + 1, prev, at };
     const sealed = ground.codec.encode({ header, payload });
@@ -191,11 +219,12 @@ export class Shard {
 
   /** Is a barrier wanted, and none under way? Marks it as under way; `seen` must follow. */
   look(): { waiting: readonly Settle[]; place: Place } | undefined {
-    if (this.#flight || this.#looking || this.tenure.kind !== "serving") return undefined;
+    const epoch = this.held;
+    if (this.#flight || this.#looking || epoch === undefined) return undefined;
     if (this.#waiting.length === 0 || this.#queue.length > 0) return undefined;
     this.#looking = true;
     const { generation, seq } = this.fold;
-    return { waiting: this.#ripe(), place: { generation, seq, epoch: this.tenure.epoch } };
+    return { waiting: this.#ripe(), place: { generation, seq, epoch } };
   }
 
   /** The barrier that `look` asked for came back, with a head or an error. It decides nothing about a record under way,
@@ -205,10 +234,9 @@ export class Shard {
     const tell = (error: SheafError | undefined): void => {
       for (const settle of looked.waiting) settle(error);
     };
-    const { tenure } = this;
     const shown = head instanceof SheafError ? undefined : sight(looked.place, head);
     if (head instanceof SheafError) tell(head);
-    else if (tenure.kind !== "serving" || tenure.epoch !== looked.place.epoch) tell(new SheafError("NOT_OWNER"));
+    else if (this.held !== looked.place.epoch) tell(new SheafError("NOT_OWNER"));
     else if (shown?.kind === "own") tell(undefined);
     else if (this.#flight) tell(shown?.kind === "behind" ? behind(this.number) : new SheafError("NOT_OWNER"));
     else if (shown?.kind === "foreign") this.stepDown(shown.epoch, looked.waiting);
@@ -279,10 +307,11 @@ export class Shard {
   }
 
   stepDown(by: Epoch, also: readonly Settle[] = [], ofFlight?: SheafError): void {
-    if (this.tenure.kind === "serving") {
+    const epoch = this.held;
+    if (epoch !== undefined) {
       this.ground.host.log.warn("fenced: another node owns the shard", {
         shard: this.number,
-        epoch: this.tenure.epoch,
+        epoch,
         by,
       });
       this.tenure = { kind: "fenced", by };
@@ -300,6 +329,18 @@ export class Shard {
       also,
       new SheafError(error.code, error.message, { outcome: "unknown", hint: error.hint, cause: error }),
     );
+  }
+
+  /** Takes nothing new, so that another node may claim once what was accepted is durable. */
+  release(): void {
+    if (this.tenure.kind === "serving") this.tenure = { kind: "releasing", epoch: this.tenure.epoch };
+  }
+
+  /** From now on this node only applies what others append. Whatever was not durable is undone. */
+  follow(freshAt: Tick): void {
+    this.freshAt = freshAt;
+    this.tenure = { kind: "following" };
+    this.discard(new SheafError("NOT_OWNER"));
   }
 
   /** Ends the tenure on this side: whoever still waits hears STOPPING. */

@@ -1,16 +1,17 @@
-// All shards of one node: opening, saving to the local store, snapshots, closing.
+// All shards of one node: opening as owner or follower, giving up, saving to the local store, snapshots, closing.
 
 import { asSheafError, type Limits, type Shard as ShardNumber, SheafError, shardOf } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import type { Engine, RecordCodec, SnapshotOptions } from "../journal/index.ts";
 import { Committer } from "./committer.ts";
 import { resolveDoubt } from "./doubt.ts";
-import type { Hot } from "./fold.ts";
+import { Fold, type Hot } from "./fold.ts";
 import { shardMeters } from "./meters.ts";
 import { openShard } from "./open.ts";
 import { type Ground, Shard } from "./shard.ts";
 import { writeSnapshot } from "./snapshots.ts";
 import type { Changes, Store } from "./store.ts";
+import { Tail } from "./tail.ts";
 
 export type ShardsOptions = {
   readonly host: Host;
@@ -32,6 +33,7 @@ export class Shards {
   readonly #options: ShardsOptions;
   readonly #loading = new Map<string, Promise<Hot>>();
   readonly #opening = new Map<ShardNumber, Promise<void>>();
+  readonly #tail: Tail;
   #timer: Timer | undefined;
   #saving: Promise<void> = Promise.resolve();
   #closed = false;
@@ -55,6 +57,7 @@ export class Shards {
       doubt: (shard) => void resolveDoubt(shard),
     };
     this.all = Array.from({ length: options.count }, (_, number) => new Shard(number, ground));
+    this.#tail = new Tail(ground, (shard) => this.#reopen(shard));
     this.#saveLater();
   }
 
@@ -62,14 +65,18 @@ export class Shards {
     return this.all[shardOf(type, key, this.all.length)] as Shard;
   }
 
-  /** Opens these shards, some at a time. Resolves with the errors of those that could not be opened. */
-  async open(numbers: readonly ShardNumber[]): Promise<Map<ShardNumber, SheafError>> {
+  /** Opens these shards, some at a time, to own or to follow them. Resolves with the errors of those that could not be
+   *  opened. */
+  async open(
+    numbers: readonly ShardNumber[],
+    as: "owner" | "follower" = "owner",
+  ): Promise<Map<ShardNumber, SheafError>> {
     const failed = new Map<ShardNumber, SheafError>();
     const left = [...numbers];
     const worker = async (): Promise<void> => {
       for (let number = left.shift(); number !== undefined; number = left.shift()) {
         try {
-          await this.#open(number);
+          await this.#open(number, as);
         } catch (error) {
           failed.set(number, asSheafError(error, "ENGINE_UNAVAILABLE"));
         }
@@ -80,15 +87,51 @@ export class Shards {
   }
 
   /** Once for all who ask meanwhile. A save under way ends first: it may hold what the shard was before it was lost. */
-  #open(number: ShardNumber): Promise<void> {
+  #open(number: ShardNumber, as: "owner" | "follower"): Promise<void> {
     const under = this.#opening.get(number);
-    if (under) return under;
+    if (under) return as === "follower" ? under : under.then(() => this.#open(number, as));
     const shard = this.all[number] as Shard;
+    if (shard.held !== undefined) return Promise.resolve();
     const opening = this.#saving
-      .then(() => openShard(shard, this.#options.store))
-      .finally(() => this.#opening.delete(number));
+      .then(() => {
+        this.#tail.delete(shard);
+        return openShard(shard, this.#options.store, as);
+      })
+      .finally(() => {
+        this.#opening.delete(number);
+        if (shard.tenure.kind === "following") this.#tail.add(shard);
+      });
     this.#opening.set(number, opening);
     return opening;
+  }
+
+  #reopen(shard: Shard): void {
+    this.#tail.delete(shard);
+    shard.close();
+    void this.open([shard.number], "follower");
+  }
+
+  /** Makes durable what this owner has accepted, then only follows. Rejects when the shard was lost meanwhile, or the
+   *  engine does not answer: then it stays the owner. */
+  async handOver(number: ShardNumber): Promise<void> {
+    const shard = this.all[number] as Shard;
+    shard.release();
+    try {
+      await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
+    } catch (error) {
+      if (shard.tenure.kind === "releasing") shard.tenure = { kind: "serving", epoch: shard.tenure.epoch };
+      throw error;
+    }
+    shard.follow(this.#options.host.clock.tick());
+    this.#tail.add(shard);
+  }
+
+  /** Gives a shard up: neither owned nor followed. */
+  rest(number: ShardNumber): void {
+    const shard = this.all[number] as Shard;
+    this.#tail.delete(shard);
+    shard.close();
+    shard.fold = new Fold(number, this.#options.limits);
   }
 
   /** The entity, from memory or else from the local store. Loads of one key are shared. */
@@ -97,13 +140,16 @@ export class Shards {
     let loading = this.#loading.get(name);
     if (!loading) {
       const { fold } = shard;
+      fold.loading++;
       loading = this.#options.store.cell(shard.number, type, key).then(
         (cell) => {
+          fold.loading--;
           this.#loading.delete(name);
           if (shard.fold !== fold) throw new SheafError("NOT_OWNER");
           return fold.warm(type, key, cell);
         },
         (error) => {
+          fold.loading--;
           this.#loading.delete(name);
           throw asSheafError(error, "ENGINE_UNAVAILABLE");
         },
@@ -130,7 +176,7 @@ export class Shards {
     const { store, host } = this.#options;
     const changes: { shard: Shard; fold: Shard["fold"]; change: Changes }[] = [];
     for (const shard of this.all) {
-      if (shard.tenure.kind !== "serving") continue;
+      if (shard.held === undefined && shard.tenure.kind !== "following") continue;
       const change = shard.fold.drain();
       if (change) changes.push({ shard, fold: shard.fold, change });
     }
@@ -143,7 +189,7 @@ export class Shards {
       for (const { fold, change } of changes) fold.unsaved(change);
       return;
     }
-    for (const { shard } of changes) if (this.#due(shard)) await this.snapshot(shard);
+    for (const { shard } of changes) if (shard.held !== undefined && this.#due(shard)) await this.snapshot(shard);
   }
 
   #due(shard: Shard): boolean {
@@ -171,6 +217,7 @@ export class Shards {
     this.#closed = true;
     this.#timer?.cancel();
     await this.save();
-    for (const shard of this.all) if (shard.tenure.kind === "serving") shard.close();
+    this.#tail.close();
+    for (const shard of this.all) if (shard.tenure.kind !== "quarantined") shard.close();
   }
 }

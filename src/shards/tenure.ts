@@ -5,6 +5,7 @@
 // T3. An append that was not plainly durable is decided by what stands at its place in the journal, and by nothing else (F5).
 // T4. A fenced owner does not claim again by itself.
 // T5. A journal that is behind what was seen of it, or misses what it held, is quarantined (F8).
+// T6. A follower applies what owners appended, and appends nothing.
 
 import { bytesEqual, type Epoch, type Generation, type Seq, type SheafError } from "../base/index.ts";
 import type { Hash, Head } from "../journal/index.ts";
@@ -13,6 +14,9 @@ export type Tenure =
   | { readonly kind: "closed" }
   | { readonly kind: "opening" }
   | { readonly kind: "serving"; readonly epoch: Epoch }
+  /** Owner still, but takes nothing new: what was accepted is made durable, then another may claim. */
+  | { readonly kind: "releasing"; readonly epoch: Epoch }
+  | { readonly kind: "following" }
   | { readonly kind: "fenced"; readonly by: Epoch }
   | { readonly kind: "quarantined"; readonly error: SheafError };
 

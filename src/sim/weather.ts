@@ -65,6 +65,8 @@ export type Weather = {
   readonly cutFromEngine: Set<string>;
   /** Nodes that callers cannot reach. */
   readonly cutFromCallers: Set<string>;
+  /** Ways between nodes, one direction each, that carry nothing; see `wayOf`. */
+  readonly cutBetween: Set<string>;
   readonly tally: Tally;
 };
 
@@ -74,5 +76,6 @@ export const newWeather = (faults: readonly FaultName[]): Weather => ({
   full: false,
   cutFromEngine: new Set(),
   cutFromCallers: new Set(),
+  cutBetween: new Set(),
   tally: newTally(),
 });

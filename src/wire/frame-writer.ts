@@ -20,6 +20,8 @@ export type CallFields = {
   readonly ifVersion: number | undefined;
   readonly trace: string | undefined;
   readonly session: string | undefined;
+  /** Packed; what one node tells another of a call that it passes on. */
+  readonly relay?: Uint8Array | undefined;
 };
 
 const HEADER = 5;
@@ -75,19 +77,29 @@ export class MessageWriter {
     if (tail > 3) this.#number(call.ifVersion);
     if (tail > 4) this.#text(call.trace);
     if (tail > 5) this.#text(call.session);
+    if (call.relay !== undefined) this.#raw(call.relay);
     this.frames++;
   }
 
-  reply(id: number, output: Uint8Array | undefined, version?: number, staleMs?: number, replayed?: boolean): void {
-    const tail = replayed === true ? 3 : staleMs !== undefined ? 2 : version !== undefined ? 1 : 0;
-    this.#reserve(64 + (output?.length ?? 0));
+  reply(
+    id: number,
+    output: Uint8Array | undefined,
+    version?: number,
+    staleMs?: number,
+    replayed?: boolean,
+    session?: string,
+  ): void {
+    const tail =
+      session !== undefined ? 4 : replayed === true ? 3 : staleMs !== undefined ? 2 : version !== undefined ? 1 : 0;
+    this.#reserve(64 + (output?.length ?? 0) + 3 * (session?.length ?? 0));
     this.#byte(0x90 | (3 + tail));
     this.#byte(frameKind.reply);
     this.#number(id);
     this.#boxed(output);
     if (tail > 0) this.#number(version);
     if (tail > 1) this.#number(staleMs);
-    if (tail > 2) this.#byte(0xc3);
+    if (tail > 2) this.#byte(replayed === true ? 0xc3 : 0xc2);
+    if (tail > 3) this.#text(session);
     this.frames++;
   }
 
@@ -156,8 +168,9 @@ export class MessageWriter {
   }
 }
 
-/** How many of the six optional fields must be written, up to the last one present. */
+/** How many of the seven optional fields must be written, up to the last one present. */
 function lastPresent(call: CallFields): number {
+  if (call.relay !== undefined) return 7;
   if (call.session !== undefined) return 6;
   if (call.trace !== undefined) return 5;
   if (call.ifVersion !== undefined) return 4;
@@ -175,5 +188,5 @@ export function callBound(call: CallFields): number {
     (typeof call.op === "string" ? call.op.length : 0) +
     (call.trace?.length ?? 0) +
     (call.session?.length ?? 0);
-  return 96 + texts * 3 + (call.input?.length ?? 0);
+  return 96 + texts * 3 + (call.input?.length ?? 0) + (call.relay?.length ?? 0);
 }

@@ -104,9 +104,17 @@ test("frames: what was written is what is read", () => {
   });
   assert.equal(readWelcome(welcome!).maxMessageBytes, 1_114_112);
   const { kind, input, ...rest } = full;
-  const expected = { id: 1, kind: "command", input: { cents: 500 }, deadlineMs: 9999, ...rest, consistency: "causal" };
+  const expected = {
+    id: 1,
+    kind: "command",
+    input: { cents: 500 },
+    deadlineMs: 9999,
+    ...rest,
+    consistency: "causal",
+    relay: undefined,
+  };
   assert.deepEqual([kind, input !== undefined, readCall(call!)], [0, true, expected]);
-  assert.deepEqual(readCall(empty!), { ...bare, id: 2, kind: "procedure", key: "", deadlineMs: 800 });
+  assert.deepEqual(readCall(empty!), { ...bare, id: 2, kind: "procedure", key: "", deadlineMs: 800, relay: undefined });
   assert.deepEqual(reply, [4, 1, [{ cents: 0 }], 4, 0, true]);
   assert.deepEqual(none, [4, 2, []]);
   const error = readFail(fail!);

@@ -2,8 +2,8 @@
 // frame one array that begins with its kind. Fields are found by place; absent ones at the end are cut off, others nil.
 //   HELLO   1  version, oldest version spoken, app, token?, issuer, session?      caller, first
 //   WELCOME 2  version, cluster, time, maxInFlight, maxMessageBytes               responder, answers HELLO
-//   CALL    3  id, target kind, type, key?, name, [input], deadlineMs, op?, issuedAt?, consistency?, ifVersion?, trace?, session?
-//   REPLY   4  id, [output], version?, staleMs?, replayed?
+//   CALL    3  id, target kind, type, key?, name, [input], deadlineMs, op?, issuedAt?, consistency?, ifVersion?, trace?, session?, relay?
+//   REPLY   4  id, [output], version?, staleMs?, replayed?, session?
 //   FAIL    5  id, code, message, retry, outcome, retryAfterMs?, hint?, issues?, error?, [data]?
 //   CANCEL  6  id · PING 7  number · PONG 8  number · GOAWAY 9  code, message, retryAfterMs?
 //   SESSION 10 token, covers all replies before · SETTLED 11 number, answers to operations below it need not be kept
@@ -81,6 +81,8 @@ export type CallFrame = {
   readonly ifVersion: number | undefined;
   readonly trace: string | undefined;
   readonly session: string | undefined;
+  /** What a node tells of a call that it passes on; not read yet. */
+  readonly relay: unknown;
 };
 
 export type GoawayFrame = {
@@ -234,6 +236,7 @@ export function readCall(frame: readonly unknown[]): CallFrame {
     ifVersion: optionalCount(frame, 11),
     trace: optionalText(frame, 12),
     session: optionalText(frame, 13),
+    relay: frame[14],
   };
 }
 

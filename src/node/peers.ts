@@ -1,0 +1,101 @@
+// The connections of one node with the others: one out to each, to pass calls on and to hear whether it lives; and those that
+// others have made, answered by this node alone.
+
+import type { Limits, Millis } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import { type Calls, Peer, type PeerDial, type PeerState, type Pipe, type PipeEnd, respond } from "../rpc/index.ts";
+import type { Responder } from "../rpc/index.ts";
+
+export type PeersOptions = {
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly dial: PeerDial;
+  /** Id of the cluster, and of this node. */
+  readonly cluster: string;
+  readonly self: string;
+  readonly beatMs: Millis;
+  /** Carries out what another node passes on, here or not at all. */
+  readonly calls: Calls;
+  changed(node: string, state: PeerState): void;
+};
+
+/** Calls under way on one connection between nodes. */
+const maxInFlight = 8192;
+
+const nodePrincipal = { id: "node", roles: ["node"] };
+
+/** What a node says in WELCOME, so that nobody takes it for another that used its address. */
+const nameOf = (cluster: string, node: string): string => `${cluster}/${node}`;
+
+export class Peers {
+  readonly #options: PeersOptions;
+  readonly #out = new Map<string, Peer>();
+  readonly #in = new Set<Responder>();
+  #closed = false;
+
+  constructor(options: PeersOptions) {
+    this.#options = options;
+  }
+
+  /** The connection to a node, if it is wanted. */
+  get(node: string): Peer | undefined {
+    return this.#out.get(node);
+  }
+
+  /** Keeps connections to exactly these nodes. */
+  want(members: readonly { readonly id: string; readonly peer: string }[]): void {
+    if (this.#closed) return;
+    const { host, limits, dial, cluster, self, beatMs, changed } = this.#options;
+    const wanted = new Map(members.filter(({ id }) => id !== self).map(({ id, peer }) => [id, peer]));
+    for (const [id, peer] of this.#out) {
+      if (wanted.has(id)) continue;
+      this.#out.delete(id);
+      peer.close();
+    }
+    for (const [node, address] of wanted) {
+      if (this.#out.has(node)) continue;
+      const peer = new Peer({
+        clock: host.clock,
+        dial,
+        address,
+        self,
+        node,
+        app: "node",
+        expects: nameOf(cluster, node),
+        limits,
+        beatMs,
+        changed: (state) => {
+          if (this.#out.get(node) === peer) changed(node, state);
+        },
+      });
+      this.#out.set(node, peer);
+    }
+  }
+
+  /** Answers a connection that another node has made. */
+  accept(pipe: Pipe): PipeEnd {
+    const { host, limits, cluster, self, calls } = this.#options;
+    const responder = respond(pipe, {
+      clock: host.clock,
+      calls,
+      cluster: nameOf(cluster, self),
+      limits: { ...limits, maxRequestBytes: limits.maxRequestBytes + 64 * 1024, maxInFlight },
+      accept: () => nodePrincipal,
+      recheckMs: 24 * 60 * 60_000,
+      helloMs: limits.headersTimeoutMs,
+      permit: () => {},
+      ended: (ended) => void this.#in.delete(ended),
+      expose: (error) => error,
+      between: self,
+    });
+    this.#in.add(responder);
+    return responder;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const peer of this.#out.values()) peer.close();
+    this.#out.clear();
+    for (const responder of this.#in) responder.drain();
+  }
+}

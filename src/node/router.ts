@@ -1,0 +1,122 @@
+// Where calls go: to the owner of a key, to a copy that may answer, or to a node that offers the service. Asks again, within
+// the deadline, where asking again is safe.
+//
+// G1. A call is sent a second time only when the first was certainly not applied, or it is a query, or has an operation id.
+// G2. A command that leaves this node has an operation id: its first node assigns one (F5).
+// G3. A call that another node passed on is carried out here or refused: it never travels in circles.
+
+import { asSheafError, type Millis, SheafError, toHex } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import { type Call, inDoubt, type Operation, type Reply } from "../rpc/index.ts";
+
+/** Where a call may be carried out now. `nowhere`: nobody is known who would. */
+export type Way =
+  | { readonly kind: "here" }
+  | { readonly kind: "there"; readonly node: string; call(call: Call): Promise<Reply> }
+  | { readonly kind: "nowhere"; readonly why: string };
+
+export type RouterOptions = {
+  readonly host: Host;
+  /** Id of the node here. */
+  readonly self: string;
+  /** Where to, given the nodes that this call was just refused by or could not reach. */
+  way(call: Call, tried: ReadonlySet<string>): Way;
+  here(call: Call): Promise<Reply>;
+  /** Is this node still to begin anything? */
+  open(): boolean;
+};
+
+/** Answers after which another attempt, perhaps elsewhere, may succeed. */
+const passing: ReadonlySet<string> = new Set([
+  "NOT_OWNER",
+  "NOT_READY",
+  "STOPPING",
+  "UNREACHABLE",
+  "CALL_LOST",
+  "OUTCOME_UNKNOWN",
+]);
+
+const firstPause: Millis = 1;
+const longestPause: Millis = 50;
+
+export class Router {
+  readonly #options: RouterOptions;
+  readonly #issuer: string;
+  #operations = 0;
+  /** Numbers of operations of this node's own that are not answered yet, lowest first. */
+  readonly #unsettled = new Set<number>();
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+    this.#issuer = toHex(options.host.dice.bytes(12));
+  }
+
+  call(call: Call): Promise<Reply> {
+    const way = this.#options.way(call, none);
+    if (way.kind !== "here") return this.#carry(call, way);
+    return this.#options.here(call).catch((error: unknown) => {
+      const failure = asSheafError(error);
+      if (!this.#mayRepeat(call, failure)) throw failure;
+      return this.#carry(call, undefined, failure);
+    });
+  }
+
+  #mayRepeat(call: Call, error: SheafError): boolean {
+    if (!passing.has(error.code) || !this.#options.open()) return false;
+    return error.outcome === "not-applied" || call.target.kind === "query" || call.op !== undefined;
+  }
+
+  async #carry(given: Call, first: Way | undefined, failed?: SheafError): Promise<Reply> {
+    const { host, way, here, self } = this.#options;
+    const issued = given.target.kind === "command" && given.op === undefined ? this.#issue() : undefined;
+    const call = issued === undefined ? given : { ...given, op: this.#operation(issued) };
+    const tried = new Set<string>();
+    let failure = failed;
+    let doubt = failed?.outcome === "unknown";
+    try {
+      for (let attempt = 0, next = first; ; attempt++, next = undefined) {
+        const to = next ?? way(call, tried);
+        try {
+          if (to.kind === "here") return await here(call);
+          if (to.kind === "there") return await to.call(call);
+          failure ??= new SheafError("NOT_READY", to.why, { retryAfterMs: 100 });
+        } catch (error) {
+          failure = asSheafError(error);
+          if (!this.#mayRepeat(call, failure)) throw inDoubt(failure, doubt);
+          doubt ||= failure.outcome === "unknown";
+        }
+        if (to.kind === "nowhere") tried.clear();
+        else tried.add(to.kind === "there" ? to.node : self);
+        const pause = Math.min(longestPause, firstPause * 2 ** attempt) * (0.5 + host.dice.random() / 2);
+        if (!(await this.#rest(pause, call))) throw inDoubt(failure, doubt);
+        if (attempt % 4 === 3) tried.clear();
+      }
+    } finally {
+      if (issued !== undefined) this.#unsettled.delete(issued);
+    }
+  }
+
+  /** False when there is no time left, or nobody waits any more. */
+  #rest(ms: Millis, call: Call): Promise<boolean> {
+    const { clock } = this.#options.host;
+    if (clock.tick() + ms >= call.deadline || call.signal?.aborted || !this.#options.open())
+      return Promise.resolve(false);
+    return new Promise((resolve) => void clock.after(ms, () => resolve(true)));
+  }
+
+  #issue(): number {
+    this.#unsettled.add(++this.#operations);
+    return this.#operations;
+  }
+
+  #operation(number: number): Operation {
+    const [lowest = number] = this.#unsettled;
+    return {
+      id: `${this.#issuer}.${number.toString(36)}`,
+      issuedAt: this.#options.host.clock.now(),
+      settled: lowest,
+    };
+  }
+}
+
+const none: ReadonlySet<string> = new Set();

@@ -1,0 +1,215 @@
+// Between nodes: what is passed on, what is believed, and what a connection tells of the node at its end.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { defaultLimits, SheafError } from "../base/index.ts";
+import { pack, MessageWriter, packHello } from "../wire/index.ts";
+import type { Call, Calls, Reply } from "./index.ts";
+import { Peer, type PeerState, respond, type Responder } from "./index.ts";
+import { Cable, lone, limits, StillClock } from "./pair.fixture.ts";
+
+type Held = { call: Call; answer(reply: Reply): void; fail(error: SheafError): void };
+
+/** Two nodes, `here` calling `there`. `mode` is what dialling meets. */
+function nodes(expects = "cluster/there") {
+  const clock = new StillClock();
+  const held: Held[] = [];
+  const states: PeerState[] = [];
+  const cables: Cable[] = [];
+  const responders: Responder[] = [];
+  const world = { mode: "open" as "open" | "refused" | "silent" };
+  const calls: Calls = {
+    call: (call) =>
+      new Promise((resolve, reject) => void held.push({ call, answer: resolve, fail: (error) => reject(error) })),
+  };
+  const options = {
+    clock,
+    calls,
+    cluster: "cluster/there",
+    limits,
+    accept: () => ({ id: "node", roles: ["node"] }),
+    recheckMs: 1e9,
+    helloMs: 10_000,
+    permit: () => {},
+    expose: (error: SheafError) => error,
+    between: "there",
+  };
+  const peer = new Peer({
+    clock,
+    dial: (_, end) => {
+      if (world.mode === "refused") clock.turn(() => end.failed("refused", true));
+      if (world.mode !== "open") return () => {};
+      const cable = new Cable(clock);
+      cables.push(cable);
+      clock.turn(() =>
+        cable.open(
+          (pipe) => end.opened(pipe),
+          (pipe) => {
+            const responder = respond(pipe, options);
+            responders.push(responder);
+            return responder;
+          },
+        ),
+      );
+      return () => cable.cut();
+    },
+    address: "there:1",
+    self: "here",
+    node: "there",
+    app: "node",
+    expects,
+    limits: defaultLimits,
+    beatMs: 150,
+    changed: (state) => void states.push(state),
+  });
+  const call = (extra: Partial<Call> = {}): Promise<Reply> =>
+    peer.call({
+      target: { kind: "command", entity: "account", key: "a", name: "deposit" },
+      input: { cents: 1 },
+      principal: { id: "ann", roles: ["app"] },
+      deadline: clock.tick() + 10_000,
+      ...extra,
+    });
+  return { clock, peer, world, held, states, cables, call };
+}
+
+const caught = (promise: Promise<unknown>): Promise<SheafError> =>
+  promise.then(
+    () => assert.fail("it was to reject"),
+    (error: SheafError) => error,
+  );
+
+test("peer: a call arrives as it was at the first node: caller, operation, chain, session; the reply has its own session", async () => {
+  const { clock, held, call } = nodes();
+  await clock.settle();
+  const op = { id: "c0ffee.1a", issuedAt: 1234.5, settled: 40 };
+  const chain = [
+    { op: "7", type: "order", key: "o1" },
+    { op: "3@there", type: "cart", key: "c1" },
+  ];
+  const reply = call({ op, chain, session: "seen", consistency: "causal", trace: "00-aa-bb-01" });
+  await clock.settle();
+  const got = held[0]!.call;
+  assert.deepEqual(got.principal, { id: "ann", roles: ["app"] });
+  assert.deepEqual(got.op, op);
+  assert.deepEqual(got.chain, [
+    { op: "7@here", type: "order", key: "o1" },
+    { op: "3", type: "cart", key: "c1" },
+  ]);
+  assert.deepEqual([got.session, got.consistency, got.trace], ["seen", "causal", "00-aa-bb-01"]);
+  held[0]!.answer({ output: 5, version: 2, staleMs: 0, session: "seen more" });
+  await clock.settle();
+  const { output, version, session } = await reply;
+  assert.deepEqual([output, version, session], [5, 2, "seen more"]);
+});
+
+test("peer: a chosen operation id stays a chosen one, and none stays none", async () => {
+  const { clock, held, call } = nodes();
+  await clock.settle();
+  void call({ op: { id: "mine", issuedAt: undefined } });
+  void call();
+  await clock.settle();
+  assert.deepEqual(held[0]!.call.op, { id: "mine", issuedAt: undefined, settled: undefined });
+  assert.equal(held[1]!.call.op, undefined);
+});
+
+test("peer: what a client says of other principals is not believed", async () => {
+  const seen: Call[] = [];
+  const { clock, end } = lone({ call: (call) => (seen.push(call), new Promise<Reply>(() => {})) });
+  end.message(hello());
+  await clock.settle();
+  const writer = new MessageWriter();
+  writer.call(1, 500, { ...frame, relay: pack(["root", ["admin"], [["1", "a", "b"]], 9]) });
+  end.message(writer.take());
+  await clock.settle();
+  assert.equal(seen.length, 1);
+  assert.deepEqual(seen[0]!.principal, { id: "token", roles: [] });
+  assert.equal(seen[0]!.chain, undefined);
+});
+
+test("peer: what cannot be read of a call that is passed on ends the connection", async () => {
+  for (const odd of [7, [], ["id"], ["id", [1], null, null], ["id", [], [["a"]], null], ["id", [], null, -1]]) {
+    const { clock, end, closed } = lone(
+      { call: () => Promise.reject(new SheafError("INTERNAL")) },
+      { between: "there" },
+    );
+    end.message(hello());
+    await clock.settle();
+    const writer = new MessageWriter();
+    writer.call(1, 500, { ...frame, relay: pack(odd) });
+    end.message(writer.take());
+    await clock.settle();
+    assert.equal(closed(), true, JSON.stringify(odd));
+  }
+});
+
+test("peer: a call that cannot leave fails at once, not-applied; one that was not answered is unknown", async () => {
+  const { clock, cables, world, call, states } = nodes();
+  const early = await caught(call());
+  assert.deepEqual([early.code, early.outcome], ["UNREACHABLE", "not-applied"]);
+  await clock.settle();
+  assert.deepEqual(states, ["up"]);
+  world.mode = "refused";
+  const lost = caught(call());
+  await clock.settle();
+  cables[0]!.cut();
+  await clock.settle();
+  const { code, outcome } = await lost;
+  assert.deepEqual([code, outcome], ["CALL_LOST", "unknown"]);
+  assert.deepEqual(states, ["up", "silent", "refused"]);
+  assert.equal((await caught(call())).code, "UNREACHABLE");
+});
+
+test("peer: a node that falls silent is found out within four beats, and found again when it answers", async () => {
+  const { clock, cables, world, states } = nodes();
+  await clock.settle();
+  cables[0]!.stuck = true;
+  world.mode = "silent";
+  await clock.advance(4 * 150);
+  assert.deepEqual(states, ["up", "silent"]);
+  world.mode = "open";
+  await clock.advance(10 * 150);
+  assert.deepEqual(states, ["up", "silent", "up"]);
+});
+
+test("peer: another process at the address of a node means that the node is gone", async () => {
+  const { clock, states } = nodes("cluster/another");
+  await clock.settle();
+  assert.deepEqual(states, ["refused"]);
+});
+
+test("peer: a deadline and a caller that gives up reach the other node", async () => {
+  const { clock, held, call } = nodes();
+  await clock.settle();
+  const late = caught(call({ deadline: clock.tick() + 100 }));
+  const abort = new AbortController();
+  const given = caught(call({ signal: abort.signal }));
+  await clock.settle();
+  abort.abort();
+  await clock.settle();
+  assert.equal((await given).code, "CANCELLED");
+  assert.equal(held[1]!.call.signal?.aborted, true);
+  await clock.advance(200);
+  const { code, outcome } = await late;
+  assert.deepEqual([code, outcome], ["DEADLINE", "unknown"]);
+});
+
+const hello = (): Uint8Array => {
+  const writer = new MessageWriter();
+  writer.packed(packHello({ version: 1, oldest: 1, app: "x", token: "token", issuer: "c0ffee", session: undefined }));
+  return writer.take();
+};
+
+const frame = {
+  kind: 0,
+  type: "account",
+  key: "a",
+  name: "deposit",
+  input: undefined,
+  op: undefined,
+  issuedAt: undefined,
+  consistency: undefined,
+  ifVersion: undefined,
+  trace: undefined,
+  session: undefined,
+};

@@ -1,0 +1,226 @@
+// The way to another node: one connection that is always wanted, calls over it, and what it tells of the node at its end.
+// It repeats nothing: whoever routes decides where a call goes next.
+//
+// P1. A call that cannot leave now fails at once, not-applied. One that left and was not answered is unknown.
+// P2. `up`: heard within the last beats. `refused`: nothing listens there any more, or something else does: that process is
+//     gone. `silent`: neither.
+
+import { SheafError, type Limits, type Millis, type Tick } from "../base/index.ts";
+import type { Clock, Timer } from "../host/index.ts";
+import { frameVersion, oldestFrameVersion } from "../wire/index.ts";
+import type { Call, Calls, Reply } from "./call.ts";
+import { CallerLink } from "./caller-link.ts";
+import { Deadlines } from "./deadlines.ts";
+import { fate, type Pending } from "./pending.ts";
+import type { Pipe, PipeEnd } from "./pipe.ts";
+import { relayed } from "./relay.ts";
+
+export type PeerState = "up" | "silent" | "refused";
+
+/** Opens a connection to one address. `opened` or `failed`, once, unless it was aborted before. Returns what aborts it. */
+export type PeerDial = (
+  address: string,
+  end: {
+    opened(pipe: Pipe): PipeEnd;
+    /** `refused`: the machine says that nothing listens there. */
+    failed(why: string, refused: boolean): void;
+  },
+) => () => void;
+
+export type PeerOptions = {
+  readonly clock: Clock;
+  readonly dial: PeerDial;
+  readonly address: string;
+  /** Ids of the node here and of the one that should answer. */
+  readonly self: string;
+  readonly node: string;
+  readonly app: string;
+  /** What the other side's WELCOME must say: cluster and node. */
+  readonly expects: string;
+  readonly limits: Pick<Limits, "maxDepth" | "maxItems" | "maxRecordBytes" | "maxUnsentBytes">;
+  /** Silence after which a sign of life is asked for; as long again without one, and the node is silent. */
+  readonly beatMs: Millis;
+  changed(state: PeerState): void;
+};
+
+type Stage =
+  | { readonly kind: "dialing"; readonly timer: Timer; readonly abort: () => void; link: CallerLink | undefined }
+  | { readonly kind: "waiting"; readonly timer: Timer }
+  | { readonly kind: "open"; readonly link: CallerLink }
+  | { readonly kind: "closed" };
+
+/** A handshake may take so many beats. */
+const dialBeats = 6;
+
+export class Peer implements Calls {
+  readonly #options: PeerOptions;
+  readonly #clock: Clock;
+  readonly #deadlines: Deadlines;
+  #stage: Stage = { kind: "closed" };
+  #state: PeerState | undefined;
+
+  constructor(options: PeerOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#deadlines = new Deadlines(options.clock, (now) => this.#expire(now));
+    this.#dial();
+  }
+
+  get state(): PeerState | undefined {
+    return this.#state;
+  }
+
+  /** Calls under way. */
+  get inFlight(): number {
+    return this.#stage.kind === "open" ? this.#stage.link.inFlight : 0;
+  }
+
+  call(call: Call): Promise<Reply> {
+    const stage = this.#stage;
+    const says = `node ${this.#options.node} cannot be reached`;
+    if (stage.kind !== "open") return Promise.reject(new SheafError("UNREACHABLE", says));
+    if (!stage.link.roomy) {
+      const busy = `node ${this.#options.node} has as many calls under way as it may`;
+      return Promise.reject(new SheafError("OVERLOADED", busy, { retryAfterMs: 20 }));
+    }
+    return new Promise((resolve, reject) => {
+      const pending: Pending = {
+        fields: relayed(call, this.#options.self, this.#options.limits),
+        deadline: call.deadline,
+        resolve,
+        reject,
+        id: 0,
+        sends: 0,
+        doubt: false,
+        retries: 0,
+        done: false,
+        unlisten: undefined,
+      };
+      const { signal } = call;
+      if (signal) {
+        const stop = (): void => {
+          stage.link.cancel(pending);
+          end(pending, () => reject(fate(pending, "CANCELLED", "the caller gave up")));
+        };
+        signal.addEventListener("abort", stop, { once: true });
+        pending.unlisten = () => signal.removeEventListener("abort", stop);
+      }
+      this.#deadlines.add(pending.deadline);
+      if (!stage.link.send(pending, this.#clock.tick()))
+        end(pending, () => reject(fate(pending, "TOO_LARGE", "the call is larger than the other node reads")));
+    });
+  }
+
+  close(): void {
+    const stage = this.#stage;
+    this.#stage = { kind: "closed" };
+    this.#deadlines.stop();
+    if (stage.kind === "waiting") stage.timer.cancel();
+    if (stage.kind === "dialing") stop(stage);
+    if (stage.kind === "open") stage.link.close("not wanted any more");
+  }
+
+  #dial(): void {
+    const { clock, address, beatMs, dial } = this.#options;
+    const timer = clock.after(dialBeats * beatMs, () => this.#failed(stage, false));
+    let abort = (): void => {};
+    const stage: Stage & { kind: "dialing" } = { kind: "dialing", timer, abort: () => abort(), link: undefined };
+    this.#stage = stage;
+    abort = dial(address, {
+      opened: (pipe) => this.#opened(stage, pipe),
+      failed: (_, refused) => this.#failed(stage, refused),
+    });
+    if (this.#stage !== stage) abort();
+  }
+
+  #opened(stage: Stage & { kind: "dialing" }, pipe: Pipe): PipeEnd {
+    const { clock, app, self, limits, beatMs, expects } = this.#options;
+    const hello = {
+      version: frameVersion,
+      oldest: oldestFrameVersion,
+      app,
+      token: undefined,
+      issuer: self,
+      session: undefined,
+    };
+    const link: CallerLink = new CallerLink(pipe, hello, {
+      clock,
+      pingMs: beatMs,
+      maxReplyBytes: limits.maxRecordBytes,
+      maxUnsentBytes: limits.maxUnsentBytes,
+      welcomed: (_, { cluster }) => {
+        if (this.#stage !== stage) return link.close("not wanted any more");
+        if (cluster !== expects) return this.#failed(stage, true);
+        stage.timer.cancel();
+        this.#stage = { kind: "open", link };
+        this.#tell("up");
+      },
+      replied: (pending, reply) => end(pending, () => pending.resolve(reply)),
+      failed: (pending, error) => end(pending, () => pending.reject(error)),
+      unsettled: () => 0,
+      session: () => {},
+      roomy: () => {},
+      goaway: () => link.close("the other node is stopping"),
+      lost: (lost, sent, unsent, why) => this.#lost(lost, sent, unsent, why),
+    });
+    if (this.#stage === stage) stage.link = link;
+    else link.close("not wanted any more");
+    return link;
+  }
+
+  #failed(stage: Stage & { kind: "dialing" }, refused: boolean): void {
+    if (this.#stage !== stage) return;
+    const { clock, beatMs } = this.#options;
+    this.#stage = { kind: "waiting", timer: clock.after(beatMs, () => this.#dial()) };
+    stop(stage);
+    this.#tell(refused ? "refused" : "silent");
+  }
+
+  /** Dials again at once: a process that was killed refuses, and then it is certain. */
+  #lost(link: CallerLink, sent: Pending[], unsent: Pending[], why: string): void {
+    for (const pending of [...sent, ...unsent]) {
+      const code = pending.sends === 0 ? "UNREACHABLE" : "CALL_LOST";
+      const says = `the connection to node ${this.#options.node} broke before the answer came: ${why}`;
+      end(pending, () => pending.reject(fate(pending, code, says)));
+    }
+    if (this.#stage.kind === "dialing" && this.#stage.link === link) return this.#failed(this.#stage, false);
+    if (this.#stage.kind !== "open" || this.#stage.link !== link) return;
+    this.#tell("silent");
+    this.#dial();
+  }
+
+  #tell(state: PeerState): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#options.changed(state);
+  }
+
+  #expire(now: Tick): Tick {
+    let next: Tick = Infinity;
+    const stage = this.#stage;
+    if (stage.kind !== "open") return next;
+    for (const pending of stage.link.pendings()) {
+      if (pending.deadline > now) {
+        next = Math.min(next, pending.deadline);
+        continue;
+      }
+      stage.link.cancel(pending);
+      end(pending, () => pending.reject(fate(pending, "DEADLINE", "the deadline passed before the answer came")));
+    }
+    return next;
+  }
+}
+
+/** Settles a call once. */
+function end(pending: Pending, settle: () => void): void {
+  if (pending.done) return;
+  pending.done = true;
+  pending.unlisten?.();
+  settle();
+}
+
+function stop({ timer, link, abort }: Stage & { kind: "dialing" }): void {
+  timer.cancel();
+  if (link) link.close("given up");
+  else abort();
+}

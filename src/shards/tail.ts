@@ -1,0 +1,106 @@
+// Following: all shards that this node follows are kept at the end of their journals, by one question to the engine for all
+// of them, when it hints that something was appended, and every now and then in case a hint was lost.
+//
+// A1. Entries are applied in order, each once, and only to the fold that they were asked for.
+// A2. A shard that the journal has been trimmed away under, or that lags, is opened anew; one that cannot be trusted is
+//     quarantined (F8).
+
+import { asSheafError } from "../base/index.ts";
+import type { Timer } from "../host/index.ts";
+import type { Page } from "../journal/index.ts";
+import type { Fold } from "./fold.ts";
+import { applyEntry, checkBehind } from "./open.ts";
+import { within } from "./pause.ts";
+import type { Ground, Shard } from "./shard.ts";
+
+const pageRecords = 512;
+
+export class Tail {
+  readonly #ground: Pick<Ground, "host" | "limits" | "engine">;
+  readonly #following = new Map<number, Shard>();
+  /** Opens a shard again from a snapshot. */
+  readonly #reopen: (shard: Shard) => void;
+  #unwatch: (() => void) | undefined;
+  #timer: Timer | undefined;
+  #looking = false;
+  #again = false;
+  #scheduled = false;
+
+  constructor(ground: Pick<Ground, "host" | "limits" | "engine">, reopen: (shard: Shard) => void) {
+    this.#ground = ground;
+    this.#reopen = reopen;
+  }
+
+  add(shard: Shard): void {
+    this.#following.set(shard.number, shard);
+    this.#unwatch ??= this.#ground.engine.watch(() => this.#soon());
+    this.#soon();
+  }
+
+  delete(shard: Shard): void {
+    this.#following.delete(shard.number);
+    if (this.#following.size === 0) this.close();
+  }
+
+  close(): void {
+    this.#following.clear();
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+  }
+
+  /** Looks once all hints of this turn are in. */
+  #soon(): void {
+    if (this.#looking) this.#again = true;
+    if (this.#looking || this.#scheduled) return;
+    this.#scheduled = true;
+    this.#ground.host.clock.turn(() => {
+      this.#scheduled = false;
+      void this.#look();
+    });
+  }
+
+  async #look(): Promise<void> {
+    const { host, limits, engine } = this.#ground;
+    if (this.#looking || this.#following.size === 0) return;
+    this.#looking = true;
+    this.#again = false;
+    this.#timer?.cancel();
+    const askedAt = host.clock.tick();
+    const asked = [...this.#following.values()].map((shard) => ({ shard, fold: shard.fold, from: shard.fold.seq + 1 }));
+    const asks = asked.map(({ shard, from }) => ({ shard: shard.number, from }));
+    try {
+      const pages = await within(host.clock, limits.appendPatienceMs, engine.tail(asks, pageRecords));
+      const places = new Map(asked.map((ask) => [ask.shard.number, ask]));
+      for (const page of pages) {
+        const ask = places.get(page.head.shard);
+        if (ask) this.#apply(ask, page);
+        if (ask && ask.fold.seq < page.head.seq) places.delete(page.head.shard);
+      }
+      // A cut answer says nothing of the shards after the cut: they are looked at again first.
+      const cut = pages.some(({ head, entries }) => (entries.at(-1)?.seq ?? 0) < head.seq);
+      if (!cut) for (const { shard } of places.values()) shard.freshAt = askedAt;
+    } catch (error) {
+      host.log.warn("the journals cannot be followed", { reason: asSheafError(error).message });
+    } finally {
+      this.#looking = false;
+      if (this.#again) this.#soon();
+      else if (this.#following.size > 0) this.#timer = host.clock.after(limits.followEveryMs, () => this.#soon());
+    }
+  }
+
+  #apply({ shard, fold, from }: { shard: Shard; fold: Fold; from: number }, page: Page): void {
+    if (this.#following.get(shard.number) !== shard || shard.tenure.kind !== "following") return;
+    if (shard.fold !== fold || fold.seq + 1 !== from) return; // it was opened anew meanwhile
+    if (page.first > from && page.head.seq >= from) return this.#reopen(shard);
+    if (page.head.seq < from - 1) return void checkBehind(shard).catch(() => {});
+    try {
+      for (const entry of page.entries) applyEntry(shard, entry);
+    } catch (error) {
+      this.delete(shard);
+      return shard.quarantine(asSheafError(error));
+    }
+    if (fold.seq < page.head.seq) this.#again = true;
+  }
+}
