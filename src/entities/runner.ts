@@ -107,12 +107,16 @@ export class Runner {
       });
   }
 
+  /** A stored state is brought to this code's schema when it is met first, not each time. */
   #begin(entity: CompiledEntity, key: string, base: Value | undefined): Run {
-    if (base && base.schema === entity.contract.state.version) {
-      return { base, before: base.state, draft: unpack(base.state), events: [] };
+    if (!base) {
+      const draft = entity.initial(key);
+      return { base, before: pack(draft), draft, events: [] };
     }
-    const draft = base ? entity.restore(base.schema, unpack(base.state)) : entity.initial(key);
-    return { base, before: pack(draft), draft, events: [] };
+    if (base.known !== entity && (base.known as Restored | undefined)?.by !== entity)
+      base.known = restored(entity, base);
+    const before = base.known === entity ? base.state : (base.known as Restored).state;
+    return { base, before, draft: unpack(before), events: [] };
   }
 
   #finish(attempt: Attempt, run: Run, result: unknown): void {
@@ -142,7 +146,7 @@ export class Runner {
     if (!hot || (run.events.length === 0 && bytesEqual(state, run.before))) {
       return shard.settled(tell(attempt, { output, version, session }));
     }
-    const value: Value = { version: version + 1, schema: entity.contract.state.version, state };
+    const value: Value = { version: version + 1, schema: entity.contract.state.version, state, known: entity };
     const commit: Commit = {
       type: entity.contract.name,
       key,
@@ -243,6 +247,23 @@ export class Runner {
 /** As a shell takes it for one word. */
 const quoted = (text: string): string =>
   /^[\w./#:@-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+
+/** A state as the code `by` reads it, where that is not how it is stored. */
+type Restored = { readonly by: CompiledEntity; readonly state: Uint8Array };
+
+/** The entity itself when the stored state is as its schema gives it. A state of the current version that does not fit is
+ *  left as it is: a command may mend it, and what it leaves is checked. */
+function restored(entity: CompiledEntity, base: Value): CompiledEntity | Restored {
+  let state: Uint8Array;
+  try {
+    state = pack(entity.restore(base.schema, unpack(base.state)));
+  } catch (error) {
+    const unfit = error instanceof SheafError && error.code === "BAD_STATE";
+    if (unfit && base.schema === entity.contract.state.version) return entity;
+    throw error;
+  }
+  return bytesEqual(state, base.state) ? entity : { by: entity, state };
+}
 
 function checkVersion(attempt: Attempt, version: number): void {
   const { call, operation } = attempt.task;

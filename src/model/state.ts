@@ -35,7 +35,7 @@ export type Upgrades<N extends number, S extends Schema> = {
 /**
  * A state schema at version `version` (1, 2, …) with one upgrade for every version before it. `upgrades[n]` takes a state that was
  * valid under version n, written out as its parameter's type, and returns one for version n + 1. The last result is validated.
- * Upgrades must be pure; they run on every read of an old state until a command writes the entity again.
+ * Upgrades must be pure; they run again whenever an old state is read into memory, until a command writes the entity.
  *
  * Throws USAGE when a step is missing or one too many is given. Versions only ever rise: a node that meets a state of a version
  * it does not know refuses it with STATE_TOO_NEW and leaves it as it is.

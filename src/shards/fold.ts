@@ -20,7 +20,13 @@ import { Operations, type OperationsMemo } from "./operations.ts";
 import type { Cell, Changes, Position } from "./store.ts";
 
 /** A state as of some version. */
-export type Value = { readonly version: Version; readonly schema: number; readonly state: Uint8Array };
+export type Value = {
+  readonly version: Version;
+  readonly schema: number;
+  readonly state: Uint8Array;
+  /** What the floor above has found out about the state, for as long as this is in memory. */
+  known?: unknown;
+};
 
 /** One entity in memory. */
 export type Hot = {
@@ -214,7 +220,8 @@ export class Fold {
       hot.dirty = false;
       if (!durable) continue;
       hot.saving = true;
-      cells.push({ type: hot.type, key: hot.key, ...durable });
+      const { version, schema, state } = durable;
+      cells.push({ type: hot.type, key: hot.key, version, schema, state });
     }
     this.#dirty = new Set();
     const { fresh, gone } = this.operations.drain();
