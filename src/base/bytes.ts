@@ -25,6 +25,21 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
+/** Cuts small arrays out of blocks of `blockBytes`: an array buffer of its own costs a small array several times what copying
+ *  its bytes does. Keeping one array keeps its block. Larger arrays are made apart. */
+export function blocks(blockBytes: number): (length: number) => Uint8Array<ArrayBuffer> {
+  let block = new Uint8Array(0);
+  let at = 0;
+  return (length) => {
+    if (length * 4 > blockBytes) return new Uint8Array(length);
+    if (at + length > block.length) {
+      block = new Uint8Array(blockBytes);
+      at = 0;
+    }
+    return block.subarray(at, (at += length));
+  };
+}
+
 export function toHex(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += byte.toString(16).padStart(2, "0");

@@ -10,6 +10,7 @@
 // Every later format keeps the first byte and the last 32, so that an older build can tell "newer" from "broken".
 
 import {
+  blocks,
   bytesEqual,
   defaultLimits,
   fromHex,
@@ -19,10 +20,10 @@ import {
   SheafError,
   toHex,
 } from "../base/index.ts";
-import { pack, unpack } from "../wire/index.ts";
+import { packed, unpack } from "../wire/index.ts";
 import { payloadFromValue, payloadToValue } from "./payload.ts";
 import type { Decoded, JournalRecord, RecordCodec, Sealed } from "./record.ts";
-import { corrupt, HASH_BYTES, keyId, seal, sha256, squeeze, type Sealing, unseal } from "./sealing.ts";
+import { corrupt, HASH_BYTES, keyId, seal, sealedBytes, sha256, squeeze, type Sealing, unseal } from "./sealing.ts";
 
 export const RECORD_FORMAT = 1;
 
@@ -53,40 +54,45 @@ export function recordCodec(options: CodecOptions): RecordCodec {
   };
 }
 
+const envelopeBytes = new Uint8Array(ENVELOPE_BYTES);
+/** Written in one place and copied: making a view for each record costs more. */
+const envelope = { bytes: envelopeBytes, view: new DataView(envelopeBytes.buffer) };
+
 type Codec = CodecOptions & { readonly clusterId: Uint8Array; readonly maxBytes: number };
 
+// A record is kept until the engine has taken it: those of a few flushes share a block.
+const room = blocks(64 * 1024);
+
 function encode(codec: Codec, record: JournalRecord): Sealed {
-  const plain = pack(payloadToValue(record.payload));
-  if (plain.length > codec.maxBytes)
-    throw new SheafError("TOO_LARGE", `a record's payload is over ${codec.maxBytes} bytes`);
-  const { body, flags } = squeeze(codec, plain);
-  const envelope = writeEnvelope(codec, record, flags);
-  const sealed = seal(codec, body, envelope);
-  const bytes = new Uint8Array(LEAST_BYTES + sealed.length);
-  if (bytes.length > codec.maxBytes) throw new SheafError("TOO_LARGE", `a record is over ${codec.maxBytes} bytes`);
-  bytes.set(envelope);
-  bytes.set(sealed, ENVELOPE_BYTES);
-  const end = bytes.length - HASH_BYTES;
-  const hash = sha256(codec.crypto, bytes.subarray(0, end));
-  bytes.set(hash, end);
-  return { bytes, hash };
+  return packed(payloadToValue(record.payload), (plain) => {
+    if (plain.length > codec.maxBytes)
+      throw new SheafError("TOO_LARGE", `a record's payload is over ${codec.maxBytes} bytes`);
+    const { body, flags } = squeeze(codec, plain);
+    const length = LEAST_BYTES + sealedBytes(codec, body);
+    if (length > codec.maxBytes) throw new SheafError("TOO_LARGE", `a record is over ${codec.maxBytes} bytes`);
+    const bytes = room(length);
+    writeEnvelope(bytes, codec, record, flags);
+    bytes.set(seal(codec, body, bytes.subarray(0, ENVELOPE_BYTES)), ENVELOPE_BYTES);
+    const hash = sha256(codec.crypto, bytes.subarray(0, length - HASH_BYTES));
+    bytes.set(hash, length - HASH_BYTES);
+    return { bytes, hash };
+  });
 }
 
-function writeEnvelope(codec: Codec, { header }: JournalRecord, flags: number): Uint8Array {
+function writeEnvelope(into: Uint8Array, codec: Codec, { header }: JournalRecord, flags: number): void {
   if (header.cluster !== codec.cluster) throw new SheafError("WRONG_CLUSTER", "a record of another cluster");
-  const envelope = new Uint8Array(ENVELOPE_BYTES);
-  const view = new DataView(envelope.buffer);
+  const { view } = envelope;
   view.setUint8(0, RECORD_FORMAT);
   view.setUint8(1, flags);
-  envelope.set(codec.clusterId, 2);
+  envelope.bytes.set(codec.clusterId, 2);
   view.setUint32(18, header.shard);
   view.setUint32(22, header.generation);
   setUint64(view, 26, header.epoch);
   setUint64(view, 34, header.seq);
-  envelope.set(header.prev, 42);
+  envelope.bytes.set(header.prev, 42);
   view.setFloat64(74, header.at);
   view.setUint32(82, keyId(codec));
-  return envelope;
+  into.set(envelope.bytes);
 }
 
 function decode(codec: Codec, bytes: Uint8Array, place: { shard: Shard; seq: Seq }): Decoded {

@@ -36,6 +36,12 @@ export function squeeze(sealing: Sealing, plain: Uint8Array): { body: Uint8Array
 export const seal = (sealing: Sealing, body: Uint8Array, aad: Uint8Array): Uint8Array =>
   sealing.key === undefined ? body : sealing.crypto.seal(sealing.key, body, aad);
 
+const NONCE_AND_TAG = 12 + 16;
+
+/** How long `seal` makes a body. */
+export const sealedBytes = (sealing: Sealing, body: Uint8Array): number =>
+  body.length + (sealing.key === undefined ? 0 : NONCE_AND_TAG);
+
 /** Undoes `seal` and `squeeze`. Throws WRONG_KEY when the bytes are encrypted and there is no key or `keyId` names
  *  another, and CORRUPT when they were altered, moved, or are plain although this cluster is encrypted. */
 export function unseal(
@@ -79,6 +85,7 @@ export function keyId(sealing: Sealing): number {
 }
 
 /** SHA-256 in an array of its own, whatever kind the host returns. */
-export function sha256(crypto: Crypto, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(crypto.sha256(bytes));
+export function sha256(crypto: Crypto, bytes: Uint8Array): Uint8Array {
+  const hash = crypto.sha256(bytes);
+  return hash.constructor === Uint8Array ? hash : new Uint8Array(hash);
 }

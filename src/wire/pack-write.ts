@@ -6,7 +6,7 @@
 // tried lose −0 and byte-order marks, rename keys, turn a Set or RegExp into something else, or leak unwritten memory;
 // and it is faster (pack.bench.ts).
 
-import { SheafError } from "../base/index.ts";
+import { blocks, SheafError } from "../base/index.ts";
 
 /** Deeper values are refused when packed, so that whatever was packed can be read with stack to spare. */
 export const maxPackDepth = 256;
@@ -21,7 +21,12 @@ let buffer = new Uint8Array(FIRST_BYTES);
 let view = new DataView(buffer.buffer);
 let at = 0;
 
-/** The value as msgpack, in bytes of its own that nothing else writes to. Properties that are undefined are left out;
+/** Up to this many bytes V8 keeps within the array itself. */
+const WITHIN_ARRAY = 64;
+/** Somewhat larger results share blocks of a kibibyte, which is also the most that keeping one can hold on to. */
+const room = blocks(1024);
+
+/** The value as msgpack, in bytes that nothing else writes to; their buffer may be shared. Properties that are undefined are left out;
  *  undefined anywhere else becomes null, and a lone surrogate U+FFFD. Integers beyond 32 bits travel as doubles, so
  *  every number comes back as it was. The same value, its keys in the same order, gives the same bytes.
  *
@@ -31,13 +36,37 @@ export function pack(value: unknown): Uint8Array<ArrayBuffer> {
   const start = at;
   try {
     write(value, 0);
-    return buffer.slice(start, at);
+    return own(start);
   } catch (error) {
     throw error instanceof Unplain ? error.refusal() : error;
   } finally {
-    at = start;
-    if (start === 0 && buffer.length > KEPT_BYTES) replaceBuffer(FIRST_BYTES);
+    rewind(start);
   }
+}
+
+/** As `pack`, without the copy: `use` is given the bytes, which are overwritten once it returns or packs. */
+export function packed<T>(value: unknown, use: (bytes: Uint8Array<ArrayBuffer>) => T): T {
+  const start = at;
+  try {
+    write(value, 0);
+    return use(buffer.subarray(start, at));
+  } catch (error) {
+    throw error instanceof Unplain ? error.refusal() : error;
+  } finally {
+    rewind(start);
+  }
+}
+
+function own(start: number): Uint8Array<ArrayBuffer> {
+  if (at - start <= WITHIN_ARRAY) return buffer.slice(start, at);
+  const bytes = room(at - start);
+  bytes.set(buffer.subarray(start, at));
+  return bytes;
+}
+
+function rewind(start: number): void {
+  at = start;
+  if (start === 0 && buffer.length > KEPT_BYTES) replaceBuffer(FIRST_BYTES);
 }
 
 /** Thrown at the place of a value without a plain form; each container on the way out adds its key to the path. */
