@@ -4,7 +4,7 @@
 // certainly never arrived.
 
 import { catalogue, type ErrorCode, type Issue, type Outcome, type Retry, SheafError } from "../base/index.ts";
-import { type Call, type Calls, inDoubt, type Reply, type Target } from "../rpc/index.ts";
+import { abortSignal, type Call, type Calls, inDoubt, type Reply, type Target } from "../rpc/index.ts";
 import type { ClientHost } from "./host.ts";
 
 export type HttpOptions = {
@@ -39,7 +39,7 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
     const left = call.deadline - host.clock.tick();
     const given = new AbortController();
     const timer = host.clock.after(left, () => given.abort(new SheafError("DEADLINE")));
-    const signals = [given.signal, closing.signal, ...(call.signal === undefined ? [] : [call.signal])];
+    const signals = [given.signal, closing.signal, ...(call.signal === undefined ? [] : [abortSignal(call.signal)])];
     try {
       const headers = headersOf(call, left, await options.token(), body !== undefined, options.session());
       const request = {

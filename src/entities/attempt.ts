@@ -52,8 +52,8 @@ export class Attempt {
     this.task = task;
     this.deadline = task.call.deadline;
     const { signal } = task.call;
-    if (signal?.aborted) this.cancel();
-    else signal?.addEventListener("abort", this.cancel, { once: true });
+    if (signal?.aborted) this.handleEvent();
+    else signal?.addEventListener("abort", this, { once: true });
   }
 
   /** Aborts when the command ends otherwise than by its handler returning. */
@@ -77,7 +77,8 @@ export class Attempt {
 
   /** The command around this one need not wait for it any more. */
   awaitedNoMore(): void {
-    this.waitedFor?.by.delete(this.waitedFor.entry);
+    if (this.waitedFor === undefined) return;
+    this.waitedFor.by.delete(this.waitedFor.entry);
     this.waitedFor = undefined;
   }
 
@@ -89,7 +90,10 @@ export class Attempt {
     this.#joined = this.#joined?.filter((joined) => joined !== answer);
   }
 
-  readonly cancel = (): void => this.#leave("CANCELLED", this.#joined !== undefined && this.#joined.length > 0);
+  /** Its caller has given up. */
+  handleEvent(): void {
+    this.#leave("CANCELLED", this.#joined !== undefined && this.#joined.length > 0);
+  }
 
   giveUp(code: ErrorCode): void {
     this.#leave(code, false);
@@ -99,28 +103,29 @@ export class Attempt {
   #leave(code: ErrorCode, awaited: boolean): void {
     const committing = this.phase === "committing";
     if (!committing && !awaited) return this.reject(new SheafError(code, undefined, { outcome: "not-applied" }));
-    this.#tell((answer) => answer.reject(new SheafError(code, undefined, { outcome: "unknown" })));
+    if (this.#tell()) this.task.answer.reject(new SheafError(code, undefined, { outcome: "unknown" }));
     if (committing) this.task.left(this);
   }
 
   resolve(reply: Reply): void {
     if (!this.#end()) return;
-    this.#tell((answer) => answer.resolve(reply));
-    for (const answer of this.#joined ?? []) answer.resolve(reply);
+    if (this.#tell()) this.task.answer.resolve(reply);
+    if (this.#joined) for (const answer of this.#joined) answer.resolve(reply);
   }
 
   reject(error: SheafError): void {
     if (!this.#end()) return;
     this.#controller?.abort(error);
-    this.#tell((answer) => answer.reject(error));
-    for (const answer of this.#joined ?? []) answer.reject(error);
+    if (this.#tell()) this.task.answer.reject(error);
+    if (this.#joined) for (const answer of this.#joined) answer.reject(error);
   }
 
-  #tell(say: (answer: Answer) => void): void {
-    if (this.#told) return;
+  /** Is its caller still to be told? Then not again. */
+  #tell(): boolean {
+    if (this.#told) return false;
     this.#told = true;
-    this.task.call.signal?.removeEventListener("abort", this.cancel);
-    say(this.task.answer);
+    this.task.call.signal?.removeEventListener("abort", this);
+    return true;
   }
 
   #end(): boolean {

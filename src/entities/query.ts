@@ -30,7 +30,7 @@ export class Query {
   constructor(ask: Ask) {
     this.ask = ask;
     this.deadline = ask.call.deadline;
-    ask.call.signal?.addEventListener("abort", this.cancel, { once: true });
+    ask.call.signal?.addEventListener("abort", this, { once: true });
   }
 
   get done(): boolean {
@@ -43,7 +43,10 @@ export class Query {
     return this.#controller.signal;
   }
 
-  readonly cancel = (): void => this.giveUp("CANCELLED");
+  /** Its caller has given up. */
+  handleEvent(): void {
+    this.giveUp("CANCELLED");
+  }
 
   giveUp(code: ErrorCode): void {
     this.reject(new SheafError(code, undefined, { outcome: "not-applied" }));
@@ -62,7 +65,7 @@ export class Query {
   #end(): boolean {
     if (this.#done) return false;
     this.#done = true;
-    this.ask.call.signal?.removeEventListener("abort", this.cancel);
+    this.ask.call.signal?.removeEventListener("abort", this);
     this.ask.ended(this);
     return true;
   }

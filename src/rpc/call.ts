@@ -25,6 +25,16 @@ export type Operation = {
   readonly settled?: number | undefined;
 };
 
+/** How a call hears that its caller has given up: the part of an AbortSignal, which is one of these, that is needed for it.
+ *  Making a true one costs as much as a small command. */
+export interface Cancellation {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: "abort", listener: CancelListener, options?: { readonly once?: boolean }): void;
+  removeEventListener(type: "abort", listener: CancelListener): void;
+}
+export type CancelListener = (() => void) | { handleEvent(): void };
+
 export type Call = {
   readonly target: Target;
   /** Plain data; undefined for none. Not validated yet. */
@@ -33,7 +43,7 @@ export type Call = {
   /** On the monotonic clock of the node that holds this object. */
   readonly deadline: Tick;
   /** Aborts when the caller gives up. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Cancellation | undefined;
   /** Identity of the operation; commands without one are never repeated by Sheaf. */
   readonly op?: Operation | undefined;
   readonly consistency?: Consistency | undefined;
@@ -62,6 +72,8 @@ export type Awaited = { readonly type: string; readonly key: string };
 export type Reply = {
   /** Plain data; undefined when the contract declares no output. */
   readonly output: unknown;
+  /** The output as msgpack, where somebody had to make it anyway. */
+  readonly packed?: Uint8Array | undefined;
   /** Entity version after the command, or as the query saw it. */
   readonly version?: Version | undefined;
   readonly session?: string | undefined;

@@ -9,7 +9,7 @@
 import { SheafError, type Millis, type Tick, toHex } from "../base/index.ts";
 import type { Clock, Dice, Timer } from "../host/index.ts";
 import { frameVersion, type GoawayFrame, oldestFrameVersion } from "../wire/index.ts";
-import type { Call, Calls, Reply } from "./call.ts";
+import type { Call, Calls, Cancellation, Reply } from "./call.ts";
 import { CallerLink, type CallerLinkOptions } from "./caller-link.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Pipe, PipeEnd } from "./pipe.ts";
@@ -172,7 +172,7 @@ export class Caller implements Calls {
     throw new SheafError("OVERLOADED", "too many calls wait for the connection", { retryAfterMs: 100 }); // C4
   }
 
-  #listen(pending: Pending, signal: AbortSignal): void {
+  #listen(pending: Pending, signal: Cancellation): void {
     const stop = (): void => {
       const error = fate(pending, "CANCELLED", "the caller gave up", signal.reason);
       this.#cancel(pending);

@@ -1,4 +1,5 @@
 export * from "./call.ts";
+export { abortSignal } from "./cancel.ts";
 export * from "./caller.ts";
 export * from "./peer.ts";
 export * from "./pipe.ts";

@@ -31,6 +31,7 @@ import {
   readMessage,
 } from "../wire/index.ts";
 import type { Call, Calls, Operation, Principal, Reply, Target } from "./call.ts";
+import { Cancel } from "./cancel.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Pipe, PipeEnd } from "./pipe.ts";
 import { readRelay, type Relay, relayedOperation } from "./relay.ts";
@@ -49,7 +50,7 @@ export type ResponderOptions = {
   readonly recheckMs: number;
   /** A caller that has not said HELLO by then is cut off. */
   readonly helloMs: number;
-  /** Throws SheafError where there is no such target, or the principal may not reach it. */
+  /** Throws SheafError where there is no such target, or the principal may not reach it. `op` is what the user chose. */
   permit(principal: Principal, target: Target, op: string | undefined): void;
   /** Told how long each call took that somebody waited for, from its frame to its answer. */
   took?: ((ms: Millis) => void) | undefined;
@@ -76,9 +77,8 @@ type Running = {
   readonly kind: CallFrame["kind"];
   readonly began: Tick;
   readonly deadline: Tick;
-  readonly controller: AbortController;
-  /** Nobody waits for the answer any more. */
-  cancelled: boolean;
+  /** Aborted when nobody waits for the answer any more. */
+  readonly cancel: Cancel;
 };
 
 /** How long past its deadline a call may still bring the better answer, which says whether it took effect. */
@@ -248,7 +248,7 @@ class Session implements Responder {
     }
     const began = this.#clock.tick();
     const deadline = began + Math.min(frame.deadlineMs, limits.maxDeadlineMs);
-    const running: Running = { kind: frame.kind, began, deadline, controller: new AbortController(), cancelled: false };
+    const running: Running = { kind: frame.kind, began, deadline, cancel: new Cancel() };
     const { between } = this.#options;
     const call =
       between === undefined || frame.relay === undefined
@@ -256,7 +256,7 @@ class Session implements Responder {
         : relayedCall(frame, readRelay(frame.relay, between), running);
     let reply: Promise<Reply>;
     try {
-      permit(call.principal, call.target, call.op?.id);
+      permit(call.principal, call.target, call.op?.issuedAt === undefined ? call.op?.id : undefined);
       reply = calls.call(call);
     } catch (error) {
       return this.#fail(frame.id, asSheafError(error));
@@ -272,12 +272,12 @@ class Session implements Responder {
   #settled(frame: CallFrame, running: Running, reply: Reply | undefined, error: unknown): void {
     if (this.#stage.kind === "closed") return;
     this.#running.delete(frame.id);
-    if (running.cancelled) return; // R6
+    if (running.cancel.aborted) return; // R6
     this.#options.took?.(this.#clock.tick() - running.began);
     if (reply === undefined) return this.#fail(frame.id, asSheafError(error));
     let output: Uint8Array | undefined;
     try {
-      output = reply.output === undefined ? undefined : pack(reply.output);
+      output = reply.packed ?? (reply.output === undefined ? undefined : pack(reply.output));
     } catch (cause) {
       const outcome = frame.kind === "query" ? "not-applied" : "applied";
       return this.#fail(frame.id, new SheafError("BAD_OUTPUT", "the answer cannot be sent", { outcome, cause }));
@@ -299,7 +299,7 @@ class Session implements Responder {
   #expire(now: Tick): Tick {
     let next: Tick = Infinity;
     for (const [id, running] of this.#running) {
-      if (running.cancelled) continue;
+      if (running.cancel.aborted) continue;
       if (running.deadline + GRACE > now) {
         next = Math.min(next, running.deadline + GRACE);
         continue;
@@ -386,7 +386,7 @@ function callOf(
     input: frame.input,
     principal,
     deadline: running.deadline,
-    signal: running.controller.signal,
+    signal: running.cancel,
     op,
     consistency: frame.consistency,
     session,
@@ -407,6 +407,5 @@ function targetOf(frame: CallFrame): Target {
 }
 
 function abandon(running: Running, why: string): void {
-  running.cancelled = true;
-  running.controller.abort(new SheafError("CANCELLED", why));
+  running.cancel.abort(new SheafError("CANCELLED", why));
 }

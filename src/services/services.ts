@@ -112,7 +112,7 @@ class Procedure implements Surroundings {
   readonly #operation: Operation;
   readonly #answer: Answer;
   readonly #ended: (procedure: Procedure) => void;
-  readonly #controller = new AbortController();
+  #controller: AbortController | undefined;
   readonly #thread: Thread;
   #calls = 0;
   #done = false;
@@ -132,7 +132,7 @@ class Procedure implements Surroundings {
     this.deadline = call.deadline;
     this.now = options.host.clock.now();
     this.#thread = new Thread(call, options.tokens());
-    call.signal?.addEventListener("abort", this.#cancel, { once: true });
+    call.signal?.addEventListener("abort", this, { once: true });
   }
 
   get host(): Host {
@@ -142,6 +142,8 @@ class Procedure implements Surroundings {
     return this.#call.principal;
   }
   get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#done) this.#controller.abort();
     return this.#controller.signal;
   }
 
@@ -161,7 +163,10 @@ class Procedure implements Surroundings {
     };
   }
 
-  readonly #cancel = (): void => this.end(new SheafError("CANCELLED"));
+  /** Its caller has given up. */
+  handleEvent(): void {
+    this.end(new SheafError("CANCELLED"));
+  }
 
   run(input: unknown): void {
     const context = new HandlerContext(this.#operation, this, input, undefined, undefined);
@@ -202,14 +207,14 @@ class Procedure implements Surroundings {
 
   end(error: SheafError): void {
     if (!this.#finish()) return;
-    this.#controller.abort(error);
+    this.#controller?.abort(error);
     this.#answer.reject(error);
   }
 
   #finish(): boolean {
     if (this.#done) return false;
     this.#done = true;
-    this.#call.signal?.removeEventListener("abort", this.#cancel);
+    this.#call.signal?.removeEventListener("abort", this);
     this.#ended(this);
     return true;
   }

@@ -166,7 +166,7 @@ async function ask(
 function outOfTime(
   options: CallerOptions,
   until: Millis,
-  signal: AbortSignal | undefined,
+  signal: Request["signal"],
 ): { happens: Promise<Attempt>; forget: () => void } {
   const { schedule, name } = options;
   let forget = (): void => undefined;
