@@ -87,13 +87,12 @@ export class Entities {
   call(call: Call): Promise<Reply> {
     const { target } = call;
     const meters = target.kind === "query" ? this.#meters.query : this.#meters.command;
-    return new Promise((resolved, rejected) => {
-      const resolve = (reply: Reply): void => (meters.answered(), resolved(reply));
-      const reject = (error: SheafError): void => (meters.refused(error.code), rejected(error));
+    return new Promise((resolve, reject) => {
+      const answer = new Counted(meters, resolve, reject);
       try {
-        this.#start(call, { resolve, reject });
+        this.#start(call, answer);
       } catch (error) {
-        reject(asSheafError(error));
+        answer.reject(asSheafError(error));
       }
     });
   }
@@ -186,6 +185,11 @@ export class Entities {
     const { shard, entity, key } = attempt.task;
     const hot = shard.fold.peek(entity.contract.name, key);
     if (hot) return this.#enqueue(attempt, hot);
+    this.#load(attempt);
+  }
+
+  #load(attempt: Attempt): void {
+    const { shard, entity, key } = attempt.task;
     const failed = (error: unknown): void => attempt.reject(error as SheafError);
     this.#options.shards
       .load(shard, entity.contract.name, key)
@@ -233,7 +237,7 @@ export class Entities {
   readonly #ended = (attempt: Attempt): void => {
     attempt.awaitedNoMore();
     this.#open.delete(attempt);
-    this.#left.delete(attempt);
+    if (this.#left.size > 0) this.#left.delete(attempt);
     if (attempt.task.opId !== undefined) this.#originals.delete(attempt.task.opId);
     const box = attempt.hot?.mailbox as Mailbox | undefined;
     if (box?.running === attempt) this.#returned(attempt);
@@ -292,7 +296,8 @@ export class Entities {
     const boxes = this.#runnable;
     this.#runnable = [];
     const turns: Attempt[][] = [];
-    for (const [i, hot] of boxes.entries()) {
+    for (let i = 0; i < boxes.length; i++) {
+      const hot = boxes[i] as Hot;
       const box = hot.mailbox as Mailbox;
       if (poison.wary) box.queue = box.queue.filter((attempt) => attempt.phase === "waiting");
       const [next] = box.queue;
@@ -304,7 +309,7 @@ export class Entities {
       const count = Math.min(poison.together(box.queue), held ? 1 : sliceCommands);
       if (box.running) continue;
       if (!next) this.#next(hot, box);
-      else if (count > 0) turns.push(box.queue.splice(0, count));
+      else if (count > 0) turns.push(front(box, count));
       else {
         const starts = turns.length === 0 && this.#mayStart(next);
         if (starts) turns.push(box.queue.splice(0, 1));
@@ -381,6 +386,36 @@ export class Entities {
   #next(hot: Hot, box: Mailbox): void {
     if (box.queue.length > 0) this.#schedule(hot, box);
     else hot.mailbox = undefined;
+  }
+}
+
+function front(box: Mailbox, count: number): Attempt[] {
+  if (count < box.queue.length) return box.queue.splice(0, count);
+  const all = box.queue;
+  box.queue = [];
+  return all;
+}
+
+/** Tells the caller, and the meters. */
+class Counted implements Answer {
+  readonly #meters: CallMeters;
+  readonly #resolve: (reply: Reply) => void;
+  readonly #reject: (error: SheafError) => void;
+
+  constructor(meters: CallMeters, resolve: (reply: Reply) => void, reject: (error: SheafError) => void) {
+    this.#meters = meters;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  resolve(reply: Reply): void {
+    this.#meters.answered();
+    this.#resolve(reply);
+  }
+
+  reject(error: SheafError): void {
+    this.#meters.refused(error.code);
+    this.#reject(error);
   }
 }
 

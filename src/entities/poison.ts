@@ -6,7 +6,7 @@
 
 import { toHex } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import { pack, unpack } from "../wire/index.ts";
+import { pack, packed, unpack } from "../wire/index.ts";
 import type { Attempt } from "./attempt.ts";
 
 type Note = { readonly active: readonly string[]; readonly alone: string | null };
@@ -21,7 +21,7 @@ export const label = ({ task }: Attempt): string => `${task.entity.contract.name
 
 export class Poison {
   readonly #host: Host;
-  readonly #active = new Map<Attempt, string>();
+  readonly #active = new Set<Attempt>();
   readonly #suspects = new Set<string>();
   /** Crashes by precise name: label and input. */
   readonly #crashes = new Map<string, number>();
@@ -86,7 +86,7 @@ export class Poison {
   /** Was it called from within a command that is running? */
   within(attempt: Attempt): boolean {
     const { chain } = attempt.task.call;
-    return chain !== undefined && [...this.#active.keys()].some((active) => isWithin(attempt, active));
+    return chain !== undefined && [...this.#active].some((active) => isWithin(attempt, active));
   }
 
   /** These are about to run. A suspect is noted as alone, until it is over or others start, when all that run are waiting
@@ -97,12 +97,12 @@ export class Poison {
     if (first && attempts.length === 1 && this.together(attempts) === 0 && this.#all(first))
       this.#alone = { attempt: first, name: this.precise(first), around };
     else if (around && !attempts.every((attempt) => isWithin(attempt, around.attempt))) this.#alone = undefined;
-    for (const attempt of attempts) this.#active.set(attempt, label(attempt));
+    for (const attempt of attempts) this.#active.add(attempt);
     this.#note();
   }
 
   #all(within: Attempt): boolean {
-    for (const active of this.#active.keys()) if (!isWithin(within, active)) return false;
+    for (const active of this.#active) if (!isWithin(within, active)) return false;
     return true;
   }
 
@@ -113,11 +113,8 @@ export class Poison {
 
   /** Its handler has returned, was given up, or is not to start yet. */
   over(attempt: Attempt): void {
-    const name = this.#active.get(attempt);
-    if (name === undefined) return;
-    this.#active.delete(attempt);
-    if (this.#alone?.attempt !== attempt) return;
-    this.#suspects.delete(name);
+    if (!this.#active.delete(attempt) || this.#alone?.attempt !== attempt) return;
+    this.#suspects.delete(label(attempt));
     if (this.#crashes.delete(this.#alone.name)) this.#keep();
     const { around } = this.#alone;
     this.#alone = around && this.#active.has(around.attempt) ? around : undefined;
@@ -131,10 +128,9 @@ export class Poison {
   }
 
   #note(): void {
-    this.#host.disk.note(
-      noteFile,
-      pack({ active: [...this.#active.values()], alone: this.#alone?.name ?? null } satisfies Note),
-    );
+    const active: string[] = [];
+    for (const attempt of this.#active) active.push(label(attempt));
+    packed({ active, alone: this.#alone?.name ?? null } satisfies Note, (note) => this.#host.disk.note(noteFile, note));
   }
 }
 

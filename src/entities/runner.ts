@@ -146,6 +146,7 @@ export class Runner {
     if (!hot || (run.events.length === 0 && bytesEqual(state, run.before))) {
       return shard.settled(tell(attempt, { output, version, session }));
     }
+    const packed = output === undefined ? undefined : pack(output);
     const value: Value = { version: version + 1, schema: entity.contract.state.version, state, known: entity };
     const commit: Commit = {
       type: entity.contract.name,
@@ -156,7 +157,7 @@ export class Runner {
       command: operation.name,
       principal: call.principal.id,
       events: run.events,
-      op: remembered(attempt, output),
+      op: remembered(attempt, packed),
     };
     const { maxBatchBytes } = this.#options.limits;
     if (commitBytes(commit) > maxBatchBytes) {
@@ -166,7 +167,7 @@ export class Runner {
       );
     }
     attempt.phase = "committing";
-    shard.commit(hot, value, commit, tell(attempt, { output, version: value.version, session }));
+    shard.commit(hot, value, commit, tell(attempt, { output, packed, version: value.version, session }));
   }
 
   /** A refusal is an outcome too: it waits for what it was computed from (E2). */
@@ -274,10 +275,9 @@ function checkVersion(attempt: Attempt, version: number): void {
   );
 }
 
-function remembered({ task }: Attempt, output: unknown): Op | undefined {
+function remembered({ task }: Attempt, reply: Uint8Array = noReply): Op | undefined {
   const { op } = task.call;
   if (!op || task.opId === undefined) return undefined;
-  const reply = output === undefined ? noReply : pack(output);
   return { id: task.opId, fingerprint: task.fingerprint, issuedAt: op.issuedAt, settled: op.settled, reply };
 }
 

@@ -124,7 +124,16 @@ function checkTarget(directory: Directory, target: Target, limits: Limits): void
   if (key.length * 3 > limits.maxKeyBytes && utf8(key).length > limits.maxKeyBytes) {
     throw new SheafError("BAD_INPUT", `the key is over ${limits.maxKeyBytes} bytes`);
   }
-  if (/\p{Cc}/u.test(key)) throw new SheafError("BAD_INPUT", "the key holds control characters");
+  if (holdsControl(key)) throw new SheafError("BAD_INPUT", "the key holds control characters");
+}
+
+/** Unicode's category Cc. */
+function holdsControl(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x20 || (unit >= 0x7f && unit < 0xa0)) return true;
+  }
+  return false;
 }
 
 function checkOperation(op: string | undefined, limits: Limits): void {
@@ -137,8 +146,11 @@ function checkOperation(op: string | undefined, limits: Limits): void {
 
 function authorise(policy: Policy, principal: Principal, target: Target): void {
   const action: Action = target.kind;
+  const { name } = target;
   const resource: Resource =
-    target.kind === "procedure" ? { ...target, kind: "service" } : { ...target, kind: "entity" };
+    target.kind === "procedure"
+      ? { kind: "service", service: target.service, name }
+      : { kind: "entity", entity: target.entity, key: target.key, name };
   const decision = policy.decide(principal, action, resource);
   if (!decision.allow) throw new SheafError("FORBIDDEN", "the caller may not do this", { hint: decision.why });
 }

@@ -34,13 +34,20 @@ export const systemPrefix = "sheaf.";
 
 /** Grants by role. Forbidding overrides permitting: system entities are refused before any role is looked at. */
 export function rolePolicy(grants: Grants = defaultGrants): Policy {
-  const allowed = new Map(Object.entries(grants).map(([role, actions]) => [role, new Set(actions)]));
+  const grant = (role: string, action: Action): readonly [Action, Decision] => [
+    action,
+    { allow: true, why: `role ${role} grants ${action}` },
+  ];
+  const allowed = new Map(
+    Object.entries(grants).map(([role, actions]) => [role, new Map(actions.map((action) => grant(role, action)))]),
+  );
   return {
     decide(principal, action, resource) {
       const name = resource.kind === "entity" ? resource.entity : resource.kind === "service" ? resource.service : "";
       if (name.startsWith(systemPrefix)) return { allow: false, why: `${name} belongs to Sheaf` };
       for (const role of principal.roles) {
-        if (allowed.get(role)?.has(action) === true) return { allow: true, why: `role ${role} grants ${action}` };
+        const granted = allowed.get(role)?.get(action);
+        if (granted) return granted;
       }
       const has = principal.roles.length === 0 ? "no role" : `only ${principal.roles.join(", ")}`;
       return { allow: false, why: `${action} needs a role that grants it; the caller has ${has}` };

@@ -13,13 +13,17 @@ export type Issued = { readonly client: string; readonly n: number };
 
 export function issuedId(id: string): Issued {
   const dot = id.indexOf(".");
-  if (dot < 0) return { client: id, n: 0 };
-  const slash = id.indexOf("/", dot);
-  const n = Number.parseInt(slash < 0 ? id.slice(dot + 1) : id.slice(dot + 1, slash), 36);
-  return { client: id.slice(0, dot), n: Number.isSafeInteger(n) ? n : 0 };
+  return dot < 0 ? { client: id, n: 0 } : { client: id.slice(0, dot), n: numberAfter(id, dot) };
 }
 
-type Client = { floor: number; lastAt: Instant; readonly ops: Map<string, SavedOp> };
+/** The client's count, which follows its name. */
+function numberAfter(id: string, dot: number): number {
+  const slash = id.indexOf("/", dot);
+  const n = Number.parseInt(slash < 0 ? id.slice(dot + 1) : id.slice(dot + 1, slash), 36);
+  return Number.isSafeInteger(n) ? n : 0;
+}
+
+type Client = { readonly name: string; floor: number; lastAt: Instant; readonly ops: Map<string, SavedOp> };
 
 /** `clients` and `issuedBefore` are small and kept beside the position; the operations themselves are stored as rows. */
 export type OperationsMemo = {
@@ -28,11 +32,14 @@ export type OperationsMemo = {
 };
 
 const maxClients = 1024;
+const DOT = 0x2e;
 
 export class Operations {
   readonly #limits: Limits;
   readonly #chosen = new Map<string, SavedOp>();
   readonly #clients = new Map<string, Client>();
+  /** The one asked for last: nearly always the next, too. */
+  #latest: Client | undefined;
   #issued = 0;
   #issuedBefore: Instant = 0;
   /** Changes since the last `drain`, for the local store. */
@@ -56,12 +63,20 @@ export class Operations {
       }
       return op;
     }
-    const { client, n } = issuedId(id);
-    const known = this.#clients.get(client);
+    const known = this.#client(id);
     const op = known?.ops.get(id);
     if (op) return op;
-    if (known ? n < known.floor : issuedAt <= this.#issuedBefore) throw new SheafError("TOO_OLD");
+    if (known ? numberAfter(id, known.name.length) < known.floor : issuedAt <= this.#issuedBefore)
+      throw new SheafError("TOO_OLD");
     return undefined;
+  }
+
+  #client(id: string): Client | undefined {
+    const { name } = this.#latest ?? {};
+    if (name !== undefined && id.charCodeAt(name.length) === DOT && id.startsWith(name)) return this.#latest;
+    const found = this.#clients.get(issuedId(id).client);
+    if (found) this.#latest = found;
+    return found;
   }
 
   /** Takes the operation of an applied record. */
@@ -71,16 +86,17 @@ export class Operations {
       this.#chosen.set(op.id, op);
       return;
     }
-    const { client: name, n } = issuedId(op.id);
-    let client = this.#clients.get(name);
+    let client = this.#client(op.id);
     if (!client) {
-      client = { floor: 0, lastAt: 0, ops: new Map() };
+      const { client: name } = issuedId(op.id);
+      client = { name, floor: 0, lastAt: 0, ops: new Map() };
       this.#clients.set(name, client);
     }
-    if (!client.ops.has(op.id)) this.#issued++;
+    const before = client.ops.size;
     client.ops.set(op.id, op);
+    this.#issued += client.ops.size - before;
     client.lastAt = op.at;
-    if (settled !== undefined && settled > client.floor && settled <= n) this.#settle(client, settled);
+    if (settled !== undefined && settled > client.floor && settled <= issuedId(op.id).n) this.#settle(client, settled);
     if (this.#issued > this.#limits.maxIssuedOperations) this.#evict();
     if (this.#clients.size > maxClients) this.#forgetClient();
   }
@@ -103,7 +119,7 @@ export class Operations {
   #settle(client: Client, floor: number): void {
     client.floor = floor;
     for (const id of client.ops.keys()) {
-      if (issuedId(id).n >= floor) continue;
+      if (numberAfter(id, client.name.length) >= floor) continue;
       client.ops.delete(id);
       this.#issued--;
       this.#drop(id);
@@ -131,13 +147,14 @@ export class Operations {
     if (name === undefined || !oldest) return;
     this.#settle(oldest, Number.MAX_SAFE_INTEGER);
     this.#clients.delete(name);
+    this.#latest = undefined;
     this.#issuedBefore = Math.max(this.#issuedBefore, oldest.lastAt);
   }
 
   /** An id that is used again is no longer one to forget. */
   #save(op: SavedOp): void {
     this.#fresh.set(op.id, op);
-    this.#gone.delete(op.id);
+    if (this.#gone.size > 0) this.#gone.delete(op.id);
   }
 
   #drop(id: string): void {
@@ -172,7 +189,7 @@ export class Operations {
   /** Starts from what a store or snapshot kept. */
   restore(memo: OperationsMemo, ops: readonly SavedOp[]): void {
     this.#issuedBefore = memo.issuedBefore;
-    for (const [name, floor, lastAt] of memo.clients) this.#clients.set(name, { floor, lastAt, ops: new Map() });
+    for (const [name, floor, lastAt] of memo.clients) this.#clients.set(name, { name, floor, lastAt, ops: new Map() });
     for (const op of ops) this.remember(op, undefined);
     for (const [name, , lastAt] of memo.clients) {
       const client = this.#clients.get(name);

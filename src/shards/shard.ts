@@ -365,6 +365,7 @@ export function commitBytes({ type, key, command, principal, state, events, op }
 /** The commits of one record: of a large state that several changed, only the last keeps it. */
 function coalesced(items: readonly Item[]): Commit[] {
   const commits = items.map((item) => item.commit);
+  if (!items.some(({ value }) => value.state.length > coalesceAboveBytes)) return commits;
   const later = new Set<Hot>();
   for (let i = items.length - 1; i >= 0; i--) {
     const { hot, value, commit } = items[i] as Item;
