@@ -15,6 +15,7 @@ import { emptyMailbox, type Mailbox } from "./mailbox.ts";
 import type { EntitiesOptions } from "./options.ts";
 import { Query } from "./query.ts";
 import { Runner } from "./runner.ts";
+import { scopedId } from "./scope.ts";
 
 interface Open {
   readonly deadline: Tick;
@@ -151,7 +152,7 @@ export class Entities {
         throw new SheafError("BAD_INPUT", "the idempotency key is too long");
       opId = op.id;
       if (op.issuedAt === undefined) {
-        opId = `${call.principal.id}\n${entity.contract.name}/${key}/${operation.name}\n${op.id}`;
+        opId = scopedId(call.principal.id, entity.contract.name, key, operation.name, op.id);
         fingerprint = this.#options.host.crypto.sha256(pack(call.input)).slice(0, 16);
       }
       const original = this.#originals.get(opId);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type SheafError } from "../base/index.ts";
+import type { Call } from "../rpc/index.ts";
 import { code, world } from "./world.fixture.ts";
 
 const chosen = (id: string) => ({ id, issuedAt: undefined });
@@ -43,6 +44,16 @@ test("idempotency: A2 a repeat joins a commit whose caller gave up", async () =>
   const again = await w.ask("a", "add", 5, { op: chosen("k") });
   assert.deepEqual([again.output, again.replayed], [6, true]);
   assert.equal((await w.ask("a", "get")).output, 6);
+});
+
+test("idempotency: a key that looks like the end of another operation's name names its own", async () => {
+  const w = await world({ shards: 1 });
+  const of = (id: string): Call["principal"] => ({ id, roles: [] });
+  const one = { principal: of("p\ncounter/a/add\nx"), op: chosen("y") };
+  const other = { principal: of("p"), op: chosen("x\ncounter/a/add\ny") };
+  assert.equal((await w.ask("a", "add", 1, one)).output, 1);
+  const second = await w.ask("a", "add", 1, other);
+  assert.deepEqual([second.output, second.replayed], [2, undefined]);
 });
 
 test("idempotency: one key on two commands names two operations, inside them too", async () => {
