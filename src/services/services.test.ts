@@ -21,7 +21,7 @@ test("procedures: each that ends is counted once, by its result", async () => {
   const host = simHost();
   const never = { call: () => Promise.reject(new Error("no calls inside")) };
   const code = compileApp(app("a", { entities: [], services: [echo] }));
-  const services = new Services(code, { host, limits: defaultLimits, calls: never });
+  const services = new Services(code, { host, limits: defaultLimits, calls: never, tokens: () => undefined });
   const say = (name: string, input?: unknown): Promise<unknown> => {
     const target: Call["target"] = { kind: "procedure", service: "echo", name };
     const deadline = host.clock.tick() + 1000;

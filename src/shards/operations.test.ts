@@ -110,3 +110,18 @@ test("operations: S1 an id that is used again is saved, and never also forgotten
   const again = operations.drain();
   assert.deepEqual([again.fresh.map((saved) => saved.at), again.gone], [[9000], []]);
 });
+
+test("operations: a time of issue that a caller made up keeps nothing longer and bars nobody but itself", () => {
+  const operations = new Operations(limits);
+  const far = Number.MAX_SAFE_INTEGER;
+  operations.remember(op("liar.1", 1, far), undefined);
+  for (let i = 2; i <= 5; i++) operations.remember(op(`c.${i}`, i, i), undefined);
+  assert.throws(() => operations.find("liar.1", far), tooOld, "it went first, being heard of longest ago");
+  for (let i = 2; i <= 5; i++) assert.ok(operations.find(`c.${i}`, i));
+  for (let i = 0; i < 1025; i++) operations.remember(op(`x${i}.1`, 10 + i, far), 1);
+  assert.equal(
+    operations.find("new.1", 2000),
+    undefined,
+    "a caller that nobody knows is judged by what others did, not said",
+  );
+});
