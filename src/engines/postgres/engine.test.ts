@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { engineContract } from "../../journal/index.ts";
 import { postgresEngine } from "./engine.ts";
-import { startServer } from "./server.fixture.ts";
+import { serverOfThisFile, serverTest } from "./server.fixture.ts";
 
-const server = await startServer();
+const server = serverOfThisFile();
 let beds = 0;
 
-engineContract("postgres", { test, assert }, async () => {
+engineContract("postgres", { test: serverTest, assert }, async () => {
+  const { url, sql } = await server();
   const schema = `kit_${++beds}`;
   return {
-    open: () => postgresEngine({ url: server.url(), schema }),
-    destroy: async () => void (await server.sql(`DROP SCHEMA IF EXISTS ${schema} CASCADE`)),
+    open: () => postgresEngine({ url: url(), schema }),
+    destroy: async () => void (await sql(`DROP SCHEMA IF EXISTS ${schema} CASCADE`)),
   };
 });

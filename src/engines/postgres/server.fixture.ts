@@ -3,11 +3,12 @@
 
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, chownSync, existsSync, globSync, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, chownSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
-import { after } from "node:test";
+import { join } from "node:path";
+import { after, test } from "node:test";
 import pg from "pg";
+import { findPostgres, postgresHint } from "../../../scripts/postgres.mjs";
 
 export type Server = {
   /** Folder of its socket. */
@@ -20,19 +21,26 @@ export type Server = {
   stop(how: "fast" | "immediate"): Promise<void>;
   /** Starts it again, with more settings when given. */
   start(settings?: Readonly<Record<string, string>>): Promise<void>;
+  /** Stops it and removes its folder. */
+  destroy(): Promise<void>;
 };
 
 const port = 5432;
 
-/** Where a server program is: first on the path, then where Debian keeps it, the newest version first. */
-function program(name: string): string {
-  const onPath = (process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, name));
-  const debians = globSync(`/usr/lib/postgresql/*/bin/${name}`).sort((a, b) => versionIn(b) - versionIn(a));
-  const found = [...onPath, ...debians].find((path) => existsSync(path));
-  if (found) return found;
-  throw new Error(`${name} is missing. Run: sudo apt-get update && sudo apt-get install -y postgresql`);
+const programs = findPostgres() as { readonly initdb: string; readonly postgres: string } | undefined;
+if (programs === undefined && process.env["CI"] !== undefined)
+  throw new Error(`there is no PostgreSQL to test with; run: ${postgresHint}`);
+
+/** A test that needs a server: left out where there is none, which CI never is. */
+export const serverTest = (name: string, run: () => Promise<void>): void =>
+  void test(name, { skip: programs === undefined && `there is no PostgreSQL; run: ${postgresHint}` }, run);
+
+/** One server for a whole test file, started when it is first asked for. */
+export function serverOfThisFile(settings: Readonly<Record<string, string>> = {}): () => Promise<Server> {
+  let server: Promise<Server> | undefined;
+  after(async () => (await server)?.destroy());
+  return () => (server ??= startServer(settings));
 }
-const versionIn = (path: string): number => Number(/postgresql\/(\d+)/.exec(path)?.[1] ?? 0);
 
 /** The server refuses to run as root: then it runs as somebody who may do nothing else. */
 function unprivileged(): { uid: number; gid: number } | undefined {
@@ -53,19 +61,21 @@ function command(as: { uid: number; gid: number } | undefined, words: readonly s
 
 /** A socket's path is at most about a hundred bytes, so the folder is right below the system's. */
 export async function startServer(settings: Readonly<Record<string, string>> = {}): Promise<Server> {
+  if (!programs) throw new Error(`there is no PostgreSQL; run: ${postgresHint}`);
+  const { initdb, postgres } = programs;
   const dir = mkdtempSync(join(tmpdir(), "sheaf-pg-"));
   const as = unprivileged();
   if (as) chownSync(dir, as.uid, as.gid);
   const folder = join(dir, "data");
   const env = { ...process.env, LC_ALL: "C" };
-  const initdb = ["-D", folder, "-U", "sheaf", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"];
-  execFileSync(program("initdb"), initdb, { ...as, env, cwd: dir, stdio: "pipe" });
+  const asked = ["-D", folder, "-U", "sheaf", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"];
+  execFileSync(initdb, asked, { ...as, env, cwd: dir, stdio: "pipe" });
   let child: ChildProcess | undefined;
 
   async function start(more: Readonly<Record<string, string>> = {}): Promise<void> {
     const lines = Object.entries(more).map(([name, value]) => `${name} = '${value}'\n`);
     appendFileSync(join(folder, "postgresql.conf"), lines.join(""));
-    const started = spawn(...command(as, [program("postgres"), "-D", folder, "-k", dir, "-p", String(port)]), {
+    const started = spawn(...command(as, [postgres, "-D", folder, "-k", dir, "-p", String(port)]), {
       env,
       cwd: dir,
       stdio: ["ignore", "ignore", "pipe"],
@@ -90,10 +100,6 @@ export async function startServer(settings: Readonly<Record<string, string>> = {
   }
   const url = (database = "postgres"): string => `postgres://sheaf@localhost/${database}?host=${dir}&port=${port}`;
 
-  after(async () => {
-    await stop("immediate");
-    rmSync(dir, { recursive: true, force: true });
-  });
   await start({
     listen_addresses: "",
     shared_buffers: "32MB",
@@ -116,5 +122,9 @@ export async function startServer(settings: Readonly<Record<string, string>> = {
     },
     stop,
     start,
+    async destroy() {
+      await stop("immediate");
+      rmSync(dir, { recursive: true, force: true });
+    },
   };
 }
