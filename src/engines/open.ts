@@ -13,10 +13,12 @@ const schemes: Readonly<Record<string, (url: string, options: EngineOptions) => 
   sqlite: (url, options) => embeddedEngine({ dir: directoryIn(url), ...options }),
   postgres,
   postgresql: postgres,
+  nats,
+  tls: nats,
 };
 
-/** Opens the engine at `url`: `sqlite:DIR` or `postgres://…`. Rejects USAGE when the address is not understood, and with what the engine
- *  itself rejects with. No error repeats the address, which may hold a password. */
+/** Opens the engine at `url`: `sqlite:DIR`, `postgres://…` or `nats://a,b,c`. Rejects USAGE when the address is not understood,
+ *  ENGINE_REFUSED when its driver is not installed, and with what the engine itself rejects with. No error repeats the address, which may hold a password. */
 export async function openEngine(url: string, options: EngineOptions = {}): Promise<Engine> {
   const scheme = /^([a-z]+):/.exec(url)?.[1] ?? "";
   const open = Object.hasOwn(schemes, scheme) ? schemes[scheme] : undefined;
@@ -30,6 +32,17 @@ export async function openEngine(url: string, options: EngineOptions = {}): Prom
 async function postgres(url: string, options: EngineOptions): Promise<Engine> {
   const { postgresEngine } = await import("./postgres/index.ts");
   return postgresEngine({ url, ...options });
+}
+
+async function nats(url: string, options: EngineOptions): Promise<Engine> {
+  const { natsAddress, natsEngine } = await import("./nats/index.ts").catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
+    throw new SheafError("ENGINE_REFUSED", "the driver of NATS is not installed", {
+      cause: error,
+      hint: "npm install @nats-io/transport-node @nats-io/jetstream",
+    });
+  });
+  return natsEngine({ ...natsAddress(url), ...options });
 }
 
 function directoryIn(url: string): string {

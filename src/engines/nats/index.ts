@@ -1,0 +1,2 @@
+export { natsEngine } from "./engine.ts";
+export { natsAddress, type NatsOptions } from "./options.ts";
