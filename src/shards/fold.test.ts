@@ -52,9 +52,10 @@ test("fold: D1 what an owner assumes beyond the journal is in no durable value, 
 
 test("fold: D1 a voided record moves the chain and changes nothing else (F3)", () => {
   const fold = new Fold(0, limits);
-  fold.apply(record(fold, batch(commit("a", 1)), 5));
-  fold.pass(record(fold, batch(commit("a", 2, "op")), 3));
-  assert.deepEqual([fold.seq, fold.epoch, fold.voided], [2, 5, 1]);
+  fold.apply(record(fold, batch(commit("a", 1, "kept")), 5));
+  fold.pass(record(fold, batch(commit("a", 2, "op")), 3, 100 + 2 * limits.idempotencyWindowMs));
+  assert.deepEqual([fold.seq, fold.epoch, fold.at, fold.voided], [2, 5, 100, 1]);
+  assert.ok(fold.operations.find("kept", undefined), "an owner that was replaced does not make keys expire");
   assert.equal(fold.peek("t", "a")?.durable?.version, 1);
   assert.equal(fold.operations.find("op", undefined), undefined);
 });

@@ -67,7 +67,7 @@ export class Fold {
   epoch: Epoch = 0;
   seq: Seq = 0;
   hash: Hash = noHash;
-  /** Time of the last record: journal time. */
+  /** Time of the last record that was not voided: journal time. */
   at: Instant = 0;
   /** The node that made the last claim. */
   owner: string | undefined;
@@ -149,12 +149,10 @@ export class Fold {
     }
   }
 
-  /** Passes over a voided record: it is part of the chain and of nothing else (F3). */
+  /** Passes over a voided record: it is part of the chain and of nothing else, journal time included (F3). */
   pass(record: Decoded): void {
     this.voided++;
-    const { epoch } = this;
-    this.#advance(record);
-    this.epoch = epoch;
+    this.#place(record);
   }
 
   /** Only moves on: what a planted defect does in place of `apply`. */
@@ -162,13 +160,17 @@ export class Fold {
     this.#advance(record);
   }
 
-  #advance(record: Decoded): void {
+  #place(record: Decoded): void {
     this.generation = record.header.generation;
-    this.epoch = record.header.epoch;
     this.seq = record.header.seq;
     this.hash = record.hash;
-    this.at = record.header.at;
     this.#moved = true;
+  }
+
+  #advance(record: Decoded): void {
+    this.#place(record);
+    this.epoch = record.header.epoch;
+    this.at = record.header.at;
     this.operations.expire(this.at);
   }
 
