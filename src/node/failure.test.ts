@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import type { SheafError } from "../base/index.ts";
+import { SheafError } from "../base/index.ts";
 import { memoryEngine } from "../journal/index.ts";
 import { app, entity } from "../model/index.ts";
 import type { Call } from "../rpc/index.ts";
 import { memoryStore } from "../shards/index.ts";
-import { code, world } from "./world.fixture.ts";
+import { code, world, type WorldOptions } from "./world.fixture.ts";
 
 const at = (key: string, name: string, kind: "command" | "query" = "command"): Partial<Call> => ({
   target: { kind, entity: "thing", key, name },
@@ -282,4 +282,45 @@ test("failure: N1 a snapshot that reads back damaged is not one of the two that 
 test("failure: P35 a node whose records the engine would not take does not start", async () => {
   const tooLarge = world({ limits: { maxRecordBytes: 9 * 1024 * 1024 } });
   await assert.rejects(tooLarge, code("USAGE"));
+});
+
+test("failure: an engine or a store that never closes does not keep a node from stopping, and is named in the log", async () => {
+  const never = (): Promise<void> => new Promise(() => {});
+  const w = await world({
+    before: (engine) => ({ ...engine, close: never }),
+    store: { ...memoryStore(), close: never },
+  });
+  await w.ask("a", "add", 1);
+  const started = w.host.clock.tick();
+  await w.run(w.node.stop(3000));
+  assert.ok(w.host.clock.tick() - started <= 3100, `${w.host.clock.tick() - started} ms`);
+  const parts = w.host.lines
+    .filter(({ message }) => message.includes("did not close"))
+    .map((line) => line.fields?.["part"]);
+  assert.deepEqual(parts, ["engine", "store"]);
+});
+
+test("failure: N2 snapshots that are gone whenever they are read end the opening, and the next one may succeed", async () => {
+  const a = await world({ shards: 1, limits: { snapshotEveryBytes: 500, saveEveryMs: 20 } });
+  for (let i = 0; i < 100; i++) {
+    await a.ask(`x${i % 3}`, "add", 1);
+    await a.pass(10);
+  }
+  await a.run(a.node.stop());
+  let gone = Infinity;
+  const from = { ...a, store: memoryStore() };
+  const before: WorldOptions["before"] = (engine) => ({
+    ...engine,
+    snapshots: {
+      ...engine.snapshots,
+      async *get(name) {
+        if (gone-- > 0) throw new SheafError("NOT_FOUND");
+        yield* engine.snapshots.get(name);
+      },
+    },
+  });
+  await assert.rejects(world({ from, before }), code("ENGINE_UNAVAILABLE"));
+  gone = 2;
+  const b = await world({ from, before });
+  assert.equal((await b.ask("x0", "get")).output, 34);
 });

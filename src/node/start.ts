@@ -8,6 +8,7 @@ import { type AppShape, type CompiledApp, compileApp } from "../model/index.ts";
 import type { Call, Calls, Reply } from "../rpc/index.ts";
 import { Services } from "../services/index.ts";
 import { Shards } from "../shards/index.ts";
+import { closeParts } from "./close.ts";
 import { identify } from "./identity.ts";
 import type { Node, NodeOptions } from "./node.ts";
 import { operator } from "./operate.ts";
@@ -126,7 +127,5 @@ async function stop(parts: Parts, deadlineMs: number, { host, engine, store }: N
   parts.state = "stopping";
   entities.close();
   services.close();
-  await shards.close();
-  await engine.close();
-  await store.close();
+  await closeParts(host, until, { shards, engine, store });
 }

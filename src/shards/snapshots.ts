@@ -79,8 +79,20 @@ async function verify({ ground: { engine, snapshotOptions } }: Shard, name: Snap
   for await (const group of decodeSnapshot(snapshotOptions, name, engine.snapshots.get(name))) void group;
 }
 
+/** An owner that replaces snapshots faster than they can be read, so often in a row, is not outrun. */
+const mostListings = 5;
+
 /** Fills the store from the newest snapshot that is whole and that the journal, which starts at `first`, continues. */
 export async function loadSnapshot(shard: Shard, store: Store, first: Seq): Promise<Position> {
+  for (let listings = 0; listings < mostListings; listings++) {
+    const loaded = await loadListed(shard, store, first);
+    if (loaded !== "replaced") return loaded;
+  }
+  throw new SheafError("ENGINE_UNAVAILABLE", `shard ${shard.number}: its snapshots are gone before they can be read`);
+}
+
+/** `replaced` when the shard's owner has deleted one since it was listed. */
+async function loadListed(shard: Shard, store: Store, first: Seq): Promise<Position | "replaced"> {
   const { engine, host } = shard.ground;
   const failures: string[] = [];
   for (const name of await engine.snapshots.list(shard.number)) {
@@ -89,7 +101,7 @@ export async function loadSnapshot(shard: Shard, store: Store, first: Seq): Prom
       return await loadOne(shard, store, name);
     } catch (error) {
       const { code, message } = asSheafError(error);
-      if (code === "NOT_FOUND") return loadSnapshot(shard, store, first); // its owner replaced it since: list again
+      if (code === "NOT_FOUND") return "replaced";
       if (code !== "CORRUPT") throw error;
       failures.push(`${name.seq}: ${message}`);
       host.log.error("snapshot cannot be used", { shard: shard.number, seq: name.seq, reason: message });
