@@ -54,6 +54,7 @@ export async function tcpProxy(target: NetConnectOpts): Promise<TcpProxy> {
   const listeners: ((connection: Proxied) => void)[] = [];
   let refusing = false;
   let count = 0;
+  let closed: Promise<void> | undefined;
 
   const server = createServer((client) => {
     if (refusing) return void client.on("error", () => {}).resetAndDestroy();
@@ -72,12 +73,11 @@ export async function tcpProxy(target: NetConnectOpts): Promise<TcpProxy> {
     onConnection: (fn) => void listeners.push(fn),
     cutAll,
     refuse: (value) => void (refusing = value),
-    async close() {
-      const closed = once(server, "close");
-      server.close();
-      cutAll();
-      await closed;
-    },
+    close: () =>
+      (closed ??= new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        cutAll();
+      })),
   };
 }
 

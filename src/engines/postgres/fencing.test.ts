@@ -118,9 +118,9 @@ test("fence: batches of many nodes over the same shards, in any order, deadlock 
       }),
     );
     for (const shard of shards) {
-      const kinds = answers.map((answer) => answer.get(shard));
+      const kinds = answers.map((answer): string => answer.get(shard) ?? "none");
       assert.deepEqual(
-        kinds.toSorted((a = "", b = "") => a.localeCompare(b)),
+        kinds.toSorted((a, b) => a.localeCompare(b)),
         ["durable", "fenced", "fenced"],
         `shard ${shard}, round ${round}`,
       );
