@@ -242,3 +242,66 @@ test("memory engine: requests that fail, or are under way when the power goes, r
   await clock.pass(5);
   await barrier;
 });
+
+test("memory engine: a stale tail or list shows what was, as far back as is remembered; failing ones reject", async () => {
+  const disk = memoryDisk();
+  let fate: MemoryFate = { kind: "ok" };
+  const engine = memoryEngine({ disk, decide: (request) => (request.kind === "append" ? { kind: "ok" } : fate) });
+  for (let i = 0; i < 5; i++) await engine.append([append(i)]);
+  for (let i = 0; i < 30; i++) await engine.registry.put("node", Uint8Array.of(i));
+  await engine.registry.delete("node");
+  const listed = async (): Promise<number[]> => [...((await engine.registry.list()).get("node") ?? [])];
+  assert.deepEqual(await listed(), []);
+  fate = { kind: "stale", behind: 2 };
+  const [page] = await engine.tail([{ shard: 0, from: 3 }], 9);
+  assert.deepEqual([page?.head.seq, page?.entries.map(({ seq }) => seq)], [3, [3]]);
+  assert.equal(
+    (await engine.tail([{ shard: 0, from: 6 }], 9))[0]?.head.seq,
+    3,
+    "an old head looks like a lost journal",
+  );
+  assert.deepEqual(await listed(), [28]);
+  fate = { kind: "stale", behind: 1000 };
+  assert.deepEqual(await listed(), [14]);
+  fate = { kind: "fail" };
+  const act = engine.registry;
+  for (const promise of [engine.tail([], 1), act.list(), act.put("node", Uint8Array.of(1)), act.delete("node")])
+    await assert.rejects(promise, { code: "ENGINE_UNAVAILABLE" });
+});
+
+test("memory engine: hints are lost and late as told, and gather what grows meanwhile", async () => {
+  const disk = memoryDisk();
+  const clock = handClock();
+  const fates: MemoryFate[] = [{ kind: "fail" }, { kind: "hang", ms: 50 }, { kind: "ok", latencyMs: 5 }];
+  const decide = (request: MemoryRequest): MemoryFate =>
+    (request.kind === "hint" ? fates.shift() : undefined) ?? { kind: "ok" };
+  const watching = memoryEngine({ disk, clock, decide });
+  const writing = memoryEngine({ disk });
+  const heard: (readonly number[] | undefined)[] = [];
+  const end = watching.watch((shards) => void heard.push(shards));
+  await writing.append([append(0)]);
+  await clock.pass(0);
+  await writing.append([append(1), append(0, 1, 7)]);
+  await writing.append([append(0, 1, 9)]);
+  await clock.pass(49);
+  assert.deepEqual(heard, []);
+  await clock.pass(1);
+  assert.deepEqual(heard, [[0, 7, 9]]);
+  await writing.append([append(2)]);
+  end();
+  await clock.pass(5);
+  assert.equal(heard.length, 1);
+});
+
+test("memory disk: a lost power empties the registry, and a restored copy brings back what it held", async () => {
+  const disk = memoryDisk();
+  const engine = memoryEngine({ disk });
+  await engine.registry.put("node", Uint8Array.of(1));
+  const copy = disk.copy();
+  disk.crash({ loseUnsynced: false });
+  assert.equal((await engine.registry.list()).size, 1);
+  disk.crash({ loseUnsynced: true });
+  assert.equal((await engine.registry.list()).size, 0);
+  disk.restore(copy);
+  assert.deepEqual([...((await engine.registry.list()).get("node") ?? [])], [1]);
+});

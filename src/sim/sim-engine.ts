@@ -89,6 +89,10 @@ export function connectEngine(options: ConnectionOptions): Engine {
   const labels = { send: `${name}>engine`, answer: `engine>${name}` };
   const watches = new Set<() => void>();
   let closed = false;
+  /** Appends on their way to the engine: it stores them in the moment in which they arrive. */
+  let underWay = 0;
+  let onLanded: (() => void) | undefined;
+  let landed: Promise<void> | undefined;
   const delay = (): Millis => delayOf(options);
   const later = (ms: Millis, label: string, run: () => void): void => void schedule.after(ms, label, run);
 
@@ -114,7 +118,7 @@ export function connectEngine(options: ConnectionOptions): Engine {
     new Promise((resolve) => {
       if (!alive()) return;
       const all = (result: () => AppendResult): readonly AppendResult[] => batch.map(result);
-      if (closed) return resolve(all(lost));
+      if (closed) return resolve(all(() => ({ kind: "refused", error: unavailable() })));
       weather.tally.appends++;
       schedule.hash.text(name);
       for (const one of batch) {
@@ -124,7 +128,9 @@ export function connectEngine(options: ConnectionOptions): Engine {
       const fate = fateOf(options);
       const answer = (results: readonly AppendResult[]): void =>
         later(delay(), labels.answer, () => alive() && resolve(results));
+      underWay++;
       later(delay(), labels.send, () => {
+        if (--underWay === 0) onLanded?.();
         switch (fate.kind) {
           case "refused":
             return answer(all(() => ({ kind: "refused", error: new SheafError("ENGINE_FULL") })));
@@ -165,6 +171,8 @@ export function connectEngine(options: ConnectionOptions): Engine {
       closed = true;
       for (const end of watches) end();
       watches.clear();
+      landed ??= underWay === 0 ? Promise.resolve() : new Promise((resolve) => (onLanded = resolve));
+      await landed;
     },
   };
 }

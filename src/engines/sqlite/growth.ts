@@ -43,7 +43,6 @@ function openLook(db: DatabaseSync): () => Grown {
     version = now;
     const before = seen;
     seen = newestNow();
-    if (seen === before) return [];
     const rows = since.all(before) as { id: number; places: string }[];
     // Fewer rows than batches: some are folded already, or the journal is another.
     if (rows.length !== seen - before) return "any";
