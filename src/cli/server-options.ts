@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { type Limits, SheafError } from "../base/index.ts";
 import { type Context, parseCount } from "./context.ts";
 import { limitsOf } from "./limit-flags.ts";
+import { maxSessionShards } from "../rpc/index.ts";
 
 /** As the command line gives them. */
 export type ServerFlags = {
@@ -71,7 +72,7 @@ export function serverOptions(context: Context, mode: "dev" | "start", app: stri
     port: port(flags.port ?? context.env["SHEAF_PORT"], 4000, "--port"),
     adminPort: port(flags.adminPort ?? context.env["SHEAF_ADMIN_PORT"], 4001, "--admin-port"),
     cluster: flags.cluster,
-    shards: flags.shards === undefined ? undefined : parseCount(flags.shards, "--shards", 1, 4096),
+    shards: flags.shards === undefined ? undefined : parseCount(flags.shards, "--shards", 1, maxSessionShards),
     encryptionKey: encryptionKey(context, flags.encryptionKeyFile),
     limits: limitsOf(context, flags.limit ?? []),
     insecure,

@@ -301,6 +301,7 @@ test("start: what this release does not have is refused by name", async (t) => {
     ["--nodes", "3"],
     ["--engine", "postgres://db"],
     ["--engine", "nats"],
+    ["--shards", "1025"],
     ["--insecure", "--host", "0.0.0.0"],
   ]) {
     const ran = await sheaf(["start", ledgerApp, "--data", data, ...args]);

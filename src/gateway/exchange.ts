@@ -17,13 +17,11 @@ import {
   type Ask,
   type Incoming,
 } from "../http/index.ts";
-import type { Call, Calls, Reply, Target } from "../rpc/index.ts";
+import { type Call, type Calls, maxSessionLength, type Reply, type Target } from "../rpc/index.ts";
 import type { Principal } from "../security/index.ts";
 import type { Within } from "./within.ts";
 
 export type Outlet = { readonly host: Host; readonly calls: Calls; readonly limits: Limits; readonly within: Within };
-
-const maxSessionLength = 8192;
 
 /** The input of a GET: the JSON of `?input=`; undefined when absent. */
 function inputOfUrl(url: string, limits: Limits): unknown {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SheafError } from "../base/index.ts";
+import { maxSessionLength } from "../rpc/index.ts";
 import { bench, problem, type Bench } from "./gateway.fixture.ts";
 
 const deposit = "/entities/account/acc-7/deposit";
@@ -132,7 +133,7 @@ test("gateway: a header that cannot be meant is MALFORMED and reaches no handler
   assert.equal((await fetch("/entities/account/a/find?input=1&input=2")).status, 400);
   assert.equal((await fetch("/entities/account/a/find?input=%FF")).status, 400);
   assert.equal((await fetch("/entities/account/a/find?input={")).status, 400);
-  assert.equal((await post(deposit, {}, { "sheaf-session": "x".repeat(8193) })).status, 400);
+  assert.equal((await post(deposit, {}, { "sheaf-session": "x".repeat(maxSessionLength + 1) })).status, 400);
   assert.equal(calls.length, 0);
 });
 
@@ -229,7 +230,7 @@ test("gateway: what happened inside is not told to callers, unless they are the 
     const answer = await b.post(deposit, { cents: 5 });
     assert.equal(answer.status, 500);
     const text = await answer.text();
-    assert.doesNotMatch(text, /hunter2|\/etc|\.ts|at /);
+    assert.doesNotMatch(text, /hunter2|\/etc|\.ts|\bat /);
   }
   const open = bench({ reveal: true });
   open.answer = () => Promise.reject(secret);

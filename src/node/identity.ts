@@ -3,10 +3,10 @@
 import { fromUtf8, SheafError, toHex, utf8 } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { type Cluster, keyFits, makeKeyCheck } from "../journal/index.ts";
+import { maxSessionShards } from "../rpc/index.ts";
 import type { NodeOptions } from "./node.ts";
 
 export const defaultShards = 64;
-const maxShards = 4096;
 
 /** The engine's cluster, created first where it holds none and `create` is said. Rejects NO_CLUSTER, WRONG_CLUSTER, WRONG_KEY. */
 export async function identify(options: NodeOptions): Promise<Cluster> {
@@ -37,8 +37,8 @@ async function create({
       hint: "check where the data is, or say --create to begin a new cluster",
     });
   }
-  if (!Number.isInteger(shards) || shards < 1 || shards > maxShards)
-    throw new SheafError("USAGE", `a cluster has 1 to ${maxShards} shards`);
+  if (!Number.isInteger(shards) || shards < 1 || shards > maxSessionShards)
+    throw new SheafError("USAGE", `a cluster has 1 to ${maxSessionShards} shards`);
   const remembered = host.disk.read(clusterFile);
   if (remembered) throw vanished(fromUtf8(remembered));
   const id = toHex(host.dice.bytes(16));

@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { SheafError } from "../base/index.ts";
+import { realCrypto } from "../platform/crypto.ts";
+import { maxSessionLength, maxSessionShards, sessions } from "./session-token.ts";
+
+const tokens = sessions(realCrypto, new Uint8Array(32).fill(7), "c");
+const seenOf = (count: number, generation: number, seq: number): Map<number, { generation: number; seq: number }> =>
+  new Map(Array.from({ length: count }, (_, shard) => [shard, { generation, seq }]));
+
+test("session token: a caller that has seen every shard of the largest cluster can send its token back", () => {
+  const most = seenOf(maxSessionShards, 100, 2 ** 42 - 1);
+  const token = tokens.make(most);
+  assert.ok(token.length <= maxSessionLength, `${token.length} characters`);
+  assert.deepEqual(tokens.read(token), most);
+  assert.ok(maxSessionLength <= 14 * 1024, "beside other headers, within the 16 KiB that HTTP stacks take");
+  assert.ok(tokens.make(seenOf(64, 1, 1e6)).length < 600, "an ordinary one is small");
+});
+
+test("session token: what was seen is read as it was written, and any change to the text is refused", () => {
+  const entry = fc.record(
+    { generation: fc.integer({ min: 1, max: 2 ** 31 }), seq: fc.maxSafeNat() },
+    { noNullPrototype: true },
+  );
+  const rows = fc.array(fc.tuple(fc.nat(40_000), entry), { maxLength: 20 });
+  fc.assert(
+    fc.property(rows, fc.nat(), (list, at) => {
+      const seen = new Map(list);
+      const token = tokens.make(seen);
+      assert.deepEqual(tokens.read(token), seen);
+      const i = at % token.length;
+      const other = token[i] === "A" ? "B" : "A";
+      const bent = token.slice(0, i) + other + token.slice(i + 1);
+      const lastBitsOnly =
+        i === token.length - 1 && Buffer.from(bent, "base64url").equals(Buffer.from(token, "base64url"));
+      if (!lastBitsOnly)
+        assert.throws(
+          () => tokens.read(bent),
+          (error: SheafError) => error.code === "BAD_SESSION",
+        );
+    }),
+    { seed: 1, numRuns: 300 },
+  );
+});
+
+test("session token: of another cluster, cut, too long or nonsense is BAD_SESSION", () => {
+  const token = tokens.make(seenOf(3, 1, 5));
+  const other = sessions(realCrypto, new Uint8Array(32).fill(7), "d");
+  for (const [reader, text] of [
+    [other, token],
+    [tokens, token.slice(0, -4)],
+    [tokens, token.slice(0, 20)],
+    [tokens, "A".repeat(maxSessionLength + 1)],
+    [tokens, "%%"],
+    [tokens, "A"],
+  ] as const)
+    assert.throws(
+      () => reader.read(text),
+      (error: SheafError) => error.code === "BAD_SESSION",
+      text.slice(0, 30),
+    );
+});
