@@ -20,8 +20,8 @@ import {
   SheafError,
   toHex,
 } from "../base/index.ts";
-import { packed, unpack } from "../wire/index.ts";
-import { payloadFromValue, payloadToValue } from "./payload.ts";
+import { packedBy, unpack } from "../wire/index.ts";
+import { payloadFromValue, putPayload } from "./payload.ts";
 import type { Decoded, JournalRecord, RecordCodec, Sealed } from "./record.ts";
 import { corrupt, HASH_BYTES, keyId, seal, sealedBytes, sha256, squeeze, type Sealing, unseal } from "./sealing.ts";
 
@@ -64,19 +64,24 @@ type Codec = CodecOptions & { readonly clusterId: Uint8Array; readonly maxBytes:
 const room = blocks(64 * 1024);
 
 function encode(codec: Codec, record: JournalRecord): Sealed {
-  return packed(payloadToValue(record.payload), (plain) => {
-    if (plain.length > codec.maxBytes)
-      throw new SheafError("TOO_LARGE", `a record's payload is over ${codec.maxBytes} bytes`);
-    const { body, flags } = squeeze(codec, plain);
-    const length = LEAST_BYTES + sealedBytes(codec, body);
-    if (length > codec.maxBytes) throw new SheafError("TOO_LARGE", `a record is over ${codec.maxBytes} bytes`);
-    const bytes = room(length);
-    writeEnvelope(bytes, codec, record, flags);
-    bytes.set(seal(codec, body, bytes.subarray(0, ENVELOPE_BYTES)), ENVELOPE_BYTES);
-    const hash = sha256(codec.crypto, bytes.subarray(0, length - HASH_BYTES));
-    bytes.set(hash, length - HASH_BYTES);
-    return { bytes, hash };
-  });
+  return packedBy(
+    (put) => putPayload(put, record.payload),
+    (plain) => sealed(codec, record, plain),
+  );
+}
+
+function sealed(codec: Codec, record: JournalRecord, plain: Uint8Array): Sealed {
+  if (plain.length > codec.maxBytes)
+    throw new SheafError("TOO_LARGE", `a record's payload is over ${codec.maxBytes} bytes`);
+  const { body, flags } = squeeze(codec, plain);
+  const length = LEAST_BYTES + sealedBytes(codec, body);
+  if (length > codec.maxBytes) throw new SheafError("TOO_LARGE", `a record is over ${codec.maxBytes} bytes`);
+  const bytes = room(length);
+  writeEnvelope(bytes, codec, record, flags);
+  bytes.set(seal(codec, body, bytes.subarray(0, ENVELOPE_BYTES)), ENVELOPE_BYTES);
+  const hash = sha256(codec.crypto, bytes.subarray(0, length - HASH_BYTES));
+  bytes.set(hash, length - HASH_BYTES);
+  return { bytes, hash };
 }
 
 function writeEnvelope(into: Uint8Array, codec: Codec, { header }: JournalRecord, flags: number): void {

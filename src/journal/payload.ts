@@ -1,7 +1,8 @@
-// A record's payload as a plain value and back. Positional lists rather than maps: the names would be most of the bytes.
+// A record's payload as msgpack and back. Positional lists rather than maps: the names would be most of the bytes.
 // Fields are only ever added at the end of a list, and only with a new format version.
 
 import { SheafError } from "../base/index.ts";
+import type { Put } from "../wire/index.ts";
 import type { Commit, Op, Payload } from "./record.ts";
 
 const CLAIM = 1;
@@ -9,23 +10,41 @@ const NOOP = 2;
 const BATCH = 3;
 const PARK = 4;
 
-export function payloadToValue(payload: Payload): unknown {
+export function putPayload(put: Put, payload: Payload): void {
   switch (payload.kind) {
     case "claim":
-      return [CLAIM, payload.node];
+      return put.value([CLAIM, payload.node]);
     case "noop":
-      return [NOOP];
+      return put.value([NOOP]);
     case "batch":
-      return [BATCH, payload.commits.map(commitToValue)];
+      put.list(2);
+      put.value(BATCH);
+      put.list(payload.commits.length);
+      for (const commit of payload.commits) putCommit(put, commit);
+      return;
     case "park":
-      return [PARK, payload.id, payload.reason, payload.parked];
+      return put.value([PARK, payload.id, payload.reason, payload.parked]);
   }
 }
 
-function commitToValue(c: Commit): unknown[] {
-  const events = c.events.map((event) => [event.name, event.value]);
-  const op = c.op === undefined ? null : [c.op.id, c.op.fingerprint, c.op.issuedAt, c.op.settled, c.op.reply];
-  return [c.type, c.key, c.version, c.state, c.schema, c.command, c.principal, events, op];
+function putCommit(put: Put, { type, key, version, state, schema, command, principal, events, op }: Commit): void {
+  put.list(9);
+  put.value(type);
+  put.value(key);
+  put.value(version);
+  put.value(state);
+  put.value(schema);
+  put.value(command);
+  put.value(principal);
+  put.list(events.length);
+  for (const event of events) put.value([event.name, event.value]);
+  if (op === undefined) return put.value(null);
+  put.list(5);
+  put.value(op.id);
+  put.value(op.fingerprint);
+  put.value(op.issuedAt);
+  put.value(op.settled);
+  put.value(op.reply);
 }
 
 /** Throws CORRUPT for a value that no build wrote. */

@@ -16,14 +16,25 @@ export function issuedId(id: string): Issued {
   return dot < 0 ? { client: id, n: 0 } : { client: id.slice(0, dot), n: numberAfter(id, dot) };
 }
 
-/** The client's count, which follows its name. */
+/** The client's count in base 36, which follows its name and the dot; 0 where there is none. */
 function numberAfter(id: string, dot: number): number {
-  const slash = id.indexOf("/", dot);
-  const n = Number.parseInt(slash < 0 ? id.slice(dot + 1) : id.slice(dot + 1, slash), 36);
+  let n = 0;
+  for (let i = dot + 1; i < id.length; i++) {
+    const digit = digits[id.charCodeAt(i)] ?? NO_DIGIT;
+    if (digit === NO_DIGIT) break;
+    n = n * 36 + digit;
+  }
   return Number.isSafeInteger(n) ? n : 0;
 }
 
-type Client = { readonly name: string; floor: number; lastAt: Instant; readonly ops: Map<string, SavedOp> };
+const NO_DIGIT = 255;
+const digits = Uint8Array.from({ length: 128 }, (_, code) => {
+  const digit = Number.parseInt(String.fromCharCode(code), 36);
+  return Number.isNaN(digit) ? NO_DIGIT : digit;
+});
+
+type Kept = { readonly n: number; readonly op: SavedOp };
+type Client = { readonly name: string; floor: number; lastAt: Instant; readonly ops: Map<string, Kept> };
 
 /** `clients` and `issuedBefore` are small and kept beside the position; the operations themselves are stored as rows. */
 export type OperationsMemo = {
@@ -64,8 +75,8 @@ export class Operations {
       return op;
     }
     const known = this.#client(id);
-    const op = known?.ops.get(id);
-    if (op) return op;
+    const kept = known?.ops.get(id);
+    if (kept) return kept.op;
     if (known ? numberAfter(id, known.name.length) < known.floor : issuedAt <= this.#issuedBefore)
       throw new SheafError("TOO_OLD");
     return undefined;
@@ -93,10 +104,11 @@ export class Operations {
       this.#clients.set(name, client);
     }
     const before = client.ops.size;
-    client.ops.set(op.id, op);
+    const n = numberAfter(op.id, client.name.length);
+    client.ops.set(op.id, { n, op });
     this.#issued += client.ops.size - before;
     client.lastAt = op.at;
-    if (settled !== undefined && settled > client.floor && settled <= issuedId(op.id).n) this.#settle(client, settled);
+    if (settled !== undefined && settled > client.floor && settled <= n) this.#settle(client, settled);
     if (this.#issued > this.#limits.maxIssuedOperations) this.#evict();
     if (this.#clients.size > maxClients) this.#forgetClient();
   }
@@ -118,8 +130,8 @@ export class Operations {
 
   #settle(client: Client, floor: number): void {
     client.floor = floor;
-    for (const id of client.ops.keys()) {
-      if (numberAfter(id, client.name.length) >= floor) continue;
+    for (const [id, { n }] of client.ops) {
+      if (n >= floor) continue;
       client.ops.delete(id);
       this.#issued--;
       this.#drop(id);
@@ -133,7 +145,7 @@ export class Operations {
       if (client.ops.size > 0 && (!oldest || client.lastAt < oldest.lastAt)) oldest = client;
     }
     if (!oldest) return;
-    const numbers = [...oldest.ops.keys()].map((id) => issuedId(id).n).sort((a, b) => a - b);
+    const numbers = Array.from(oldest.ops.values(), ({ n }) => n).sort((a, b) => a - b);
     this.#settle(oldest, (numbers[numbers.length >> 1] ?? 0) + 1);
   }
 

@@ -44,11 +44,30 @@ export function pack(value: unknown): Uint8Array<ArrayBuffer> {
   }
 }
 
+/** Writes a value part by part: what is known to be a list need not be made as one first. */
+export type Put = {
+  /** A list of so many items, which are put next. */
+  list(count: number): void;
+  value(value: unknown): void;
+};
+
+const put: Put = {
+  list(count) {
+    if (at + 16 > buffer.length) grow(16);
+    writeCountOfList(count);
+  },
+  value: (value) => write(value, 0),
+};
+
 /** As `pack`, without the copy: `use` is given the bytes, which are overwritten once it returns or packs. */
-export function packed<T>(value: unknown, use: (bytes: Uint8Array<ArrayBuffer>) => T): T {
+export const packed = <T>(value: unknown, use: (bytes: Uint8Array<ArrayBuffer>) => T): T =>
+  packedBy(() => write(value, 0), use);
+
+/** As `packed`, of the one value that `fill` puts. */
+export function packedBy<T>(fill: (put: Put) => void, use: (bytes: Uint8Array<ArrayBuffer>) => T): T {
   const start = at;
   try {
-    write(value, 0);
+    fill(put);
     return use(buffer.subarray(start, at));
   } catch (error) {
     throw error instanceof Unplain ? error.refusal() : error;
@@ -167,8 +186,7 @@ function writeShortAscii(text: string, length: number): boolean {
 
 function writeArray(items: readonly unknown[], depth: number): void {
   const length = items.length;
-  if (length < 16) buffer[at++] = 0x90 | length;
-  else writeCount(0xdc, length);
+  writeCountOfList(length);
   let i = 0;
   try {
     for (; i < length; i++) write(items[i], depth + 1);
@@ -176,6 +194,11 @@ function writeArray(items: readonly unknown[], depth: number): void {
     if (error instanceof Unplain) error.path.push(i);
     throw error;
   }
+}
+
+function writeCountOfList(count: number): void {
+  if (count < 16) buffer[at++] = 0x90 | count;
+  else writeCount(0xdc, count);
 }
 
 function writeMap(map: Record<string, unknown>, depth: number): void {
