@@ -9,7 +9,7 @@
 
 import { asSheafError, catalogue, SheafError, type Limits } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import type { Action, Authenticator, Policy, Principal, Resource } from "../security/index.ts";
+import type { Action, Authentication, Authenticator, Policy, Principal, Resource } from "../security/index.ts";
 import { bearer, segmentsOf } from "./fields.ts";
 import type { Answer, Incoming } from "./incoming.ts";
 import { jsonText } from "./json.ts";
@@ -57,6 +57,9 @@ export interface Edge {
   readonly fetch: (request: Request) => Promise<Response>;
 }
 
+const maxRecent = 512;
+const maxRecentLength = 200;
+
 const apiHeaders = {
   "cache-control": "no-store",
   "x-content-type-options": "nosniff",
@@ -89,22 +92,12 @@ function refuse(ask: Ask, thrown: unknown, options: EdgeOptions): Answer {
   return { status: catalogue[error.code].http, headers, body: JSON.stringify(problem) };
 }
 
-async function identify(request: Incoming, options: EdgeOptions): Promise<Principal> {
-  const found = await options.authenticator.authenticate({ bearer: bearer(request.header("authorization")) });
+function principalOf(found: Authentication, options: EdgeOptions): Principal {
   if (found.ok) return found.principal;
   options.host.log.debug("credentials refused", { listener: options.name, reason: found.reason });
   throw new SheafError("UNAUTHENTICATED", undefined, {
     hint: "Send Authorization: Bearer with a key that is in force.",
   });
-}
-
-/** Identifies, plans, decides, runs: in that order (E1). */
-async function runGuarded(ask: Ask, plan: (ask: Ask) => Plan, options: EdgeOptions): Promise<Answer> {
-  const principal = await identify(ask.request, options);
-  const { action, resource, run } = plan(ask);
-  const decision = options.policy.decide(principal, action, resource);
-  if (!decision.allow) throw new SheafError("FORBIDDEN", `not allowed: ${decision.why}`);
-  return await run(principal);
 }
 
 /** Counts and times answers, by listener and class of status. */
@@ -140,10 +133,28 @@ export function edge(options: EdgeOptions): Edge {
       throw new SheafError("OVERLOADED", "too many requests are under way", { retryAfterMs: 1000 });
     inFlight++;
     try {
-      return await runGuarded(ask, plan, options);
+      // Identifies, plans, decides, runs: in that order (E1). What is no promise is not waited for: each wait has a price.
+      const found = options.authenticator.authenticate({ bearer: bearer(ask.request.header("authorization")) });
+      const principal = principalOf(found instanceof Promise ? await found : found, options);
+      const { action, resource, run } = plan(ask);
+      const decision = options.policy.decide(principal, action, resource);
+      if (!decision.allow) throw new SheafError("FORBIDDEN", `not allowed: ${decision.why}`);
+      return await run(principal);
     } finally {
       inFlight--;
     }
+  };
+
+  /** The segments of addresses that were asked for lately: those of procedures recur for ever. */
+  const recent = new Map<string, readonly string[]>();
+  const segmentsAt = (url: string): readonly string[] => {
+    const known = recent.get(url);
+    if (known !== undefined) return known;
+    const segments = segmentsOf(url);
+    if (url.length > maxRecentLength) return segments;
+    if (recent.size >= maxRecent) recent.clear();
+    recent.set(url, segments);
+    return segments;
   };
 
   const add = (route: Route, serve: Serve): void => {
@@ -159,7 +170,7 @@ export function edge(options: EdgeOptions): Edge {
 
   const answer = async (request: Incoming): Promise<Answer> => {
     const started = clock.tick();
-    const ask: Ask = { request, segments: segmentsOf(request.url), id: requestId(request) };
+    const ask: Ask = { request, segments: segmentsAt(request.url), id: requestId(request) };
     let given: Answer;
     try {
       given = await (served(table, request.method, ask.segments) ?? missing)(ask);

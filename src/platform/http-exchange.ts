@@ -66,7 +66,11 @@ export class Exchange implements Incoming {
 
   write({ status, headers, body = "" }: Answer): void {
     const response = this.#response;
-    response.writeHead(status, status === 204 ? headers : { ...headers, "content-length": Buffer.byteLength(body) });
+    // As a list: node:http takes a map apart again, one that was copied for one more field at that.
+    const fields: string[] = [];
+    for (const name in headers) fields.push(name, headers[name] as string);
+    if (status !== 204) fields.push("content-length", String(Buffer.byteLength(body)));
+    response.writeHead(status, fields);
     response.end(body);
     if (!this.#request.complete) discard(this.#request);
   }
