@@ -1,0 +1,7 @@
+export { type Accusation, standAside } from "./exclusion.ts";
+export * from "./member.ts";
+export * from "./members.ts";
+export { copies, type Placement, placementOf, rank } from "./placement.ts";
+export * from "./plan.ts";
+export * from "./timing.ts";
+export * from "./view.ts";
