@@ -37,7 +37,9 @@ export class Runner {
       if (hot.fold !== task.shard.fold) throw new SheafError("NOT_OWNER"); // the shard was lost and opened again since
       if (this.#answeredBefore(attempt)) return "returned";
       if (task.shard.full) {
-        attempt.reject(new SheafError("OVERLOADED", "too much waits for the engine", { retryAfterMs: 100 }));
+        attempt.reject(
+          new SheafError("OVERLOADED", "too much waits for the engine or the local store", { retryAfterMs: 100 }),
+        );
         return "returned";
       }
       this.#checkParked(attempt);

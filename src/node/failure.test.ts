@@ -324,3 +324,33 @@ test("failure: N2 snapshots that are gone whenever they are read end the opening
   const b = await world({ from, before });
   assert.equal((await b.ask("x0", "get")).output, 34);
 });
+
+test("failure: D3 while the local store takes nothing memory stays bounded, reads go on, and it all passes with the fault", async () => {
+  let broken = false;
+  const store = memoryStore();
+  const w = await world({
+    shards: 1,
+    limits: { maxHotEntities: 10, saveEveryMs: 20 },
+    store: {
+      ...store,
+      save: (changes) =>
+        broken ? Promise.reject(new SheafError("ENGINE_FULL", "no space for state.db")) : store.save(changes),
+    },
+  });
+  await w.ask("first", "add", 1);
+  broken = true;
+  let refused: SheafError | undefined;
+  let done = 0;
+  for (; done < 1000 && refused === undefined; done++) {
+    await w.ask(`k${done}`, "add", 1).catch((error: SheafError) => (refused = error));
+    if (done % 5 === 0) await w.pass(30);
+  }
+  assert.deepEqual([refused?.code, refused?.outcome, refused?.retry], ["OVERLOADED", "not-applied", "later"]);
+  const hot = (await w.run(w.node.status())).shards[0]?.hot ?? 0;
+  assert.ok(hot <= 4 * 10 + 5, `${hot} entities in memory`);
+  assert.equal((await w.ask("k1", "get")).output, 1);
+  broken = false;
+  await w.pass(50);
+  for (let i = 0; i < 100; i++) await w.ask(`later${i}`, "add", 1);
+  assert.equal((await w.ask("k2", "get")).output, 1);
+});

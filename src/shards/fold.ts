@@ -3,6 +3,7 @@
 //
 // D1. The fold holds only durable records, in order, each once. What an owner assumes beyond that is in `Hot.ahead`.
 // D2. A cell leaves memory only when the local store holds it as it is.
+// D3. While the local store takes nothing, memory holds a few times as many entities as usual, and no more are changed.
 
 import {
   type Epoch,
@@ -56,6 +57,9 @@ type Memo = {
   readonly owner?: string | undefined;
 };
 
+/** Times the usual number of entities. */
+const mostUnsaved = 4;
+
 export const noHash: Hash = new Uint8Array(32);
 
 export class Fold {
@@ -82,6 +86,8 @@ export class Fold {
   #dirty = new Set<Hot>();
   /** The position moved since the last save. */
   #moved = false;
+  /** The last save failed. */
+  #refused = false;
 
   constructor(shard: Shard, limits: Limits) {
     this.shard = shard;
@@ -92,6 +98,11 @@ export class Fold {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** So much is kept in memory because the store takes nothing that no more is to be changed (D3). */
+  get full(): boolean {
+    return this.#refused && this.#size >= mostUnsaved * this.#limits.maxHotEntities;
   }
 
   /** The entity if it is in memory. */
@@ -232,6 +243,7 @@ export class Fold {
 
   /** The store holds what `drain` gave. */
   saved(changes: Changes): void {
+    this.#refused = false;
     for (const cell of changes.cells) {
       const hot = this.#hot.get(cell.type)?.get(cell.key);
       if (hot) hot.saving = false;
@@ -242,6 +254,7 @@ export class Fold {
   /** The store could not take what `drain` gave: it is handed over again next time. */
   unsaved(changes: Changes): void {
     this.#moved = true;
+    this.#refused = true;
     for (const cell of changes.cells) {
       const hot = this.#hot.get(cell.type)?.get(cell.key);
       if (!hot) continue;

@@ -177,9 +177,9 @@ export class Shard {
     return this.#waiting.splice(0, unripe < 0 ? this.#waiting.length : unripe).map(({ settle }) => settle);
   }
 
-  /** So much waits for the engine that no more is to be computed. */
+  /** So much waits for the engine or the local store that no more is to be computed. */
   get full(): boolean {
-    return this.#queuedBytes >= waitingBatches * this.ground.limits.maxBatchBytes;
+    return this.#queuedBytes >= waitingBatches * this.ground.limits.maxBatchBytes || this.fold.full;
   }
 
   /** The front of the queue, as much as one record takes. */
