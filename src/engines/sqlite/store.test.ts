@@ -115,3 +115,13 @@ test("sqlite store: the cluster is asked for at the first use, so a store may be
   await unused.close();
   await assert.rejects(unused.position(0), { code: "ENGINE_UNAVAILABLE" });
 });
+
+test("sqlite store: one that could not be opened is tried again at its next use", async () => {
+  const dir = join(folder(), "node");
+  writeFileSync(dir, "a file where the folder is to be");
+  const store = sqliteStore({ dir, cluster: async () => "c1" });
+  await assert.rejects(store.position(0));
+  rmSync(dir);
+  assert.equal(await store.position(0), undefined);
+  await store.close();
+});

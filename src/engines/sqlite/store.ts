@@ -37,7 +37,11 @@ export function sqliteStore({ dir, cluster, log }: StoreOptions): Store {
   let closed = false;
   async function ask<T>(what: StoreAsk, transfer: ArrayBuffer[] = []): Promise<T> {
     if (closed) throw new SheafError("ENGINE_UNAVAILABLE", "the store is closed");
-    const link = await (opened ??= open());
+    // What could not be opened may be tried again: nothing rests on it yet.
+    const link = await (opened ??= open().catch((error: unknown) => {
+      opened = undefined;
+      throw error;
+    }));
     return link.ask<T>(what, transfer);
   }
   let waiting: Waiting[] = [];
