@@ -1,21 +1,26 @@
 // What is alive in a node.
 
+import type { Limits } from "../base/index.ts";
 import type { Entities, Poison } from "../entities/index.ts";
 import type { Cluster } from "../journal/index.ts";
 import type { AppShape, CompiledApp } from "../model/index.ts";
 import type { Services } from "../services/index.ts";
 import type { Shards } from "../shards/index.ts";
+import type { Membership } from "./membership.ts";
 import type { NodeOptions } from "./node.ts";
 
 export type Parts = {
   readonly options: NodeOptions;
   readonly id: string;
   readonly cluster: Cluster;
+  readonly limits: Limits;
   readonly shards: Shards;
   readonly entities: Entities;
   readonly services: Services;
   readonly poison: Poison;
   readonly startedAt: number;
+  /** Absent for a node that is alone. */
+  membership?: Membership | undefined;
   app: AppShape;
   compiled: CompiledApp;
   state: "starting" | "ready" | "draining" | "stopping";

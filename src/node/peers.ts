@@ -17,6 +17,7 @@ export type PeersOptions = {
   /** Carries out what another node passes on, here or not at all. */
   readonly calls: Calls;
   changed(node: string, state: PeerState): void;
+  heard(node: string): void;
 };
 
 /** Calls under way on one connection between nodes. */
@@ -45,7 +46,7 @@ export class Peers {
   /** Keeps connections to exactly these nodes. */
   want(members: readonly { readonly id: string; readonly peer: string }[]): void {
     if (this.#closed) return;
-    const { host, limits, dial, cluster, self, beatMs, changed } = this.#options;
+    const { host, limits, dial, cluster, self, beatMs, changed, heard } = this.#options;
     const wanted = new Map(members.filter(({ id }) => id !== self).map(({ id, peer }) => [id, peer]));
     for (const [id, peer] of this.#out) {
       if (wanted.has(id)) continue;
@@ -67,6 +68,7 @@ export class Peers {
         changed: (state) => {
           if (this.#out.get(node) === peer) changed(node, state);
         },
+        heard: () => heard(node),
       });
       this.#out.set(node, peer);
     }

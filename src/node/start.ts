@@ -1,26 +1,40 @@
-// Starts a node: identity, shards, entities, services; and stops it.
+// Starts a node: identity, shards, entities, services, its place in the cluster; and stops it.
 
-import { checkLimits, SheafError, type Shard as ShardNumber } from "../base/index.ts";
+import { checkLimits, type Limits, SheafError, type Shard as ShardNumber } from "../base/index.ts";
+import type { Member } from "../cluster/index.ts";
 import { systemEntities } from "../control/index.ts";
 import { Entities, Poison } from "../entities/index.ts";
-import { recordCodec } from "../journal/index.ts";
+import { type Cluster, recordCodec } from "../journal/index.ts";
 import { type AppShape, type CompiledApp, compileApp } from "../model/index.ts";
-import type { Call, Calls, Reply } from "../rpc/index.ts";
+import type { Call, Calls, Reply, Sessions } from "../rpc/index.ts";
 import { Services } from "../services/index.ts";
 import { Shards } from "../shards/index.ts";
 import { closeParts } from "./close.ts";
 import { identify } from "./identity.ts";
-import type { Node, NodeOptions } from "./node.ts";
+import { Membership } from "./membership.ts";
+import type { Meeting, Node, NodeOptions } from "./node.ts";
 import { operator } from "./operate.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
-import { inSession, openSessions, ownSecret } from "./session.ts";
+import { Router } from "./router.ts";
+import { inSession, openSessions, ownSecret, sharedSecret } from "./session.ts";
+import { wayOf } from "./way.ts";
 
 const compile = (app: AppShape): CompiledApp => compileApp({ ...app, entities: [...app.entities, ...systemEntities] });
 
-/** Resolves when every shard it claims is served. Rejects with what `identify` rejects with, and QUARANTINED or NOT_OWNER
- *  only when no shard at all could be opened: single shards that could not are shown by `status`. */
+type Running = Parts & {
+  /** Carries a call out on this node, or refuses it. */
+  readonly here: (call: Call) => Promise<Reply>;
+  /** Carries a call out, wherever that may be. */
+  route: (call: Call) => Promise<Reply>;
+  tokens: Sessions | undefined;
+  unlisten?: () => void;
+};
+
+/** Resolves when the node may take calls: alone, when every shard that it claims is served; in a cluster, when every shard of
+ *  which it should have a copy is. Rejects with what `identify` rejects with, and QUARANTINED or NOT_OWNER only when no shard
+ *  at all could be opened: single shards that could not are shown by `status`. */
 export async function startNode(options: NodeOptions): Promise<Node> {
-  const { host, engine, store } = options;
+  const { engine, meeting } = options;
   const limits = checkLimits(options.limits);
   if (limits.maxRecordBytes > engine.maxRecordBytes) {
     throw new SheafError(
@@ -30,31 +44,45 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   }
   const compiled = compile(options.app);
   const cluster = await identify(options);
+  const parts = compose(options, limits, compiled, cluster);
+  if (meeting) await join(parts, meeting);
+  else await claim(parts);
+  parts.state = "ready";
+  return node(parts, limits);
+}
+
+function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cluster: Cluster): Running {
+  const { host, engine, store, encryptionKey, meeting } = options;
   const id = options.id ?? `n-${host.dice.id().slice(-12)}`;
-  const sealing = { crypto: host.crypto, compress: host.compress, key: options.encryptionKey };
-  const codec = recordCodec({ ...sealing, cluster: cluster.id, maxRecordBytes: limits.maxRecordBytes });
-  const snapshotOptions = { ...sealing, cluster: cluster.id, faults: host.faults };
+  const sealing = { crypto: host.crypto, compress: host.compress, key: encryptionKey };
   const shards = new Shards({
     host,
     limits,
     engine,
     store,
-    codec,
-    snapshotOptions,
+    codec: recordCodec({ ...sealing, cluster: cluster.id, maxRecordBytes: limits.maxRecordBytes }),
+    snapshotOptions: { ...sealing, cluster: cluster.id, faults: host.faults },
     cluster: cluster.id,
     node: id,
     count: cluster.shards,
   });
   const poison = new Poison(host);
   const calls: Calls = { call: (call) => parts.route(call) };
-  const entities = new Entities(compiled, { host, limits, shards, poison, calls, tokens: () => undefined });
-  const services = new Services(compiled, { host, limits, calls, tokens: () => undefined });
-  const tokens = openSessions(host, cluster, options.encryptionKey ?? ownSecret(host));
+  const tokens = (): Sessions | undefined => (meeting ? parts.tokens : undefined);
+  const entities = new Entities(compiled, { host, limits, shards, poison, calls, tokens });
+  const services = new Services(compiled, { host, limits, calls, tokens });
   const carry = (call: Call): Promise<Reply> => (call.target.kind === "procedure" ? services : entities).call(call);
-  const parts: Parts & { route: (call: Call) => Promise<Reply> } = {
+  const here = (call: Call): Promise<Reply> => {
+    if (call.session === undefined) return carry(call);
+    if (parts.tokens === undefined)
+      return Promise.reject(new SheafError("NOT_READY", undefined, { retryAfterMs: 100 }));
+    return inSession(call, parts.tokens, shards, host.clock, carry);
+  };
+  const parts: Running = {
     options,
     id,
     cluster,
+    limits,
     shards,
     entities,
     services,
@@ -63,8 +91,16 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     app: options.app,
     compiled,
     state: "starting",
-    route: (call) => (call.session === undefined ? carry(call) : inSession(call, tokens, shards, host.clock, carry)),
+    here,
+    route: here,
+    tokens: meeting && !encryptionKey ? undefined : openSessions(host, cluster, encryptionKey ?? ownSecret(host)),
   };
+  return parts;
+}
+
+/** A node that is alone claims its shards, and carries out everything itself. */
+async function claim(parts: Running): Promise<void> {
+  const { shards, options, limits } = parts;
   const claim = options.claim ?? shards.all.map((shard) => shard.number);
   const failed = await shards.open(claim);
   const [first] = failed.values();
@@ -73,8 +109,42 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     throw first;
   }
   await park(parts, limits.maxCrashes);
-  parts.state = "ready";
-  return node(parts, limits);
+}
+
+/** A node among others takes the place that is its own, and passes on what is theirs. */
+async function join(parts: Running, meeting: Meeting): Promise<void> {
+  const { options, here, id } = parts;
+  const { host, process } = options;
+  const self: Member = {
+    id,
+    name: meeting.name,
+    peer: meeting.address,
+    ...(process?.addresses() ?? { gateway: null, admin: null }),
+    zone: meeting.zone ?? "",
+    weight: meeting.weight ?? 1,
+    release: "",
+    services: [...parts.compiled.services.keys()],
+    entities: true,
+    state: "ready",
+    cordoned: false,
+    startedAt: parts.startedAt,
+    pid: process?.pid ?? 0,
+    version: "0.1.0",
+  };
+  const membership = new Membership(parts, meeting, self, here);
+  parts.membership = membership;
+  const router = new Router({
+    host,
+    self: id,
+    here,
+    open: () => parts.state !== "stopping",
+    way: wayOf(parts, membership),
+  });
+  parts.route = (call) => router.call(call);
+  parts.unlisten = meeting.listen((pipe) => membership.peers.accept(pipe));
+  await membership.start();
+  parts.tokens ??= openSessions(host, parts.cluster, await sharedSecret(host, parts.route));
+  await park(parts, parts.limits.maxCrashes);
 }
 
 /** Parks the commands that have crashed the process too often. */
@@ -87,7 +157,7 @@ async function park({ poison, shards }: Parts, maxCrashes: number): Promise<void
   }
 }
 
-function node(parts: Parts & { route: (call: Call) => Promise<Reply> }, limits: Node["limits"]): Node {
+function node(parts: Running, limits: Limits): Node {
   const { shards, entities, services, options } = parts;
   let stopped: Promise<void> | undefined;
   return {
@@ -117,15 +187,18 @@ function node(parts: Parts & { route: (call: Call) => Promise<Reply> }, limits: 
   };
 }
 
-async function stop(parts: Parts, deadlineMs: number, { host, engine, store }: NodeOptions): Promise<void> {
-  const { shards, entities, services } = parts;
+async function stop(parts: Running, deadlineMs: number, { host, engine, store }: NodeOptions): Promise<void> {
+  const { shards, entities, services, membership } = parts;
   parts.state = "draining";
   const until = host.clock.tick() + deadlineMs;
+  await membership?.drain(until);
   while (entities.inFlight + services.inFlight > 0 && host.clock.tick() < until) {
     await new Promise<void>((resolve) => void host.clock.after(10, resolve));
   }
   parts.state = "stopping";
   entities.close();
   services.close();
+  await membership?.close();
+  parts.unlisten?.();
   await closeParts(host, until, { shards, engine, store });
 }

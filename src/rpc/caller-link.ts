@@ -32,6 +32,8 @@ export type CallerLinkOptions = {
   readonly clock: Clock;
   /** Silence after which the other side is asked for a sign of life; as long again without one, and it is lost. */
   readonly pingMs: Millis;
+  /** So many times as long again; 1 when absent. */
+  readonly patience?: number | undefined;
   readonly maxReplyBytes: number;
   readonly maxUnsentBytes: number;
   welcomed(link: CallerLink, welcome: WelcomeFrame): void;
@@ -66,7 +68,8 @@ export class CallerLink implements PipeEnd {
   #toldSettled = 0;
   #flushing = false;
   #heard = false;
-  #asked = false;
+  /** Beats in a row without a sign of life. */
+  #unanswered = 0;
   #beat: Timer;
   readonly #flushTurn = (): void => {
     this.#flushing = false;
@@ -252,9 +255,9 @@ export class CallerLink implements PipeEnd {
     return this.#clock.after(pingMs, () => {
       // One who was stopped himself accuses nobody: what he missed is still to be read.
       const paused = this.#clock.tick() > due + pingMs;
-      if (this.#asked && !this.#heard && !paused) return this.close("the other side is silent");
-      this.#asked = !this.#heard;
-      if (this.#asked && this.#stage.kind === "open") this.#packed(packNumber(frameKind.ping, 0));
+      this.#unanswered = this.#heard || paused ? 0 : this.#unanswered + 1;
+      if (this.#unanswered > (this.#options.patience ?? 1)) return this.close("the other side is silent");
+      if (!this.#heard && this.#stage.kind === "open") this.#packed(packNumber(frameKind.ping, 0));
       this.#heard = false;
       this.#beat = this.#nextBeat();
     });

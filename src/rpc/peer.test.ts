@@ -61,6 +61,7 @@ function nodes(expects = "cluster/there") {
     limits: defaultLimits,
     beatMs: 150,
     changed: (state) => void states.push(state),
+    heard: () => {},
   });
   const call = (extra: Partial<Call> = {}): Promise<Reply> =>
     peer.call({
@@ -160,12 +161,12 @@ test("peer: a call that cannot leave fails at once, not-applied; one that was no
   assert.equal((await caught(call())).code, "UNREACHABLE");
 });
 
-test("peer: a node that falls silent is found out within four beats, and found again when it answers", async () => {
+test("peer: a node that falls silent is given up within six beats, and found again when it answers", async () => {
   const { clock, cables, world, states } = nodes();
   await clock.settle();
   cables[0]!.stuck = true;
   world.mode = "silent";
-  await clock.advance(4 * 150);
+  await clock.advance(6 * 150);
   assert.deepEqual(states, ["up", "silent"]);
   world.mode = "open";
   await clock.advance(10 * 150);

@@ -38,9 +38,11 @@ export type PeerOptions = {
   /** What the other side's WELCOME must say: cluster and node. */
   readonly expects: string;
   readonly limits: Pick<Limits, "maxDepth" | "maxItems" | "maxRecordBytes" | "maxUnsentBytes">;
-  /** Silence after which a sign of life is asked for; as long again without one, and the node is silent. */
+  /** A sign of life is had this often where the node lives; a connection without any for four is given up. */
   readonly beatMs: Millis;
   changed(state: PeerState): void;
+  /** A sign of life. */
+  heard(): void;
 };
 
 type Stage =
@@ -51,6 +53,7 @@ type Stage =
 
 /** A handshake may take so many beats. */
 const dialBeats = 6;
+const mostRefusals = 5;
 
 export class Peer implements Calls {
   readonly #options: PeerOptions;
@@ -58,6 +61,8 @@ export class Peer implements Calls {
   readonly #deadlines: Deadlines;
   #stage: Stage = { kind: "closed" };
   #state: PeerState | undefined;
+  /** In a row. */
+  #refusals = 0;
 
   constructor(options: PeerOptions) {
     this.#options = options;
@@ -145,7 +150,8 @@ export class Peer implements Calls {
     };
     const link: CallerLink = new CallerLink(pipe, hello, {
       clock,
-      pingMs: beatMs,
+      pingMs: beatMs / 2,
+      patience: 8,
       maxReplyBytes: limits.maxRecordBytes,
       maxUnsentBytes: limits.maxUnsentBytes,
       welcomed: (_, { cluster }) => {
@@ -153,13 +159,16 @@ export class Peer implements Calls {
         if (cluster !== expects) return this.#failed(stage, true);
         stage.timer.cancel();
         this.#stage = { kind: "open", link };
+        this.#refusals = 0;
         this.#tell("up");
       },
       replied: (pending, reply) => end(pending, () => pending.resolve(reply)),
       failed: (pending, error) => end(pending, () => pending.reject(error)),
       unsettled: () => 0,
       session: () => {},
-      roomy: () => {},
+      roomy: () => {
+        if (this.#stage.kind === "open" && this.#stage.link === link) this.#options.heard();
+      },
       goaway: () => link.close("the other node is stopping"),
       lost: (lost, sent, unsent, why) => this.#lost(lost, sent, unsent, why),
     });
@@ -171,7 +180,9 @@ export class Peer implements Calls {
   #failed(stage: Stage & { kind: "dialing" }, refused: boolean): void {
     if (this.#stage !== stage) return;
     const { clock, beatMs } = this.#options;
-    this.#stage = { kind: "waiting", timer: clock.after(beatMs, () => this.#dial()) };
+    // Who is gone is asked after ever more seldom; who is only silent may be back any moment.
+    this.#refusals = refused ? Math.min(this.#refusals + 1, mostRefusals) : 0;
+    this.#stage = { kind: "waiting", timer: clock.after(beatMs * 2 ** this.#refusals, () => this.#dial()) };
     stop(stage);
     this.#tell(refused ? "refused" : "silent");
   }

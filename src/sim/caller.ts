@@ -30,6 +30,8 @@ export type CallerOptions = {
   readonly repeats: boolean;
   /** One attempt only, whatever comes of it. */
   readonly once: boolean;
+  /** Any node takes any call; else the caller looks for the owner. */
+  readonly anyNode: boolean;
   readonly onProblem: (says: string) => void;
 };
 
@@ -180,7 +182,8 @@ function outOfTime(
   return { happens, forget };
 }
 
-function route({ machines, placement, shards, random, weather }: CallerOptions, { target }: Request): Machine {
+function route({ machines, placement, shards, random, weather, anyNode }: CallerOptions, { target }: Request): Machine {
+  if (anyNode) return random.pick(machines.filter(({ name }) => !weather.leaving.has(name)));
   if (target.kind === "procedure" || (weather.enabled.has("contend") && random.chance(chance.astray)))
     return random.pick(machines);
   return placement.owner(shardOf(target.entity, target.key, shards));
@@ -188,12 +191,12 @@ function route({ machines, placement, shards, random, weather }: CallerOptions, 
 
 /** Tells the world's placement of an owner that does not serve. A lost answer alone says nothing of the owner. */
 function notice(
-  { placement, shards, weather }: CallerOptions,
+  { placement, shards, weather, anyNode }: CallerOptions,
   { target }: Request,
   asked: Machine,
   { code }: SheafError,
 ): void {
-  if (target.kind === "procedure") return;
+  if (target.kind === "procedure" || anyNode) return;
   const shard = shardOf(target.entity, target.key, shards);
   const silent = code === "CALL_LOST" && (asked.state().kind !== "up" || weather.cutFromCallers.has(asked.name));
   if (placement.owner(shard) === asked && (silent || code === "NOT_OWNER" || code === "UNREACHABLE"))

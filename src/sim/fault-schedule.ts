@@ -21,6 +21,8 @@ export type FaultScheduleOptions = {
   readonly shards: number;
   /** Mean time between two faults of one kind. */
   readonly everyMs: Millis;
+  /** Mean number of events between two crashes. */
+  readonly eventsPerCrash: number;
   /** Wall clock of a machine's present node, moved by so much. */
   readonly jump: (machine: Machine, ms: Millis) => void;
   readonly onProblem: (says: string) => void;
@@ -57,8 +59,7 @@ export function startFaults(options: FaultScheduleOptions): void {
 
 /** Crashes strike between any two events, also those of one instant. */
 function crashBetweenEvents(options: FaultScheduleOptions, count: () => void, machines: readonly Machine[]): void {
-  const { schedule, random, weather } = options;
-  const eventsPerCrash = 400;
+  const { schedule, random, weather, eventsPerCrash } = options;
   let at = schedule.count() + random.below(eventsPerCrash);
   schedule.beforeEach = () => {
     if (schedule.count() < at || !weather.enabled.has("crash")) return;

@@ -6,8 +6,9 @@
 import { type Limits, type Millis, type Shard, SheafError } from "../base/index.ts";
 import type { Engine } from "../journal/index.ts";
 import type { AppShape } from "../model/index.ts";
-import { type Node, startNode } from "../node/index.ts";
+import { type Meeting, type Node, startNode } from "../node/index.ts";
 import { memoryDisk, type SimDisk } from "./disk.ts";
+import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
 import type { Schedule } from "./schedule.ts";
 import { connectEngine } from "./sim-engine.ts";
@@ -28,6 +29,8 @@ export type Ground = {
   readonly limits: Partial<Limits>;
   readonly mutants: ReadonlySet<string>;
   readonly encryptionKey: Uint8Array | undefined;
+  /** Nodes find and follow each other by themselves over this; absent where the world says who claims what. */
+  readonly network: Network | undefined;
   /** Nodes speak to the shared engine at once and without faults. */
   readonly direct: boolean;
   readonly onLog: (line: LogLine) => void;
@@ -61,6 +64,19 @@ export function createMachine(ground: Ground, name: string): Machine {
   const watchers = new Set<() => void>();
   let state: MachineState = { kind: "down" };
   let runs = 0;
+  /** Ends this run's connections. */
+  let unlisten: (() => void) | undefined;
+
+  const meeting = (host: SimHost): Meeting | undefined =>
+    ground.network && {
+      name,
+      address: name,
+      dial: ground.network.dialer(name, host.alive),
+      listen(accept) {
+        unlisten = ground.network?.listen(name, accept);
+        return () => unlisten?.();
+      },
+    };
 
   const boot = async (host: SimHost, claim: readonly Shard[] | undefined): Promise<Node> => {
     const engine = ground.direct
@@ -78,6 +94,7 @@ export function createMachine(ground: Ground, name: string): Machine {
       limits: ground.limits,
       id: `${name}-${runs}`,
       claim,
+      meeting: meeting(host),
     });
   };
 
@@ -106,6 +123,7 @@ export function createMachine(ground: Ground, name: string): Machine {
     } catch (error) {
       if (state === starting) {
         host.kill();
+        unlisten?.();
         state = { kind: "down" };
       }
       throw error;
@@ -115,6 +133,8 @@ export function createMachine(ground: Ground, name: string): Machine {
   const end = (): void => {
     if (state.kind === "down") return;
     state.host.kill();
+    unlisten?.();
+    unlisten = undefined;
     state = { kind: "down" };
     const ended = [...watchers];
     watchers.clear();

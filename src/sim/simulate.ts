@@ -75,6 +75,7 @@ export async function simulate<A extends AppShape>(app: A, options: SimulateOpti
   const faults = options.faults ?? [];
   const { world, started } = createWorld(app, {
     nodes: options.nodes ?? 1,
+    cluster: (options.nodes ?? 1) > 1,
     seed,
     faults,
     shards: options.shards ?? 4,

@@ -61,6 +61,7 @@ export interface TestApp<A extends AppShape> extends Client<A["contract"]>, Asyn
 export async function testApp<A extends AppShape>(app: A, options: TestAppOptions = {}): Promise<TestApp<A>> {
   const { world, started } = createWorld(app, {
     nodes: 1,
+    cluster: false,
     seed: options.seed ?? 1,
     faults: [],
     shards: options.shards ?? 4,

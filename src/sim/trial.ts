@@ -35,6 +35,8 @@ export type TrialOptions = {
   /** Only these workloads and faults are drawn from. */
   readonly workloads?: readonly WorkloadName[] | undefined;
   readonly faults?: readonly FaultName[] | undefined;
+  /** Nodes, where there are several, form a cluster by themselves. */
+  readonly cluster?: boolean | undefined;
   /** Every trial has long journals and ends with a start from the engine alone: for what concerns snapshots. */
   readonly long?: boolean | undefined;
   /** Receives a readable trace when the trial is over. */
@@ -60,6 +62,7 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
     rebuilds: options.long === true || random.chance(0.5),
     world: {
       nodes,
+      cluster: options.cluster === true && nodes > 1,
       seed,
       faults,
       shards: long ? 1 : 1 + random.below(3),

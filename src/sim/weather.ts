@@ -65,6 +65,8 @@ export type Weather = {
   readonly cutFromEngine: Set<string>;
   /** Nodes that callers cannot reach. */
   readonly cutFromCallers: Set<string>;
+  /** Nodes that callers ask no more: they are about to stop. */
+  readonly leaving: Set<string>;
   /** Ways between nodes, one direction each, that carry nothing; see `wayOf`. */
   readonly cutBetween: Set<string>;
   readonly tally: Tally;
@@ -76,6 +78,7 @@ export const newWeather = (faults: readonly FaultName[]): Weather => ({
   full: false,
   cutFromEngine: new Set(),
   cutFromCallers: new Set(),
+  leaving: new Set(),
   cutBetween: new Set(),
   tally: newTally(),
 });

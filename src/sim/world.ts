@@ -12,6 +12,7 @@ import { createHistory, type History } from "./history.ts";
 import { type Audit, auditJournal, type Folded } from "./journal-audit.ts";
 import { createLink } from "./link.ts";
 import { createMachine, type Ground, type Machine } from "./machine.ts";
+import { createNetwork } from "./network.ts";
 import { createPlacement, type Placement } from "./placement.ts";
 import { type Random, seeded } from "./random.ts";
 import { createSchedule, type Schedule } from "./schedule.ts";
@@ -22,6 +23,8 @@ import { type FaultName, faultNames, newWeather, type Weather } from "./weather.
 
 export type WorldOptions = {
   readonly nodes: number;
+  /** Nodes find each other and share the shards by themselves. */
+  readonly cluster: boolean;
   readonly seed: number;
   readonly faults: readonly FaultName[];
   readonly shards: number;
@@ -71,6 +74,8 @@ export const simLimits: Partial<Limits> = {
   appendPatienceMs: 40,
   saveEveryMs: 25,
   snapshotEveryBytes: 1024,
+  beatMs: 6,
+  followEveryMs: 20,
   maxCrashes: 100_000,
 };
 
@@ -106,6 +111,7 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
     limits,
     mutants,
     encryptionKey,
+    network: options.cluster ? createNetwork({ schedule, random: random.fork("network"), weather }) : undefined,
     direct,
     onLog,
     onProblem,
@@ -134,7 +140,7 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
     now: () => Math.floor(worldStart + schedule.now()),
     invoke({ name = `caller-${++callers}`, deadlineMs = 2_000, repeats = true }) {
       const own = random.fork(name);
-      const shape = { name, deadlineMs, repeats: repeats && !direct, once: direct };
+      const shape = { name, deadlineMs, repeats: repeats && !direct, once: direct, anyNode: options.cluster };
       return createCaller({
         ...shape,
         schedule,
@@ -154,6 +160,7 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
       weather.full = false;
       weather.cutFromEngine.clear();
       weather.cutFromCallers.clear();
+      weather.cutBetween.clear();
       await sleep(settleMs);
       for (const machine of machines)
         if (machine.state().kind === "down") bringBack({ schedule, random, machines, placement }, machine);
@@ -187,6 +194,8 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
       rot,
       shards,
       everyMs: options.faultEveryMs,
+      // Nodes that keep in touch make many events in which nothing else happens.
+      eventsPerCrash: options.cluster ? 4000 : 400,
       jump,
       onProblem,
     });

@@ -1,0 +1,297 @@
+// Nodes that find each other: who owns what, what callers notice when nodes come, go and die, and what copies answer.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { z } from "zod";
+import type { Shard } from "../base/index.ts";
+import { app, bindClient, type Client, entity, service } from "../model/index.ts";
+import { createWorld, simLimits, type World } from "../sim/world.ts";
+import type { FaultName } from "../sim/weather.ts";
+import { wayOf } from "../sim/network.ts";
+
+const Counter = entity("counter", {
+  state: z.object({ n: z.number().int() }),
+  commands: {
+    add: { input: z.number().int(), output: z.number().int() },
+    slow: { input: z.number(), output: z.number() },
+  },
+  queries: {
+    strong: { output: z.number(), consistency: "strong" },
+    causal: { output: z.number(), consistency: "causal" },
+    eventual: { output: z.number(), consistency: "eventual" },
+  },
+});
+const read = ({ state }: { state: { n: number } }): number => state.n;
+const counter = Counter.implement({
+  initial: () => ({ n: 0 }),
+  add: ({ state, input }) => (state.n += input),
+  slow: async ({ state, input, call }) => {
+    await call.service(Clock).wait(input);
+    return ++state.n;
+  },
+  strong: read,
+  causal: read,
+  eventual: read,
+});
+const Clock = service("clock", {
+  procedures: {
+    wait: { input: z.number() },
+    addTwice: { input: z.string(), output: z.array(z.number()) },
+  },
+});
+/** Set by the world of the test that runs. */
+const time: { sleep: (ms: number) => Promise<void> } = { sleep: () => Promise.resolve() };
+const clock = Clock.implement({
+  wait: ({ input }) => time.sleep(input),
+  /** A write, then a read of it at whichever copy answers. */
+  addTwice: async ({ input, call }) => {
+    const seen: number[] = [];
+    for (let i = 0; i < 2; i++) {
+      await call.entity(Counter, input).add(1);
+      seen.push(await call.entity(Counter, input).causal());
+    }
+    return seen;
+  },
+});
+const counting = app("counting", { entities: [counter], services: [clock] });
+type Counting = Client<typeof counting.contract>;
+
+type Given = {
+  readonly nodes?: number;
+  readonly seed?: number;
+  readonly shards?: number;
+  readonly faults?: FaultName[];
+};
+
+/** Runs `play` in a world that has started; checks every journal afterwards. */
+async function inWorld(given: Given, play: (world: World) => Promise<void>): Promise<void> {
+  const { nodes = 3, seed = 1, shards = 8, faults = [] } = given;
+  const { world, started } = createWorld(counting, {
+    nodes,
+    seed,
+    shards,
+    faults,
+    cluster: true,
+    limits: simLimits,
+    mutants: [],
+    encryptionKey: undefined,
+    faultEveryMs: 60,
+    strict: true,
+    direct: false,
+  });
+  time.sleep = world.sleep;
+  await world.driver.drive(
+    (async () => {
+      await started;
+      await play(world);
+      await world.audit();
+    })(),
+  );
+  assert.deepEqual(world.problems, []);
+}
+
+const clientOf = (world: World, repeats = true): Counting =>
+  bindClient<typeof counting.contract>(world.invoke({ deadlineMs: 3000, repeats }));
+
+/** Who serves which shards, by node; fails when a shard is served by two. */
+async function owners(world: World): Promise<Map<string, Shard[]>> {
+  const owned = new Map<string, Shard[]>();
+  const seen = new Set<Shard>();
+  for (const machine of world.machines) {
+    const state = machine.state();
+    if (state.kind !== "up") continue;
+    const mine = (await state.node.status()).shards.filter((one) => one.state === "serving").map(({ shard }) => shard);
+    for (const shard of mine) {
+      assert.ok(!seen.has(shard), `shard ${shard} is served twice`);
+      seen.add(shard);
+    }
+    owned.set(machine.name, mine);
+  }
+  return owned;
+}
+
+const held = (owned: Map<string, Shard[]>): number => [...owned.values()].reduce((sum, { length }) => sum + length, 0);
+
+/** Long enough for everything to be found out and moved. */
+const calm = 600;
+
+test("cluster: nodes that join share the shards, and every shard has one owner", () =>
+  inWorld({}, async (world) => {
+    await world.sleep(calm);
+    const owned = await owners(world);
+    assert.equal(held(owned), 8);
+    for (const [name, { length }] of owned) assert.ok(length > 0, `${name} owns nothing`);
+  }));
+
+test("cluster: any node takes any call", () =>
+  inWorld({}, async (world) => {
+    await world.sleep(calm);
+    for (const machine of world.machines) {
+      const state = machine.state();
+      assert.ok(state.kind === "up");
+      for (let key = 0; key < 12; key++) {
+        const target = { kind: "command", entity: "counter", key: `k${key}`, name: "add" } as const;
+        const deadline = state.host.clock.tick() + 1000;
+        await state.node.call({ target, input: 1, principal: { id: "t", roles: [] }, deadline });
+      }
+    }
+    const client = clientOf(world);
+    for (let key = 0; key < 12; key++) assert.equal(await client.entity(Counter, `k${key}`).strong(), 3);
+  }));
+
+test("cluster: what was acknowledged survives the death of its owner, and others go on for it soon", () =>
+  inWorld({}, async (world) => {
+    const client = clientOf(world);
+    for (let key = 0; key < 12; key++) await client.entity(Counter, `k${key}`).add(5);
+    await world.sleep(calm);
+    world.machines[0]!.crash();
+    const began = world.schedule.now();
+    for (let key = 0; key < 12; key++) assert.equal(await client.entity(Counter, `k${key}`).add(1), 6);
+    // Twelve calls of some milliseconds each; the dead node's part is found out within one or two of them.
+    const took = world.schedule.now() - began;
+    assert.ok(took < 200, `it took ${took} ms`);
+    await world.sleep(calm);
+    assert.equal(held(await owners(world)), 8);
+  }));
+
+test("cluster: no call fails while nodes stop and start in turn under load", () =>
+  inWorld({}, async (world) => {
+    const client = clientOf(world, false);
+    let [done, stop] = [0, false];
+    const load = Array.from({ length: 4 }, async (_, i) => {
+      while (!stop) {
+        await client.entity(Counter, `k${i}`).add(1);
+        done++;
+        await world.sleep(2);
+      }
+    });
+    for (const machine of world.machines) {
+      // Its gateway takes no more calls before it goes, as a load balancer sees to that by its readiness.
+      world.weather.leaving.add(machine.name);
+      await world.sleep(30);
+      await machine.stop();
+      await machine.start();
+      world.weather.leaving.delete(machine.name);
+      await world.sleep(calm);
+    }
+    stop = true;
+    await Promise.all(load);
+    assert.ok(done > 500, `only ${done} calls were made`);
+    const total = await Promise.all([0, 1, 2, 3].map((i) => client.entity(Counter, `k${i}`).strong()));
+    assert.equal(
+      total.reduce((sum, n) => sum + n, 0),
+      done,
+    );
+  }));
+
+test("cluster: a handler that is running when its shard is handed over ends, and its commit stands", () =>
+  inWorld({ nodes: 2 }, async (world) => {
+    await world.sleep(calm);
+    const client = clientOf(world, false);
+    const slow = Promise.all(Array.from({ length: 12 }, (_, key) => client.entity(Counter, `k${key}`).slow(40)));
+    await world.sleep(10);
+    world.weather.leaving.add("node-1");
+    await world.machines[0]!.stop();
+    assert.deepEqual(
+      await slow,
+      Array.from({ length: 12 }, () => 1),
+    );
+  }));
+
+test("cluster: two nodes that cannot hear each other but reach the engine do not fence each other for ever", () =>
+  inWorld({ nodes: 2 }, async (world) => {
+    await world.sleep(calm);
+    world.weather.cutBetween.add(wayOf("node-1", "node-2")).add(wayOf("node-2", "node-1"));
+    await world.sleep(calm);
+    const before = await epochs(world);
+    await world.sleep(4 * calm);
+    assert.deepEqual(await epochs(world), before);
+    assert.equal(held(await owners(world)), 8);
+    world.weather.cutBetween.clear();
+    await world.sleep(8 * calm);
+    const owned = await owners(world);
+    assert.ok(
+      [...owned.values()].every(({ length }) => length > 0),
+      "both own something again",
+    );
+  }));
+
+/** The sum of all epochs in the journals: how often anybody claimed. */
+async function epochs(world: World): Promise<number> {
+  const shards = Array.from({ length: world.options.shards }, (_, shard) => shard);
+  return (await world.shared.barrier(shards)).reduce((sum, { epoch }) => sum + epoch, 0);
+}
+
+test("cluster: a strong read sees every write that was acknowledged before it began, on whichever node it is asked", () =>
+  inWorld({ faults: ["crash", "lost-ack", "slow-engine"], seed: 5 }, async (world) => {
+    const client = clientOf(world);
+    for (let n = 1; n <= 30; n++) {
+      await insist(() => client.entity(Counter, "k").add(1), world);
+      const seen = await insist(() => client.entity(Counter, "k").strong(), world);
+      assert.ok(seen >= n, `${seen} after ${n} additions`);
+    }
+    await world.heal();
+  }));
+
+async function insist<T>(attempt: () => Promise<T>, world: World): Promise<T> {
+  for (;;) {
+    try {
+      return await attempt();
+    } catch {
+      await world.sleep(5);
+    }
+  }
+}
+
+test("cluster: within one session a causal read at any copy sees the session's own writes", () =>
+  inWorld({}, async (world) => {
+    await world.sleep(calm);
+    let [session, elsewhere] = ["", 0];
+    for (let n = 1; n <= 40; n++) {
+      for (const name of ["add", "causal"] as const) {
+        const machine = world.random.pick(world.machines);
+        const state = machine.state();
+        assert.ok(state.kind === "up");
+        const kind = name === "add" ? "command" : "query";
+        const target = { kind, entity: "counter", key: "k", name } as const;
+        const deadline = state.host.clock.tick() + 1000;
+        const input = name === "add" ? 1 : undefined;
+        const reply = await state.node.call({ target, input, principal: { id: "t", roles: [] }, deadline, session });
+        assert.equal(reply.output, n, `${name} at ${machine.name}`);
+        assert.ok(reply.session);
+        session = reply.session;
+        if (name === "causal" && (reply.staleMs ?? 0) > 0) elsewhere++;
+      }
+    }
+    assert.ok(elsewhere > 5, `a follower answered ${elsewhere} times only: this test saw nothing`);
+  }));
+
+test("cluster: a handler reads its own writes at any copy", () =>
+  inWorld({}, async (world) => {
+    await world.sleep(calm);
+    const client = clientOf(world);
+    for (let n = 0; n < 15; n++) assert.deepEqual(await client.service(Clock).addTwice("k"), [2 * n + 1, 2 * n + 2]);
+  }));
+
+test("cluster: an eventual read may be old, and says how old; a causal one without a session may be, too", () =>
+  inWorld({ seed: 3 }, async (world) => {
+    await world.sleep(calm);
+    const client = clientOf(world);
+    let old = 0;
+    for (let n = 1; n <= 30; n++) {
+      await client.entity(Counter, "k").add(1);
+      const at = world.schedule.now();
+      for (const machine of world.machines) {
+        const state = machine.state();
+        assert.ok(state.kind === "up");
+        const target = { kind: "query", entity: "counter", key: "k", name: "eventual" } as const;
+        const deadline = state.host.clock.tick() + 1000;
+        const reply = await state.node.call({ target, input: undefined, principal: { id: "t", roles: [] }, deadline });
+        if (reply.output === n) continue;
+        old++;
+        // It was true not longer ago than it says.
+        assert.ok((reply.staleMs ?? 0) >= world.schedule.now() - at - 5, `${reply.staleMs} ms`);
+      }
+    }
+    assert.ok(old > 0, "no copy was ever behind: this test saw nothing");
+  }));

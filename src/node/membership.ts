@@ -1,0 +1,380 @@
+// One node's part in its cluster: it says who it is, learns who else is there, and carries out what placement says of its
+// shards. Who owns a shard is decided by the journal alone; what happens here only decides how soon.
+//
+// B1. Nothing here is needed for safety: with wrong views, nodes may claim in turns, and the journal lets one write.
+// B2. A shard is handed over only when all that was accepted here is durable; whoever waited is sent on, not failed.
+
+import { asSheafError, type Millis, type Shard as ShardNumber, SheafError, type Tick } from "../base/index.ts";
+import {
+  defaultTiming,
+  type Holding,
+  type Member,
+  type Members,
+  packMemberRecord,
+  type Placement,
+  placementOf,
+  plan,
+  rank,
+  type ShardSight,
+  type Step,
+  type Timing,
+  trackMembers,
+  unpackMemberRecord,
+  type View,
+  type Why,
+} from "../cluster/index.ts";
+import { system } from "../control/index.ts";
+import type { Timer } from "../host/index.ts";
+import type { Call, Reply } from "../rpc/index.ts";
+import type { Shard } from "../shards/index.ts";
+import type { Meeting } from "./node.ts";
+import type { Parts } from "./parts.ts";
+import { Peers } from "./peers.ts";
+
+/** What nodes ask each other, as procedures that nobody else can reach. */
+const peerService = "sheaf.peer";
+
+const askMs: Millis = 5_000;
+/** How long handlers may go on at a shard that is being handed over. */
+const leaveMs: Millis = 2_000;
+const goodbyeMs: Millis = 500;
+const defaultCopies = 3;
+/** The registry is read and written every so many beats. */
+const registryBeats = 2;
+
+/** What is known of a shard's owner, and since when. */
+type Known = { readonly owner: string | undefined; readonly held: boolean; readonly since: Tick };
+type Failure = { readonly until: Tick; readonly pause: Millis };
+
+export class Membership {
+  readonly peers: Peers;
+  readonly #parts: Parts;
+  readonly #members: Members;
+  readonly #timing: Timing;
+  readonly #copies: number;
+  #self: Member;
+  #beat = 0;
+  #ticks = 0;
+  #tickedAt: Tick = Infinity;
+  #accused = "";
+  #timer: Timer | undefined;
+  #exchanging: Promise<void> | undefined;
+  #exchangeAgain = false;
+  #thinking = false;
+  #closed = false;
+  #placed: { readonly view: View; readonly placement: Placement } | undefined;
+  readonly #known = new Map<ShardNumber, Known>();
+  readonly #moving = new Map<ShardNumber, string>();
+  readonly #opening = new Set<ShardNumber>();
+  readonly #failures = new Map<ShardNumber, Failure>();
+
+  constructor(parts: Parts, meeting: Meeting, self: Member, here: (call: Call) => Promise<Reply>) {
+    this.#parts = parts;
+    this.#self = self;
+    this.#copies = meeting.copies ?? defaultCopies;
+    const { host } = parts.options;
+    const { beatMs } = parts.limits;
+    this.#timing = timingFor(beatMs);
+    this.#members = trackMembers(self, host.clock.tick(), this.#timing);
+    this.peers = new Peers({
+      host,
+      limits: parts.limits,
+      dial: meeting.dial,
+      cluster: parts.cluster.id,
+      self: self.id,
+      beatMs,
+      calls: { call: (call) => (isOurs(call) ? this.#asked(call) : here(call)) },
+      changed: (node, state) => {
+        if (state === "refused") this.#members.refused(node, this.#now());
+        this.#think();
+      },
+      heard: (node) => this.#members.heard(node, this.#now()),
+    });
+  }
+
+  get view(): View {
+    return this.#members.view();
+  }
+
+  /** Resolves when this node has said that it is there, and holds what it should. */
+  async start(): Promise<void> {
+    await this.#exchange();
+    this.#tick();
+    const { clock } = this.#parts.options.host;
+    while (!this.settled) {
+      if (this.#closed) throw new SheafError("STOPPING");
+      await new Promise<void>((resolve) => void clock.after(this.#timing.beatMs / 10, resolve));
+    }
+  }
+
+  /** Is every shard that this node should have a copy of open, and owned by somebody who is there? */
+  get settled(): boolean {
+    const placement = this.#placement();
+    return this.#parts.shards.all.every(({ number, tenure, fold }) => {
+      if (!placement[number]?.includes(this.#self.id)) return true;
+      if (tenure.kind === "serving" || tenure.kind === "quarantined") return true;
+      return tenure.kind === "following" && fold.owner !== undefined && this.#isThere(fold.owner);
+    });
+  }
+
+  /** The node that owns a shard, as far as is known here, when it is there. */
+  ownerOf({ held, fold: { owner } }: Shard): string | undefined {
+    if (held !== undefined) return this.#self.id;
+    return owner !== undefined && owner !== this.#self.id && this.#isThere(owner) ? owner : undefined;
+  }
+
+  #isThere(id: string): boolean {
+    return (this.view.byId.get(id)?.standing ?? "dead") !== "dead";
+  }
+
+  /** Nodes that may own the shard, the best first. */
+  ranking(shard: ShardNumber): readonly string[] {
+    return rank(
+      shard,
+      this.view.members.filter(({ standing }) => standing === "alive").map(({ member }) => member),
+    );
+  }
+
+  /** Copies of a shard other than the owner's, by placement. */
+  followersOf(shard: ShardNumber): readonly string[] {
+    return (this.#placement()[shard] ?? []).slice(1);
+  }
+
+  /** Says what has become of this node, and acts on it. */
+  async become(change: Partial<Pick<Member, "state" | "cordoned">>): Promise<void> {
+    this.#self = { ...this.#self, ...change };
+    this.#members.self(this.#self, this.#now());
+    this.#think();
+    await this.#exchange();
+  }
+
+  /** Hands over everything to others, as far as there are any, until `until`. */
+  async drain(until: Tick): Promise<void> {
+    const { clock } = this.#parts.options.host;
+    const others = (): boolean =>
+      this.view.members.some(
+        ({ member, standing }) => standing === "alive" && member.id !== this.#self.id && member.state === "ready",
+      );
+    const holds = (): boolean =>
+      this.#moving.size > 0 || this.#parts.shards.all.some((shard) => shard.held !== undefined);
+    void this.become({ state: "draining" });
+    while (others() && holds() && clock.tick() < until)
+      await new Promise<void>((resolve) => void clock.after(this.#timing.beatMs / 30, resolve));
+  }
+
+  /** Takes leave of the others. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    const { engine, host } = this.#parts.options;
+    const left = engine.registry.delete(this.#self.id).catch(() => {});
+    await Promise.race([left, new Promise<void>((resolve) => void host.clock.after(goodbyeMs, resolve))]);
+    this.peers.close();
+  }
+
+  #now(): Tick {
+    return this.#parts.options.host.clock.tick();
+  }
+
+  #tick(): void {
+    if (this.#closed) return;
+    const now = this.#now();
+    // Whoever slept, or is not counted on by the others, finds out what it still owns.
+    if (now - this.#tickedAt > 3 * this.#timing.beatMs || this.view.excluded) this.#prove();
+    this.#tickedAt = now;
+    this.#members.tick(now);
+    const accused = this.#members.accuses(now).join();
+    if (this.#ticks++ % registryBeats === 0 || accused !== this.#accused) void this.#exchange();
+    this.#think();
+    this.#timer = this.#parts.options.host.clock.after(this.#timing.beatMs, () => this.#tick());
+  }
+
+  #prove(): void {
+    for (const shard of this.#parts.shards.all) if (shard.held !== undefined) shard.settled(() => {});
+  }
+
+  /** Says in the registry that this node is there, and reads who else is. One exchange at a time. */
+  #exchange(): Promise<void> {
+    if (this.#exchanging) {
+      this.#exchangeAgain = true;
+      return this.#exchanging;
+    }
+    this.#exchanging = this.#exchangeNow().finally(() => {
+      this.#exchanging = undefined;
+      if (!this.#exchangeAgain || this.#closed) return;
+      this.#exchangeAgain = false;
+      void this.#exchange();
+    });
+    return this.#exchanging;
+  }
+
+  async #exchangeNow(): Promise<void> {
+    const { registry } = this.#parts.options.engine;
+    try {
+      const accuses = this.#members.accuses(this.#now());
+      this.#accused = accuses.join();
+      await registry.put(this.#self.id, packMemberRecord({ member: this.#self, beat: ++this.#beat, accuses }));
+      const records = await registry.list();
+      if (this.#closed) return;
+      const read = [...records].flatMap(([id, bytes]) => {
+        const record = unpackMemberRecord(bytes);
+        return record ? [[id, record] as const] : [];
+      });
+      this.#members.listed(new Map(read), this.#now());
+      for (const id of this.#members.gone(this.#now())) await registry.delete(id);
+    } catch (error) {
+      this.#parts.options.host.log.debug("the registry cannot be reached", { reason: asSheafError(error).message });
+    }
+    if (this.#closed) return;
+    this.peers.want(this.view.members.filter(({ why }) => !over.has(why)).map(({ member }) => member));
+    this.#think();
+  }
+
+  /** Compares what is with what should be, once all news of this turn is in. */
+  #think(): void {
+    if (this.#thinking || this.#closed) return;
+    this.#thinking = true;
+    this.#parts.options.host.clock.turn(() => {
+      this.#thinking = false;
+      if (!this.#closed) this.#act();
+    });
+  }
+
+  #placement(): Placement {
+    const { view } = this;
+    if (this.#placed?.view !== view)
+      this.#placed = { view, placement: placementOf(view, this.#parts.shards.all.length, this.#copies) };
+    return this.#placed.placement;
+  }
+
+  #act(): void {
+    const now = this.#now();
+    const sights = this.#parts.shards.all.map((shard) => this.#sight(shard, now));
+    const steps = plan({
+      me: this.#self.id,
+      view: this.view,
+      placement: this.#placement(),
+      shards: sights,
+      now,
+      timing: this.#timing,
+    });
+    steps.forEach((step, i) => this.#do(this.#parts.shards.all[i] as Shard, step, now));
+  }
+
+  #sight({ number, held, fold: { owner }, tenure: { kind } }: Shard, now: Tick): ShardSight {
+    let known = this.#known.get(number);
+    if (!known || known.owner !== owner || known.held !== (held !== undefined)) {
+      known = { owner, held: held !== undefined, since: now };
+      this.#known.set(number, known);
+    }
+    const mine: Holding = kind === "releasing" ? "serving" : kind;
+    return { shard: number, mine, owner, since: known.since, moving: this.#moving.get(number) };
+  }
+
+  #do(shard: Shard, step: Step, now: Tick): void {
+    const { kind } = shard.tenure;
+    if (kind === "opening" || kind === "quarantined" || this.#moving.has(shard.number)) return;
+    switch (step.do) {
+      case "keep":
+        return;
+      case "follow":
+        if (kind === "serving") shard.stepDown(shard.fold.epoch);
+        if (kind !== "following") this.#open(shard.number, "follower", now);
+        return;
+      case "claim":
+        if (kind === "serving") return;
+        // Only the journal says who the owner is: read it first.
+        if (kind !== "following") this.#open(shard.number, "follower", now);
+        else if (step.afterMs <= 0) this.#open(shard.number, "owner", now);
+        else this.#parts.options.host.clock.after(step.afterMs, () => this.#think());
+        return;
+      case "hand-over":
+        if (kind === "serving" && !this.#pauses(shard.number, now)) void this.#handOver(shard, step.to);
+        return;
+      case "rest":
+        if (kind !== "closed") this.#parts.shards.rest(shard.number);
+        return;
+    }
+  }
+
+  #pauses(number: ShardNumber, now: Tick): boolean {
+    return (this.#failures.get(number)?.until ?? 0) > now;
+  }
+
+  #open(number: ShardNumber, as: "owner" | "follower", now: Tick): void {
+    if (this.#opening.has(number) || this.#pauses(number, now)) return;
+    this.#opening.add(number);
+    void this.#parts.shards.open([number], as).then((failed) => {
+      this.#opening.delete(number);
+      const error = failed.get(number);
+      if (error) this.#failed(number, "a shard cannot be opened", error);
+      else this.#failures.delete(number);
+      this.#think();
+    });
+  }
+
+  /** What failed is tried again after a growing pause. Another claim that came first is no failure, nor is one who is to
+   *  take over and is not that far. */
+  #failed(number: ShardNumber, what: string, error: SheafError): void {
+    const { log, clock } = this.#parts.options.host;
+    const expected = error.code === "NOT_OWNER" || error.code === "NOT_READY";
+    log[expected ? "debug" : "warn"](what, { shard: number, reason: error.message });
+    const pause = Math.min(1_000, (this.#failures.get(number)?.pause ?? 5) * 2);
+    this.#failures.set(number, { until: this.#now() + pause, pause });
+    clock.after(pause, () => this.#think());
+  }
+
+  async #handOver(shard: Shard, to: string): Promise<void> {
+    const { shards, entities } = this.#parts;
+    const { number } = shard;
+    this.#moving.set(number, to);
+    try {
+      await this.#ask(to, "close", number);
+      shard.release();
+      await entities.leave(shard, leaveMs);
+      await shards.handOver(number);
+      await this.#ask(to, "take", number);
+      this.#failures.delete(number);
+    } catch (error) {
+      this.#failed(number, "a shard cannot be handed over", asSheafError(error));
+    } finally {
+      this.#moving.delete(number);
+      this.#think();
+    }
+  }
+
+  async #ask(node: string, name: string, shard: ShardNumber): Promise<void> {
+    const peer = this.peers.get(node);
+    if (!peer) throw new SheafError("UNREACHABLE", `node ${node} is not known`);
+    const target = { kind: "procedure", service: peerService, name } as const;
+    await peer.call({ target, input: shard, principal: system, deadline: this.#now() + askMs });
+  }
+
+  /** What another node asks: is the shard followed closely here; and, take it. */
+  async #asked({ target, input }: Call): Promise<Reply> {
+    const shard = typeof input === "number" ? this.#parts.shards.all[input] : undefined;
+    if (!shard || (target.name !== "close" && target.name !== "take")) throw new SheafError("UNKNOWN_TARGET");
+    if (this.#closed || this.#self.state !== "ready") throw new SheafError("STOPPING");
+    if (target.name === "close" && shard.tenure.kind !== "following")
+      throw new SheafError("NOT_READY", `shard ${shard.number} is not followed here yet`);
+    if (target.name === "take") {
+      const failed = (await this.#parts.shards.open([shard.number], "owner")).get(shard.number);
+      this.#think();
+      if (failed) throw failed;
+    }
+    return { output: undefined };
+  }
+}
+
+/** Why a member that is dead will not come back under this id. */
+const over: ReadonlySet<Why | undefined> = new Set<Why>(["left", "superseded"]);
+
+const isOurs = ({ target }: Call): boolean => target.kind === "procedure" && target.service === peerService;
+
+/** All times of the cluster keep their proportion to the beat. */
+function timingFor(beatMs: Millis): Timing {
+  const factor = beatMs / defaultTiming.beatMs;
+  return Object.fromEntries(Object.entries(defaultTiming).map(([name, ms]) => [name, ms * factor])) as {
+    [name in keyof Timing]: number;
+  };
+}

@@ -1,0 +1,62 @@
+// Which node a call goes to: the owner of its key, a copy here that may answer, or one that offers the service.
+
+import { shardOf } from "../base/index.ts";
+import type { Call, Consistency } from "../rpc/index.ts";
+import type { Membership } from "./membership.ts";
+import type { Parts } from "./parts.ts";
+import type { Way } from "./router.ts";
+
+export const wayOf =
+  (parts: Parts, membership: Membership) =>
+  (call: Call, tried: ReadonlySet<string>): Way => {
+    const { target } = call;
+    return target.kind === "procedure"
+      ? toService(parts, membership, target.service, tried)
+      : toEntity(parts, membership, call, tried);
+  };
+
+const here: Way = { kind: "here" };
+
+function toEntity(parts: Parts, membership: Membership, call: Call, tried: ReadonlySet<string>): Way {
+  const { target } = call;
+  if (target.kind === "procedure" || target.key === "") return here;
+  const shard = parts.shards.all[shardOf(target.entity, target.key, parts.shards.all.length)];
+  if (!shard || shard.tenure.kind === "serving" || shard.tenure.kind === "quarantined") return here;
+  if (shard.tenure.kind === "following" && !tried.has(parts.id) && levelOf(parts, call) !== "strong") return here;
+  const owner = membership.ownerOf(shard);
+  const likely = owner === undefined ? [] : [owner];
+  for (const id of [...likely, ...membership.ranking(shard.number)]) {
+    const way = tried.has(id) ? undefined : there(membership, id);
+    if (way) return way;
+  }
+  return { kind: "nowhere", why: `nobody is known to serve shard ${shard.number} at the moment` };
+}
+
+/** What a query asks for; commands, and what no entity here knows, are for the owner. */
+function levelOf({ compiled }: Parts, { target, consistency }: Call): Consistency {
+  if (target.kind !== "query") return "strong";
+  const operation = compiled.entities.get(target.entity)?.operations.get(target.name);
+  return consistency ?? operation?.consistency ?? "strong";
+}
+
+/** Here where it is offered, else the less busy of two that offer it (Mitzenmacher, "The Power of Two Choices", 2001). */
+function toService(parts: Parts, membership: Membership, service: string, tried: ReadonlySet<string>): Way {
+  if (parts.compiled.services.has(service)) return here;
+  const offers = membership.view.members.filter(
+    ({ member, standing }) =>
+      standing === "alive" && member.state === "ready" && member.services.includes(service) && !tried.has(member.id),
+  );
+  if (offers.length === 0) return here;
+  const { random } = parts.options.host.dice;
+  const pick = (): string => offers[Math.floor(random() * offers.length)]?.member.id ?? "";
+  const [a, b] = [pick(), pick()];
+  const busy = (id: string): number => membership.peers.get(id)?.inFlight ?? Infinity;
+  return (
+    there(membership, busy(a) <= busy(b) ? a : b) ?? { kind: "nowhere", why: `no node that offers ${service} answers` }
+  );
+}
+
+function there({ peers }: Membership, id: string): Way | undefined {
+  const peer = peers.get(id);
+  return peer?.state === "up" ? { kind: "there", node: id, call: (call) => peer.call(call) } : undefined;
+}
