@@ -30,7 +30,8 @@ import { snapshotsOf } from "./snapshots.ts";
 const maxStreams = 16;
 
 function connectionOptions(options: NatsOptions): ConnectionOptions {
-  const { servers, user, password, token, credentialsFile, caFile, certFile, keyFile, tls, discover = true } = options;
+  const { servers, user, password, token, credentialsFile, caFile, certFile, keyFile, tls } = options;
+  const { discover = true, pingMs = 2000 } = options;
   const files = { ...(caFile && { caFile }), ...(certFile && { certFile }), ...(keyFile && { keyFile }) };
   return {
     servers: [...servers],
@@ -40,7 +41,7 @@ function connectionOptions(options: NatsOptions): ConnectionOptions {
     reconnectTimeWait: 50,
     reconnectJitter: 50,
     // A server that is frozen, or behind a broken network, is left after two of these.
-    pingInterval: 2000,
+    pingInterval: pingMs,
     maxPingOut: 2,
     noAsyncTraces: true,
     ignoreClusterUpdates: !discover,
@@ -155,19 +156,15 @@ export async function natsEngine(options: NatsOptions): Promise<Engine> {
     return finding;
   }
 
-  const watchConnection = async (): Promise<void> => {
-    for await (const { type } of connection.status()) {
-      if (type !== "reconnect") continue;
-      try {
-        checkNow();
-        refused = undefined;
-      } catch (error) {
-        refused = error as SheafError;
-      }
-      grown.tellAll();
+  link.onReconnect(() => {
+    try {
+      checkNow();
+      refused = undefined;
+    } catch (error) {
+      refused = error as SheafError;
     }
-  };
-  void watchConnection();
+    grown.tellAll();
+  });
 
   async function appendOne(one: Append): Promise<AppendResult> {
     try {

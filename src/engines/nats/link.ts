@@ -65,6 +65,8 @@ export type Link = {
   publish(message: Publish): Promise<Sent>;
   get(stream: string, get: Get, timeoutMs: Millis): Promise<Gathered>;
   look(stream: string, subjects: string, timeoutMs: Millis): Promise<Sight | "missing">;
+  /** Called when a broken connection was made again, perhaps with another server. */
+  onReconnect(done: () => void): void;
   close(): Promise<void>;
 };
 
@@ -162,10 +164,35 @@ function gatherer(connection: NatsConnection): (subject: string, ask: unknown, t
     });
 }
 
+/** What is under way on a connection ends when it breaks, instead of waiting for an answer that cannot come. */
+function breaks(connection: NatsConnection): Pick<Link, "onReconnect"> & {
+  unlessBroken<T>(asked: Promise<T>): Promise<T>;
+} {
+  const underWay = new Set<() => void>();
+  const listeners: (() => void)[] = [];
+  const listen = async (): Promise<void> => {
+    for await (const { type } of connection.status()) {
+      if (type === "disconnect") for (const end of underWay) end();
+      if (type === "reconnect") for (const done of listeners) done();
+    }
+  };
+  void listen();
+  return {
+    onReconnect: (done) => void listeners.push(done),
+    unlessBroken: (asked) =>
+      new Promise((resolve, reject) => {
+        const end = (): void => reject(new errors.ConnectionError("the connection broke"));
+        underWay.add(end);
+        void asked.then(resolve, reject).finally(() => underWay.delete(end));
+      }),
+  };
+}
+
 export async function linkOn(connection: NatsConnection): Promise<Link> {
   const client = jetstream(connection);
   const { streams } = await jetstreamManager(connection, { checkAPI: false, timeout: 5000 });
   const gather = gatherer(connection);
+  const { unlessBroken, onReconnect } = breaks(connection);
   return {
     connection,
     client,
@@ -175,13 +202,14 @@ export async function linkOn(connection: NatsConnection): Promise<Link> {
       if (isGone === true) carried.set(goneHeader, "1");
       if (record !== undefined) carried.set(recordHeader, record);
       try {
-        const ack = await client.publish(subject, bytes, {
+        const asked = client.publish(subject, bytes, {
           timeout: timeoutMs,
           headers: carried,
           ...(id !== undefined && { msgID: id }),
           ...(after !== undefined && { expect: { lastSubjectSequence: after } }),
           ...(goneAfter !== undefined && { ttl: goneAfter }),
         });
+        const ack = await unlessBroken(asked);
         if (ack.stream === stream && ack.seq > 0)
           return { kind: "stored", position: ack.seq, isDuplicate: ack.duplicate };
         return { kind: "doubtful", error: new SheafError("CORRUPT", `stream ${ack.stream} took what is ${stream}'s`) };
@@ -189,13 +217,13 @@ export async function linkOn(connection: NatsConnection): Promise<Link> {
         return judge(error);
       }
     },
-    get: (stream, get, timeoutMs) => gather(`$JS.API.DIRECT.GET.${stream}`, get, timeoutMs),
+    get: (stream, get, timeoutMs) => unlessBroken(gather(`$JS.API.DIRECT.GET.${stream}`, get, timeoutMs)),
     async look(stream, subjects, timeoutMs) {
       const asked = connection.request(`$JS.API.STREAM.INFO.${stream}`, JSON.stringify({ subjects_filter: subjects }), {
         timeout: timeoutMs,
       });
       const answer = (
-        await asked.catch((error: unknown) => {
+        await unlessBroken(asked).catch((error: unknown) => {
           throw unavailable(`nobody leads stream ${stream}`, error);
         })
       ).json<Record<string, unknown>>();
@@ -207,6 +235,7 @@ export async function linkOn(connection: NatsConnection): Promise<Link> {
       if (state === undefined) throw unavailable(`stream ${stream}: ${error?.description ?? "no answer"}`);
       return { last: state.last_seq, counts: state.subjects ?? {} };
     },
+    onReconnect,
     close: () => connection.close(),
   };
 }

@@ -44,7 +44,7 @@ export type NatsServer = {
   readonly address: string;
   /** Address of its monitoring, "http://…". */
   readonly monitor: string;
-  /** Starts it again on its old files and ports. */
+  /** Starts it, on its old files and ports; nothing happens when it runs. */
   start(): Promise<void>;
   /** Sends SIGKILL, or another signal, and waits until it is gone. */
   kill(signal?: NodeJS.Signals): Promise<void>;
@@ -65,7 +65,7 @@ export type NatsCluster = {
 
 export type NatsClusterOptions = {
   readonly size?: number;
-  readonly syncInterval?: string | undefined;
+  readonly syncInterval?: string;
   /** Ends up in the jetstream block of each server's file. Off when false. */
   readonly jetstream?: boolean;
   readonly maxPayload?: string;
@@ -108,7 +108,7 @@ export async function natsCluster(options: NatsClusterOptions = {}): Promise<Nat
         `http: "${host}:${monitor}"`,
         `max_payload: ${maxPayload}`,
         jetstream && `jetstream { store_dir: "${folder}", max_mem: 1G, max_file: 10G`,
-        jetstream && syncInterval !== undefined && `  sync_interval: ${syncInterval}`,
+        jetstream && `  sync_interval: ${syncInterval}`,
         jetstream && `}`,
         size > 1 &&
           `cluster { name: test, listen: "${host}:${route}", routes: [${routes.join(", ")}], no_advertise: true }`,
@@ -154,6 +154,7 @@ function serverOf(name: string, folder: string, address: string, monitor: string
     address,
     monitor,
     start: async () => {
+      if (child !== undefined && child.exitCode === null && child.signalCode === null) return;
       child = start(command as string, ["-c", join(folder, "server.conf")], log);
       await once(child, "spawn");
     },

@@ -29,6 +29,8 @@ export type NatsOptions = {
   readonly monitors?: readonly string[] | undefined;
   /** Whether servers that the given ones tell of are connected to as well; true when left out. */
   readonly discover?: boolean | undefined;
+  /** A connection is given up when its server answers neither of two pings, this far apart. 2 s when left out. */
+  readonly pingMs?: Millis | undefined;
 };
 
 const usage = (says: string): SheafError =>

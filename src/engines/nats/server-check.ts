@@ -17,7 +17,8 @@ const refused = (says: string, hint: string): SheafError => new SheafError("ENGI
 /** Throws ENGINE_REFUSED for a server that cannot keep journals. */
 export function checkServer(server: ServerInfo, maxRecordBytes: number): void {
   const [major = 0, minor = 0] = server.version.split(".").map((part) => parseInt(part, 10));
-  if (major < oldest[0] || (major === oldest[0] && minor < oldest[1]))
+  const isNewEnough = major > oldest[0] || (major === oldest[0] && minor >= oldest[1]);
+  if (!isNewEnough)
     throw refused(
       `server ${server.server_name} is version ${server.version}; journals need ${oldest.join(".")} or newer`,
       "older servers accept several writers at once, or lose what they acknowledged",
