@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { SheafError } from "../base/index.ts";
-import { checkTiming, type Member, type MemberRecord, trackMembers } from "./index.ts";
+import { checkTiming, type Member, type MemberRecord, mostAccused, standAside, trackMembers } from "./index.ts";
 import { memberNamed } from "./world.fixture.ts";
 
 /** One observer, `a`, and what is put before it: each beat of 150 ms, the members named in `heard` and `beating`. */
@@ -178,6 +178,35 @@ test("members: M3 who stood aside for one that has died since takes part again a
   see.pass(1200);
   assert.equal(see.standing("b"), "dead silent");
   assert.equal(see.members.view().mayClaim, true);
+});
+
+test("members: M3 a large cluster cut in two keeps one half, with records that accuse only so many", () => {
+  const size = 400;
+  const nameOf = (i: number): string => `n${i}`;
+  const isSameSide = (i: number, j: number): boolean => i % 2 === j % 2;
+  const first = Array.from({ length: size }, (_, i): [string, MemberRecord] => {
+    return [nameOf(i), { member: memberNamed(nameOf(i)), beat: 1, accuses: [] }];
+  });
+  // What each member would accuse, from members that see one half beat and hear only their own.
+  const listings = [1, 2, 3, 4].map((beat) => new Map(first.map(([id, record]) => [id, { ...record, beat }])));
+  const accuses = first.map(([id, { member }], i) => {
+    const its = trackMembers(member, 0);
+    let now = 0;
+    for (const listing of listings) {
+      now += 400;
+      its.listed(listing, now);
+      for (let j = 0; j < size; j++) if (isSameSide(i, j)) its.heard(nameOf(j), now);
+      its.tick(now);
+    }
+    assert.ok(its.accuses(now).length <= mostAccused, id);
+    return its.accuses(now);
+  });
+  const edges = accuses.flatMap((list, i) => list.map((other): [string, string] => [nameOf(i), other]));
+  const aside = standAside(new Map(first.map(([id, { member }]) => [id, member])), edges);
+  const left = first.map((_, i) => i).filter((i) => !aside.has(nameOf(i)));
+  const even = left.filter((i) => i % 2 === 0).length;
+  assert.ok(Math.max(even, left.length - even) > 180, `${even} and ${left.length - even} are left`);
+  assert.ok(Math.min(even, left.length - even) < 5, `${even} and ${left.length - even} are left`);
 });
 
 test("members: M4 who was dead is doubted until it was well for long enough, longer each time", () => {

@@ -8,12 +8,21 @@
 // M5. An observer that slept accuses nobody and buries nobody for it: ages start again when it wakes.
 // M6. Damping never leaves a cluster without anybody.
 
-import type { Millis, Tick } from "../base/index.ts";
+import { hash32, type Millis, type Tick } from "../base/index.ts";
 import { type Accuser, type Afterbeat, accusationsOf, afterbeat, observeBeat } from "./accusations.ts";
 import { type Member, type MemberRecord, sameMember } from "./member.ts";
 import { drainingTier, tierOf } from "./placement.ts";
 import { checkTiming, type Timing } from "./timing.ts";
 import type { Seen, Standing, View, Why } from "./view.ts";
+
+/** Accusations in one record, which has to fit the registry. In a cluster so large everyone accuses others of them, which
+ *  together say enough. */
+export const mostAccused = 128;
+
+const someOf = (ids: readonly string[], me: string): string[] => {
+  const seed = hash32(me);
+  return [...ids].sort((a, b) => hash32(a, seed) - hash32(b, seed)).slice(0, mostAccused);
+};
 
 export type Members = {
   /** What this node now says of itself. */
@@ -29,7 +38,7 @@ export type Members = {
   /** To be called every beat. */
   tick(now: Tick): View;
   view(): View;
-  /** Ids for this node's own record, sorted. The driver writes the record at once when they change. */
+  /** Ids for this node's own record, sorted, at most `mostAccused`. The driver writes the record at once when they change. */
   accuses(now: Tick): readonly string[];
   /** Ids whose records may be deleted from the registry. */
   gone(now: Tick): readonly string[];
@@ -88,6 +97,8 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
   let lastTick = now;
   /** Since when this node's own beats have come back from the registry without a gap. */
   let reachesSince = now;
+  /** When something was heard that the view does not show yet. */
+  let outdated: Tick | undefined;
   let view = viewOf(undefined, entries.values(), { excluded: false, mayClaim: false }, now);
 
   const fresh = (entry: Entry, at: Tick): boolean => entry.listed && at - entry.beatAt <= timing.leaseMs;
@@ -203,6 +214,7 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
   };
 
   const refresh = (at: Tick): void => {
+    outdated = undefined;
     readAccusations(at);
     const running = runningNames(at);
     for (const [id, entry] of entries) {
@@ -240,10 +252,9 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
       if (entry === undefined || entry === own) return;
       entry.heardAt = at;
       entry.refused = undefined;
-      if (!entry.proven || entry.standing === "dead") {
-        entry.proven = true;
-        refresh(at);
-      }
+      if (entry.proven && entry.standing !== "dead") return;
+      entry.proven = true;
+      outdated = at;
     },
     refused(id, at) {
       awake(at);
@@ -259,16 +270,19 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
       refresh(at);
       return view;
     },
-    view: () => view,
+    view() {
+      if (outdated !== undefined) refresh(outdated);
+      return view;
+    },
     accuses(at) {
       const unheard = (entry: Entry): boolean =>
         entry.heardAt === undefined
           ? entry.refused !== undefined || at - entry.firstAt > timing.leaseMs
           : at - entry.heardAt > silenceMs;
-      return [...entries.values()]
+      const accused = [...entries.values()]
         .filter((entry) => entry !== own && entry.beating && fresh(entry, at) && unheard(entry))
-        .map(({ member }) => member.id)
-        .sort();
+        .map(({ member }) => member.id);
+      return accused.length <= mostAccused ? accused.sort() : someOf(accused, me.id).sort();
     },
     gone: (at) =>
       [...entries.values()]

@@ -18,36 +18,17 @@ export type Placement = readonly (readonly string[])[];
  *  never among them. Of the rest only the best kind that there is: ready ones; if there is none, those of weight 0; then
  *  cordoned ones; then draining ones, which still serve while nobody else can. */
 export const rank = (shard: Shard, members: readonly Candidate[]): readonly string[] =>
-  ranked(shard, members).map(({ id }) => id);
+  ranked(shard, runnersOf(members));
 
 /** Ids of those that should hold a shard: the owner, then the followers, at most `count` together. Followers are the best
  *  ranked of zones that hold no copy yet, then the best ranked of all. */
-export function copies(shard: Shard, members: readonly Candidate[], count: number): readonly string[] {
-  const order = ranked(shard, members);
-  const zones = new Set<string>();
-  const spread: Candidate[] = [];
-  const doubled: Candidate[] = [];
-  for (const member of order) {
-    (zones.has(member.zone) ? doubled : spread).push(member);
-    zones.add(member.zone);
-  }
-  return [...spread, ...doubled].slice(0, count).map(({ id }) => id);
-}
+export const copies = (shard: Shard, members: readonly Candidate[], count: number): readonly string[] =>
+  chosen(shard, runnersOf(members), count);
 
 /** The copies of every shard, by shard, among those a view has as alive: worked out once per version of the view. */
 export function placementOf({ members }: View, shards: number, count: number): Placement {
-  const alive = members.filter(({ standing }) => standing === "alive").map(({ member }) => member);
-  return Array.from({ length: shards }, (_, shard) => copies(shard, alive, count));
-}
-
-function ranked(shard: Shard, members: readonly Candidate[]): readonly Candidate[] {
-  const best = Math.min(...members.map(tierOf));
-  if (best === Infinity) return [];
-  return members
-    .filter((member) => tierOf(member) === best)
-    .map((member) => ({ member, score: scoreOf(shard, member) }))
-    .sort((a, b) => b.score - a.score || byText(a.member.name, b.member.name) || byText(a.member.id, b.member.id))
-    .map(({ member }) => member);
+  const runners = runnersOf(members.filter(({ standing }) => standing === "alive").map(({ member }) => member));
+  return Array.from({ length: shards }, (_, shard) => chosen(shard, runners, count));
 }
 
 export const drainingTier = 3;
@@ -60,17 +41,81 @@ export function tierOf({ entities, state, cordoned, weight }: Candidate): number
   return weight === 0 ? 1 : 0;
 }
 
+/** A candidate of the best tier, with what is the same for all shards worked out. */
+type Runner = { readonly id: string; readonly zone: string; readonly weight: number; high: number; low: number };
+
+function runnersOf(members: readonly Candidate[]): readonly Runner[] {
+  const best = members.reduce((tier, member) => Math.min(tier, tierOf(member)), Infinity);
+  if (best === Infinity) return [];
+  return (
+    members
+      .filter((member) => tierOf(member) === best)
+      // Equal scores are decided by who comes first: the same for everyone.
+      .sort((a, b) => byText(a.name, b.name) || byText(a.id, b.id))
+      .map(({ id, name, zone, weight }) => {
+        const high = hash32(name);
+        // Members of weight 0 are ranked among themselves as equals.
+        return { id, zone, weight: weight === 0 ? 1 : weight, high, low: hash32(name, high) };
+      })
+  );
+}
+
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** Members of weight 0 are ranked among themselves as equals. */
-const scoreOf = (shard: Shard, { name, weight }: Candidate): number =>
-  (weight === 0 ? 1 : weight) / -ln(uniform(shard, name));
+function ranked(shard: Shard, runners: readonly Runner[]): readonly string[] {
+  const salt = mix(shard + 1);
+  return runners
+    .map((runner) => ({ id: runner.id, score: scoreOf(salt, runner) }))
+    .sort((a, b) => b.score - a.score)
+    .map(({ id }) => id);
+}
 
-/** In (0, 1), 52 bits, from the shard and the member's name. */
-function uniform(shard: Shard, name: string): number {
-  const high = hash32(name, hash32("place", shard));
-  const low = hash32(name, high ^ 0x9e3779b9);
-  return (high * 0x100000 + (low >>> 12) + 0.5) / 0x10000000000000;
+/** Picks the best again and again: of a large cluster only the first few are asked for. */
+function chosen(shard: Shard, runners: readonly Runner[], count: number): string[] {
+  const salt = mix(shard + 1);
+  const scores = runners.map((runner) => scoreOf(salt, runner));
+  const ids: string[] = [];
+  const zones = new Set<string>();
+  while (ids.length < Math.min(count, runners.length)) {
+    const at = bestOf(scores, (i) => !zones.has(runners[i]?.zone ?? ""));
+    const next = at < 0 ? bestOf(scores, () => true) : at;
+    const runner = runners[next];
+    if (runner === undefined) break;
+    ids.push(runner.id);
+    zones.add(runner.zone);
+    scores[next] = -1;
+  }
+  return ids;
+}
+
+/** Where the highest score is that may be chosen, or -1. Scores are above 0, those used up are -1. */
+function bestOf(scores: readonly number[], may: (i: number) => boolean): number {
+  let best = -1;
+  let highest = -1;
+  for (let i = 0; i < scores.length; i++) {
+    const score = scores[i] ?? -1;
+    if (score <= highest || !may(i)) continue;
+    best = i;
+    highest = score;
+  }
+  return best;
+}
+
+const scoreOf = (salt: number, { weight, high, low }: Runner): number => {
+  const first = mix(high ^ salt);
+  const second = mix(low ^ first);
+  // 52 bits, in (0, 1).
+  return weight / -ln((first * 0x100000 + (second >>> 12) + 0.5) / 0x10000000000000);
+};
+
+/** The finaliser of MurmurHash3 (Appleby, public domain): every bit of the input decides over every bit of the output. */
+function mix(value: number): number {
+  let h = value ^ (value >>> 16);
+  h = Math.imul(h, 0x85ebca6b);
+  h ^= h >>> 13;
+  h = Math.imul(h, 0xc2b2ae35);
+  h ^= h >>> 16;
+  return h >>> 0;
 }
 
 /** The natural logarithm from arithmetic that IEEE 754 rounds one way only, unlike Math.log, so that nodes on different

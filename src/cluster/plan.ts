@@ -41,7 +41,8 @@ export type Step =
   | { readonly do: "follow" }
   /** Not a copy here: drop it. */
   | { readonly do: "rest" }
-  /** Claim it after so long, if the plan still says so then. */
+  /** Claim it after so long, if the plan still says so then. Another's claim that is met while reading to the end calls
+   *  for a new plan first. */
   | { readonly do: "claim"; readonly afterMs: Millis }
   | { readonly do: "hand-over"; readonly to: string };
 

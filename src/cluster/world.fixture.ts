@@ -166,7 +166,7 @@ export function worldOf(options: WorldOptions) {
   };
 
   const tryClaim = (run: Run, held: Held): void => {
-    const expected = journals[held.shard]?.epoch;
+    const expected = held.epoch;
     const how = held.offered === true ? "hand-over" : "claim";
     held.mine = "opening";
     later(10 + Math.floor(dice() * 20), () =>
@@ -175,6 +175,7 @@ export function worldOf(options: WorldOptions) {
         const reaches = !offEngine.has(slotOfRun(run.id).name);
         if (journal === undefined || held.mine !== "opening") return;
         held.offered = false;
+        // Somebody else's claim, met while reading to the end, is news for the plan.
         if (!reaches || journal.epoch !== expected) return void (held.mine = "following");
         journal.epoch++;
         journal.owner = run.id;
