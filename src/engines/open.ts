@@ -6,6 +6,8 @@ import { embeddedEngine } from "./sqlite/index.ts";
 
 export type EngineOptions = {
   readonly maxRecordBytes?: number | undefined;
+  /** How long an append is waited for, in milliseconds. */
+  readonly patienceMs?: number | undefined;
 };
 
 /** One row per scheme; several may name the same engine. */
