@@ -126,7 +126,8 @@ async function start(
   const engine = await embeddedEngine({ dir: options.data, maxRecordBytes, patienceMs: appendPatienceMs * 0.8 });
   // Opened once the node has identified or created the cluster.
   const cluster = async (): Promise<string> => (await engine.identify())?.id ?? "";
-  const store = sqliteStore({ dir: join(options.data, "node"), cluster, log: host.log });
+  const encryptionKey = options.encryptionKey === undefined ? undefined : fromHex(options.encryptionKey);
+  const store = sqliteStore({ dir: join(options.data, "node"), cluster, encryptionKey, log: host.log });
   try {
     const node = await startNode({
       host,
@@ -137,7 +138,7 @@ async function start(
       shards: options.shards,
       create: options.create,
       limits: options.limits,
-      encryptionKey: options.encryptionKey === undefined ? undefined : fromHex(options.encryptionKey),
+      encryptionKey,
       process: { pid: process.pid, rssBytes: () => process.memoryUsage.rss(), addresses: () => addresses },
     });
     undo.push(() => node.stop());

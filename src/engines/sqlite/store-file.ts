@@ -3,20 +3,24 @@
 //
 // C1. Without syncs the file is sound after a killed process but not after a lost machine: it belongs to one run of
 //     the operating system (boot id). Where there is no such id it is written so that it survives (synchronous NORMAL).
-// C2. A file of another format, another cluster or found damaged is discarded when it is opened, never used.
+// C2. A file of another format, another cluster or key, or found damaged is discarded when it is opened, never used.
+// C3. With a key, states, replies, fingerprints and the shard's own notes are sealed. What rows are found by stays readable: types
+//     and keys, ids of operations, versions.
 
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import type { Shard } from "../../base/index.ts";
+import { SheafError, type Shard } from "../../base/index.ts";
 import type { Cell, Position, SavedOp } from "../../shards/index.ts";
 import { bootId } from "./reader.ts";
+import { sealOf } from "./seal.ts";
 import { sqliteCode } from "./sqlite-error.ts";
 import { unpackChanges, type PackedChanges, type StoredCell } from "./store-packed.ts";
+import { type OpRow, type Rows, rowsOf } from "./store-rows.ts";
 
 const file = "state.db";
 const suspectFile = "state.db.damaged";
-const format = 1;
+const format = 2;
 /** Read through a memory map, up to this size: three times the lookups of reading by system calls. What it maps counts as
  *  resident, and the system takes it back when it needs it. */
 const mappedBytes = 256 * 1024 * 1024;
@@ -25,7 +29,8 @@ const pageBytes = 1024 * 1024;
 const damaged: readonly (number | undefined)[] = [11, 26]; // SQLITE_CORRUPT, SQLITE_NOTADB
 
 const schema = `
-  CREATE TABLE about (one INTEGER PRIMARY KEY CHECK (one = 1), boot TEXT NOT NULL, cluster TEXT NOT NULL) STRICT;
+  CREATE TABLE about (one INTEGER PRIMARY KEY CHECK (one = 1), boot TEXT NOT NULL, cluster TEXT NOT NULL,
+    key_check TEXT NOT NULL) STRICT;
   CREATE TABLE position (shard INTEGER PRIMARY KEY, generation INTEGER NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,
     hash BLOB NOT NULL, at REAL NOT NULL, extra BLOB NOT NULL) STRICT;
   CREATE TABLE cell (shard INTEGER NOT NULL, type TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL,
@@ -35,8 +40,6 @@ const schema = `
   PRAGMA user_version = ${format};`;
 
 const opColumns = "id, seq, at, issued_at AS issuedAt, fingerprint, reply, version";
-type OpRow = Omit<SavedOp, "issuedAt"> & { readonly issuedAt: number | null };
-const toOp = (row: OpRow): SavedOp => ({ ...row, issuedAt: row.issuedAt ?? undefined });
 
 export type StoreFile = {
   /** Why what was there before was thrown away; undefined when it was kept or nothing was there. */
@@ -62,18 +65,19 @@ export type StoredImage = {
 };
 
 /** Opens what is there if it can be trusted; else says why not. */
-function trusted(dir: string, boot: string, cluster: string): DatabaseSync | string {
+function trusted(dir: string, boot: string, cluster: string, keyCheck: string): DatabaseSync | string {
   if (existsSync(join(dir, suspectFile))) return "it was found damaged";
   const db = new DatabaseSync(join(dir, file), { timeout: 5000 });
   let why: string;
   try {
     const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
     if (version === format) {
-      const about = db.prepare("SELECT boot, cluster FROM about").get() as
-        | { boot: string; cluster: string }
+      const about = db.prepare("SELECT boot, cluster, key_check AS keyCheck FROM about").get() as
+        | { boot: string; cluster: string; keyCheck: string }
         | undefined;
-      if (about?.boot === boot && about.cluster === cluster) return db;
-      why = about?.boot === boot ? "it is of another cluster" : "the machine was restarted since";
+      if (about?.boot === boot && about.cluster === cluster && about.keyCheck === keyCheck) return db;
+      if (about?.boot !== boot) why = "the machine was restarted since";
+      else why = about.cluster === cluster ? "it was written with another key" : "it is of another cluster";
     } else why = `its format is ${version}, this build's ${format}`;
   } catch (error) {
     if (!damaged.includes(sqliteCode(error))) {
@@ -86,14 +90,18 @@ function trusted(dir: string, boot: string, cluster: string): DatabaseSync | str
   return why;
 }
 
-function openOrStartOver(dir: string, cluster: string): { db: DatabaseSync; discarded: string | undefined } {
+function openOrStartOver(
+  dir: string,
+  cluster: string,
+  keyCheck: string,
+): { db: DatabaseSync; discarded: string | undefined } {
   mkdirSync(dir, { recursive: true });
   const boot = bootId();
   const path = join(dir, file);
   let discarded: string | undefined;
   let db: DatabaseSync | undefined;
   if (existsSync(path)) {
-    const found = trusted(dir, boot, cluster);
+    const found = trusted(dir, boot, cluster, keyCheck);
     if (typeof found === "string") discarded = found;
     else db = found;
   }
@@ -102,7 +110,7 @@ function openOrStartOver(dir: string, cluster: string): { db: DatabaseSync; disc
     db = new DatabaseSync(path, { timeout: 5000 });
     db.exec("PRAGMA journal_mode = WAL");
     db.exec(`BEGIN; ${schema}`);
-    db.prepare("INSERT INTO about VALUES (1, ?, ?)").run(boot, cluster);
+    db.prepare("INSERT INTO about VALUES (1, ?, ?, ?)").run(boot, cluster, keyCheck);
     db.exec("COMMIT");
   }
   db.exec(
@@ -111,7 +119,7 @@ function openOrStartOver(dir: string, cluster: string): { db: DatabaseSync; disc
   return { db, discarded };
 }
 
-function openImage(path: string, shard: Shard): StoredImage | undefined {
+function openImage(path: string, shard: Shard, rows: Rows): StoredImage | undefined {
   const db = new DatabaseSync(path, { timeout: 5000, readOnly: true });
   db.exec("BEGIN");
   const position = db
@@ -127,10 +135,10 @@ function openImage(path: string, shard: Shard): StoredImage | undefined {
   const ops = db
     .prepare(`SELECT ${opColumns} FROM op WHERE shard = ? ORDER BY seq`)
     .iterate(shard) as Iterator<unknown> as Iterator<OpRow>;
-  function page<T>(rows: Iterator<T>, size: (row: T) => number): T[] {
+  function page<T>(all: Iterator<T>, size: (row: T) => number): T[] {
     const taken: T[] = [];
     for (let bytes = 0; taken.length < pageRows && bytes < pageBytes;) {
-      const next: IteratorResult<T, unknown> = rows.next();
+      const next: IteratorResult<T, unknown> = all.next();
       if (next.done === true) break;
       taken.push(next.value);
       bytes += size(next.value);
@@ -138,15 +146,19 @@ function openImage(path: string, shard: Shard): StoredImage | undefined {
     return taken;
   }
   return {
-    position,
-    cells: () => page(cells, ({ state }) => state.length),
-    ops: () => page(ops, ({ reply }) => reply.length).map(toOp),
+    position: rows.openPosition(shard, position),
+    cells: () => page(cells, ({ state }) => state.length).map((cell) => rows.openCell(shard, cell)),
+    ops: () => page(ops, ({ reply }) => reply.length).map((row) => rows.openOp(shard, row)),
     close: () => void (db.isOpen && db.close()),
   };
 }
 
-export function openStoreFile(dir: string, cluster: string): StoreFile {
-  const { db, discarded } = openOrStartOver(dir, cluster);
+/** `key` is the cluster's encryption key, where it has one. */
+export function openStoreFile(dir: string, cluster: string, key?: Uint8Array): StoreFile {
+  const seal = sealOf(key, cluster);
+  const sealed = seal.keyCheck !== "";
+  const rows = rowsOf(seal);
+  const { db, discarded } = openOrStartOver(dir, cluster, seal.keyCheck);
   const positionOf = db.prepare("SELECT generation, epoch, seq, hash, at, extra FROM position WHERE shard = ?");
   const cellOf = db.prepare("SELECT version, schema, state FROM cell WHERE shard = ? AND type = ? AND key = ?");
   const opsOf = db.prepare(`SELECT ${opColumns} FROM op WHERE shard = ? ORDER BY seq`);
@@ -170,10 +182,14 @@ export function openStoreFile(dir: string, cluster: string): StoreFile {
     }
   }
   function saveOne(packed: PackedChanges): void {
-    const { shard, position, cells, ops, forgetOps } = unpackChanges(packed);
-    for (const cell of cells) putCell.run(shard, cell.type, cell.key, cell.version, cell.schema, cell.state);
-    for (const op of ops)
+    const { shard, cells, ops, forgetOps, ...changes } = unpackChanges(packed);
+    for (const cell of cells) {
+      const { type, key, version, schema, state } = rows.cell(shard, cell);
+      putCell.run(shard, type, key, version, schema, state);
+    }
+    for (const op of ops.map((each) => rows.op(shard, each)))
       putOp.run(shard, op.id, op.seq, op.at, op.issuedAt ?? null, op.fingerprint, op.reply, op.version);
+    const position = rows.position(shard, changes.position);
     for (const id of forgetOps) forget.run(shard, id);
     putPosition.run(
       shard,
@@ -188,30 +204,37 @@ export function openStoreFile(dir: string, cluster: string): StoreFile {
 
   return {
     discarded,
-    position: (shard) => positionOf.get(shard) as Position | undefined,
-    cell: (shard, type, key) => cellOf.get(shard, type, key) as StoredCell | undefined,
-    ops: (shard) => (opsOf.all(shard) as OpRow[]).map(toOp),
+    position(shard) {
+      const found = positionOf.get(shard) as Position | undefined;
+      return found && rows.openPosition(shard, found);
+    },
+    cell(shard, type, key) {
+      const found = cellOf.get(shard, type, key) as StoredCell | undefined;
+      return found && sealed ? rows.openCell(shard, { type, key, ...found }) : found;
+    },
+    ops: (shard) => (opsOf.all(shard) as OpRow[]).map((row) => rows.openOp(shard, row)),
     save: (changes) => atomically(() => changes.forEach(saveOne)),
     clear: (shard) => atomically(() => emptyAll.forEach((empty) => empty.run(shard))),
     search(type, prefix, after, limit) {
-      const found: { bytes: Buffer; cell: Cell }[] = [];
+      const found: { bytes: Buffer; shard: Shard; cell: Cell }[] = [];
       for (const { shard } of shards.all() as { shard: number }[]) {
         const cells =
           after === undefined ? find.all(shard, type, prefix, limit) : findAfter.all(shard, type, prefix, after, limit);
         for (const cell of cells as Cell[]) {
           if (!cell.key.startsWith(prefix)) break;
-          found.push({ bytes: Buffer.from(cell.key), cell });
+          found.push({ bytes: Buffer.from(cell.key), shard, cell });
         }
       }
       // As SQLite orders text, so that the next page continues where this one ends.
       return found
         .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
         .slice(0, limit)
-        .map(({ cell }) => cell);
+        .map(({ shard, cell }) => rows.openCell(shard, cell));
     },
-    image: (shard) => openImage(join(dir, file), shard),
+    image: (shard) => openImage(join(dir, file), shard, rows),
     suspect(error) {
-      if (damaged.includes(sqliteCode(error))) writeFileSync(join(dir, suspectFile), "");
+      const altered = error instanceof SheafError && error.code === "CORRUPT";
+      if (altered || damaged.includes(sqliteCode(error))) writeFileSync(join(dir, suspectFile), "");
     },
     close: () => db.close(),
   };

@@ -6,7 +6,12 @@ import { serve, type Answer } from "./serve.ts";
 import { openStoreFile, type StoredImage, type StoreFile } from "./store-file.ts";
 import { packCells, type PackedChanges } from "./store-packed.ts";
 
-export type StoreRole = { readonly dir: string; readonly cluster: string };
+export type StoreRole = {
+  readonly dir: string;
+  readonly cluster: string;
+  /** The cluster's encryption key. */
+  readonly key: Uint8Array | undefined;
+};
 export type CellName = readonly [shard: Shard, type: string, key: string];
 
 export type StoreAsk =
@@ -23,7 +28,7 @@ export type StoreAsk =
     }
   | { readonly kind: "image-cells" | "image-ops" | "image-close"; readonly image: number };
 
-const { dir, cluster } = workerData as StoreRole;
+const { dir, cluster, key } = workerData as StoreRole;
 const images = new Map<number, StoredImage>();
 let lastImage = 0;
 let opened: StoreFile | undefined;
@@ -69,7 +74,7 @@ function carry(store: StoreFile, ask: StoreAsk): Answer["value"] {
 }
 
 serve(
-  () => void (opened = openStoreFile(dir, cluster)),
+  () => void (opened = openStoreFile(dir, cluster, key)),
   (calls, answer) => {
     const store = opened as StoreFile;
     for (const { id, ask } of calls) {

@@ -1,5 +1,5 @@
 // The local store with a million cells of 200 bytes: load, opening, lookups, saves. The limit of lookups is the same query
-// on the same file without a thread between. `node store.bench.ts [CELLS]` prints one JSON object per line.
+// on the same file without a thread between. `node store.bench.ts [CELLS] [sealed]` prints one JSON object per line.
 
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,6 +13,7 @@ const shards = 64;
 const perSave = 5000;
 const runMs = 1500;
 const cluster = "bench";
+const encryptionKey = process.argv[3] === "sealed" ? new Uint8Array(32).fill(1) : undefined;
 const state = new Uint8Array(200).fill(7);
 const dir = mkdtempSync(join(tmpdir(), "sheaf-bench-"));
 const rssMiB = (): number => Math.round(process.memoryUsage.rss() / 2 ** 20);
@@ -28,7 +29,7 @@ const position = (seq: number): Position => ({
 });
 const key = (n: number): string => `account-${n}`;
 const anyCell = (): number => Math.floor(Math.random() * cells);
-const open = (): Store => sqliteStore({ dir, cluster: async () => cluster });
+const open = (): Store => sqliteStore({ dir, cluster: async () => cluster, encryptionKey });
 
 type Spans = { readonly spans: number[]; readonly ops: number; readonly seconds: number; readonly cpuUs: number };
 
@@ -116,7 +117,7 @@ async function opening(): Promise<Store> {
 
 async function lookups(store: Store): Promise<void> {
   for (const together of [1, 64, 512]) {
-    const direct = openStoreFile(dir, cluster);
+    const direct = openStoreFile(dir, cluster, encryptionKey);
     const names = (): number[] => Array.from({ length: together }, anyCell);
     const limit = report(
       "get on the same thread",

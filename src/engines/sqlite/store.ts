@@ -13,6 +13,8 @@ export type StoreOptions = {
   /** Tells the id of the cluster, asked at the first use of the store, by when the cluster exists; what was stored for
    *  another one is discarded. */
   readonly cluster: () => Promise<string>;
+  /** The cluster's encryption key: values are kept sealed. */
+  readonly encryptionKey?: Uint8Array | undefined;
   /** Told when what was stored before had to be discarded. */
   readonly log?: Log | undefined;
 };
@@ -22,11 +24,12 @@ type Waiting = { readonly name: CellName; resolve(cell: Cell | undefined): void;
 /** A store in `dir`, which is opened at its first use: what was there is discarded if the machine was restarted since, or it
  *  is of another cluster or format, or damaged. An image's connection is held until both its streams were read, or one was
  *  left early. */
-export function sqliteStore({ dir, cluster, log }: StoreOptions): Store {
+export function sqliteStore({ dir, cluster, encryptionKey, log }: StoreOptions): Store {
   async function open(): Promise<Link> {
     const link = await startWorker(import.meta.url, "store-worker", {
       dir,
       cluster: await cluster(),
+      key: encryptionKey,
     } satisfies StoreRole);
     const discarded = await link.ask<string | undefined>({ kind: "discarded" } satisfies StoreAsk);
     if (discarded !== undefined)
