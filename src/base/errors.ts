@@ -79,6 +79,7 @@ export const catalogue = {
   NO_CLUSTER: kind(500, 3, "never", "not-applied", "the engine holds no cluster yet"),
   WRONG_KEY: kind(500, 4, "never", "not-applied", "the encryption key is not the one this cluster was made with"),
   ENGINE_REFUSED: kind(500, 1, "never", "not-applied", "the engine cannot be used as it is set up"),
+  UNTRUSTED: kind(500, 4, "never", "not-applied", "a certificate or key is not one that this cluster may trust"),
   IN_USE: kind(500, 5, "never", "not-applied", "another process is using this"),
   USAGE: kind(400, 2, "never", "not-applied", "the command line or configuration is not understood"),
   INTERNAL: kind(500, 1, "later", "unknown", "a defect in Sheaf"),

@@ -78,6 +78,16 @@ function resources(program: Command, act: Act): void {
     act(async () => (await import("./call.ts")).callEntity),
   );
 
+  const node = program.command("node").description("the machines of a cluster");
+  node
+    .command("token")
+    .description("print a token by which one new machine joins the cluster")
+    .option("--data <DIR>", "data folder with the cluster's certificate authority", ".sheaf")
+    .option("--ttl <SPAN>", "how long it is good, such as 10m or 2h; 7d at most", "10m")
+    .option("--name <NAME>", "only for the node of this name, also when it is taken")
+    .option("--address <HOST:PORT>", "where this cluster's nodes listen to each other; printed before the token")
+    .action(act(async () => (await import("./node-token.ts")).token));
+
   const parked = program.command("parked").description("commands that crashed the process too often");
   remoteOptions(parked.command("ls").description("list what is parked and why")).action(
     act(async () => (await import("./parked.ts")).list),

@@ -58,10 +58,10 @@ export function syncFolder(dir: string): void {
   }
 }
 
-/** Replaces `path` atomically and durably. Leaves the old content in place when it throws. */
-export function replaceFile(dir: string, name: string, bytes: Uint8Array): void {
+/** Replaces `path` atomically and durably. Leaves the old content in place when it throws. `mode` is what a file's is at most. */
+export function replaceFile(dir: string, name: string, bytes: Uint8Array, mode = 0o666): void {
   const tmp = join(dir, `${name}.tmp`);
-  const fd = openSync(tmp, "w");
+  const fd = openSync(tmp, "w", mode);
   try {
     for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at);
     fsyncSync(fd);
