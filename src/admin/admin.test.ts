@@ -52,6 +52,9 @@ function desk(): Desk {
     search: async (type, prefix, after, limit) => note([view("a"), view("b")], "search", type, prefix, after, limit),
     parked: async () => note([], "parked"),
     release: async (id) => note(undefined, "release", id),
+    drain: async (node, on) => note(undefined, "drain", node, on),
+    cordon: async (node, on) => note(undefined, "cordon", node, on),
+    remove: async (node) => note(undefined, "remove", node),
     ready: () => ({ ok: true, checks: { engine: "ok" } }),
   };
   const http = adminApi({

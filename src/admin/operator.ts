@@ -9,6 +9,7 @@ export type ShardStatus = {
   readonly state: ShardState;
   /** Id of the owning node. */
   readonly owner: string | null;
+  /** Ids of the nodes that follow its journal. */
   readonly followers: readonly string[];
   readonly epoch: Epoch;
   /** Last durable sequence this node knows. */
@@ -23,10 +24,21 @@ export type ShardStatus = {
 
 export type NodeStatus = {
   readonly id: string;
+  /** The same over restarts. */
+  readonly name: string;
   readonly pid: number;
   readonly addresses: { readonly gateway: string | null; readonly admin: string | null };
   readonly role: "node";
-  readonly state: "starting" | "ready" | "draining" | "stopping";
+  /** `unreachable`: it is known of, and does not answer. */
+  readonly state: "starting" | "ready" | "draining" | "stopping" | "unreachable";
+  readonly zone: string;
+  readonly weight: number;
+  /** It is given no more shards. */
+  readonly cordoned: boolean;
+  /** Where other nodes reach it; null for a node that is alone. */
+  readonly peer: string | null;
+  /** Shards it serves. */
+  readonly owns: number;
   readonly startedAt: Instant;
   readonly version: string;
   readonly rssBytes: number;
@@ -81,6 +93,13 @@ export interface Operator {
   search(type: string, prefix: string, after: string | undefined, limit: number): Promise<readonly EntityView[]>;
   parked(): Promise<readonly Parked[]>;
   release(id: string): Promise<void>;
+  /** Hands over what a node serves, as far as others can take it, and gives it nothing more; or takes that back. The
+   *  node stays up. NOT_FOUND when there is no such node. */
+  drain(node: string, on: boolean): Promise<void>;
+  /** A cordoned node is given nothing more and keeps what it has. NOT_FOUND when there is no such node. */
+  cordon(node: string, on: boolean): Promise<void>;
+  /** Forgets a node that is gone for good. IN_USE while it answers, NOT_FOUND when there is no such node. */
+  remove(node: string): Promise<void>;
   /** May this node take traffic? Each check by name. */
   ready(): { readonly ok: boolean; readonly checks: Readonly<Record<string, string>> };
 }

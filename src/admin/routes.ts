@@ -124,6 +124,32 @@ function entityRoutes({ operator, limits }: Ports): AdminRoute[] {
   ];
 }
 
+function nodeRoutes(operator: Operator): AdminRoute[] {
+  const route = (
+    method: Method,
+    action: string,
+    name: string,
+    summary: string,
+    act: (node: string) => Promise<void>,
+  ): AdminRoute => ({
+    method,
+    pattern: `/nodes/:id${action}`,
+    name,
+    summary,
+    run: async ({ segments }) => {
+      await act(decodeSegment(segments[1] ?? ""));
+      return { status: 204 };
+    },
+  });
+  return [
+    route("POST", "/drain", "drainNode", "Hand over what a node serves", (node) => operator.drain(node, true)),
+    route("POST", "/undrain", "undrainNode", "Let a drained node serve again", (node) => operator.drain(node, false)),
+    route("POST", "/cordon", "cordonNode", "Give a node nothing more", (node) => operator.cordon(node, true)),
+    route("POST", "/uncordon", "uncordonNode", "Give a node its share again", (node) => operator.cordon(node, false)),
+    route("DELETE", "", "removeNode", "Forget a node that is gone for good", (node) => operator.remove(node)),
+  ];
+}
+
 function keyRoutes({ keys, limits }: Ports): AdminRoute[] {
   return [
     {
@@ -196,6 +222,7 @@ export function adminRoutes(ports: Ports): readonly AdminRoute[] {
         return { status: 204 };
       },
     },
+    ...nodeRoutes(operator),
     ...keyRoutes(ports),
   ];
 }

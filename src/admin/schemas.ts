@@ -46,10 +46,16 @@ export const parked = object({ id: text, reason: text, shard: whole, at: time })
 
 const nodeStatus = object({
   id: text,
+  name: text,
   pid: whole,
   addresses: object({ gateway: orNull(text), admin: orNull(text) }),
   role: text,
-  state: { type: "string", enum: ["starting", "ready", "draining", "stopping"] },
+  state: { type: "string", enum: ["starting", "ready", "draining", "stopping", "unreachable"] },
+  zone: text,
+  weight: { type: "number", minimum: 0 },
+  cordoned: flag,
+  peer: orNull(text),
+  owns: whole,
   startedAt: time,
   version: text,
   rssBytes: whole,

@@ -8,6 +8,8 @@ import { app, bindClient, type Client, entity, service } from "../model/index.ts
 import { createWorld, simLimits, type World } from "../sim/world.ts";
 import type { FaultName } from "../sim/weather.ts";
 import { wayOf } from "../sim/network.ts";
+import type { Node } from "./index.ts";
+import { code } from "./world.fixture.ts";
 
 const Counter = entity("counter", {
   state: z.object({ n: z.number().int() }),
@@ -100,7 +102,9 @@ async function owners(world: World): Promise<Map<string, Shard[]>> {
   for (const machine of world.machines) {
     const state = machine.state();
     if (state.kind !== "up") continue;
-    const mine = (await state.node.status()).shards.filter((one) => one.state === "serving").map(({ shard }) => shard);
+    const mine = (await state.node.local.status()).shards
+      .filter((one) => one.state === "serving")
+      .map(({ shard }) => shard);
     for (const shard of mine) {
       assert.ok(!seen.has(shard), `shard ${shard} is served twice`);
       seen.add(shard);
@@ -294,4 +298,71 @@ test("cluster: an eventual read may be old, and says how old; a causal one witho
       }
     }
     assert.ok(old > 0, "no copy was ever behind: this test saw nothing");
+  }));
+
+/** The operator's side of one node. */
+function nodeOf(world: World, index: number): Node {
+  const state = world.machines[index]!.state();
+  assert.ok(state.kind === "up");
+  return state.node;
+}
+
+test("cluster: any node tells of all nodes and all shards, and shows what others own", () =>
+  inWorld({}, async (world) => {
+    const client = clientOf(world);
+    for (let key = 0; key < 12; key++) await client.entity(Counter, `k${key}`).add(key + 1);
+    await world.sleep(calm);
+    for (const index of [0, 1, 2]) {
+      const { nodes, shards } = await nodeOf(world, index).status();
+      assert.deepEqual(
+        nodes.map(({ name, state }) => [name, state]),
+        [
+          ["node-1", "ready"],
+          ["node-2", "ready"],
+          ["node-3", "ready"],
+        ],
+      );
+      assert.equal(
+        nodes.reduce((sum, { owns }) => sum + owns, 0),
+        8,
+      );
+      for (const { state, owner, followers } of shards) {
+        assert.equal(state, "serving");
+        assert.ok(nodes.some(({ id }) => id === owner));
+        assert.equal(followers.length, 2);
+      }
+      for (let key = 0; key < 12; key++) {
+        const view = await nodeOf(world, index).entity("counter", `k${key}`);
+        assert.deepEqual(view.state, { n: key + 1 });
+      }
+      assert.equal((await nodeOf(world, index).history("counter", "k5", 10)).items.length, 1);
+      const found = await nodeOf(world, index).search("counter", "k", undefined, 5);
+      assert.deepEqual(
+        found.map(({ key }) => key),
+        ["k0", "k1", "k10", "k11", "k2"],
+      );
+      const rest = await nodeOf(world, index).search("counter", "k", "k2", 50);
+      assert.equal(rest.length, 7);
+    }
+  }));
+
+test("cluster: a drained node keeps nothing until it is told otherwise; a cordoned one is given nothing new", () =>
+  inWorld({}, async (world) => {
+    await world.sleep(calm);
+    const asked = nodeOf(world, 0);
+    const other = nodeOf(world, 1).id;
+    await asked.drain(other, true);
+    await world.sleep(calm);
+    assert.equal((await owners(world)).get("node-2")?.length, 0);
+    assert.equal(held(await owners(world)), 8);
+    await asked.drain(other, false);
+    await world.sleep(2 * calm);
+    assert.ok((await owners(world)).get("node-2")!.length > 0);
+    const before = (await owners(world)).get("node-2");
+    await asked.cordon(other, true);
+    world.machines[2]!.crash();
+    await world.sleep(2 * calm);
+    assert.deepEqual((await owners(world)).get("node-2"), before);
+    await assert.rejects(asked.drain("nobody", true), code("NOT_FOUND"));
+    await assert.rejects(asked.remove(other), code("IN_USE"));
   }));

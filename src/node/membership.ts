@@ -48,6 +48,8 @@ type Failure = { readonly until: Tick; readonly pause: Millis };
 
 export class Membership {
   readonly peers: Peers;
+  /** What other nodes may ask of the operator's side of this one. */
+  serve: (name: string, input: unknown) => Promise<unknown> = () => Promise.reject(new SheafError("UNKNOWN_TARGET"));
   readonly #parts: Parts;
   readonly #members: Members;
   readonly #timing: Timing;
@@ -90,6 +92,10 @@ export class Membership {
       },
       heard: (node) => this.#members.heard(node, this.#now()),
     });
+  }
+
+  get self(): Member {
+    return this.#self;
   }
 
   get view(): View {
@@ -209,7 +215,11 @@ export class Membership {
   }
 
   async #exchangeNow(): Promise<void> {
-    const { registry } = this.#parts.options.engine;
+    const { engine, process } = this.#parts.options;
+    const { registry } = engine;
+    // Where callers reach this node is known once its listeners are open.
+    this.#self = { ...this.#self, ...process?.addresses() };
+    this.#members.self(this.#self, this.#now());
     try {
       const accuses = this.#members.accuses(this.#now());
       this.#accused = accuses.join();
@@ -329,11 +339,11 @@ export class Membership {
     const { number } = shard;
     this.#moving.set(number, to);
     try {
-      await this.#ask(to, "close", number);
+      await this.ask(to, "close", number);
       shard.release();
       await entities.leave(shard, leaveMs);
       await shards.handOver(number);
-      await this.#ask(to, "take", number);
+      await this.ask(to, "take", number);
       this.#failures.delete(number);
     } catch (error) {
       this.#failed(number, "a shard cannot be handed over", asSheafError(error));
@@ -343,17 +353,19 @@ export class Membership {
     }
   }
 
-  async #ask(node: string, name: string, shard: ShardNumber): Promise<void> {
+  /** Asks another node, as nodes ask each other. */
+  async ask(node: string, name: string, input: unknown, ms = askMs): Promise<unknown> {
     const peer = this.peers.get(node);
     if (!peer) throw new SheafError("UNREACHABLE", `node ${node} is not known`);
     const target = { kind: "procedure", service: peerService, name } as const;
-    await peer.call({ target, input: shard, principal: system, deadline: this.#now() + askMs });
+    return (await peer.call({ target, input, principal: system, deadline: this.#now() + ms })).output;
   }
 
-  /** What another node asks: is the shard followed closely here; and, take it. */
+  /** What another node asks: is the shard followed closely here; take it; or something of the operator's side. */
   async #asked({ target, input }: Call): Promise<Reply> {
+    if (target.name !== "close" && target.name !== "take") return { output: await this.serve(target.name, input) };
     const shard = typeof input === "number" ? this.#parts.shards.all[input] : undefined;
-    if (!shard || (target.name !== "close" && target.name !== "take")) throw new SheafError("UNKNOWN_TARGET");
+    if (!shard) throw new SheafError("BAD_INPUT", "there is no such shard");
     if (this.#closed || this.#self.state !== "ready") throw new SheafError("STOPPING");
     if (target.name === "close" && shard.tenure.kind !== "following")
       throw new SheafError("NOT_READY", `shard ${shard.number} is not followed here yet`);

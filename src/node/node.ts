@@ -56,6 +56,8 @@ export type NodeOptions = {
 
 export interface Node extends Calls, Operator {
   readonly id: string;
+  /** Of this node alone; the node itself is the operator of the whole cluster. */
+  readonly local: Operator;
   readonly cluster: Cluster;
   readonly app: AppShape;
   readonly limits: Limits;

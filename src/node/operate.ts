@@ -1,4 +1,4 @@
-// The operator's side of a node: status, entities and their history, parked commands.
+// The operator's side of one node: its status, its entities and their history, its parked commands.
 
 import type { EntityView, HistoryItem, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
 import { SheafError } from "../base/index.ts";
@@ -6,12 +6,17 @@ import type { Commit, Header } from "../journal/index.ts";
 import type { CompiledEntity } from "../model/index.ts";
 import type { Hot, Shard, Value } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
+import type { Membership } from "./membership.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 
 const version = "0.1.0";
 const pageRecords = 256;
 
+/** What this node can say and do of itself, and of the shards that it serves. */
 export function operator(parts: Parts): Operator {
+  const alone = async (): Promise<void> => {
+    throw new SheafError("USAGE", "this node is alone: there is no other to take or to give anything");
+  };
   return {
     status: () => status(parts),
     entity: (type, key) => view(parts, type, key),
@@ -19,6 +24,9 @@ export function operator(parts: Parts): Operator {
     search: (type, prefix, after, limit) => search(parts, type, prefix, after, limit),
     parked: async () => parts.shards.all.flatMap(parkedOf),
     release: (id) => release(parts, id),
+    drain: alone,
+    cordon: alone,
+    remove: alone,
     ready: () => ready(parts),
   };
 }
@@ -32,10 +40,16 @@ async function status(parts: Parts): Promise<Status> {
     nodes: [
       {
         id: parts.id,
+        name: options.meeting?.name ?? parts.id,
         pid: options.process?.pid ?? 0,
         addresses: options.process?.addresses() ?? { gateway: null, admin: null },
         role: "node",
         state: parts.state,
+        zone: options.meeting?.zone ?? "",
+        weight: options.meeting?.weight ?? 1,
+        cordoned: parts.membership?.self.cordoned ?? false,
+        peer: options.meeting?.address ?? null,
+        owns: shards.all.filter((shard) => shard.held !== undefined).length,
         startedAt: parts.startedAt,
         version,
         rssBytes: options.process?.rssBytes() ?? 0,
@@ -49,7 +63,7 @@ function shardStatus({ id }: Parts, { number, tenure, fold }: Shard): ShardStatu
   return {
     shard: number,
     state: tenure.kind,
-    owner: tenure.kind === "serving" ? id : null,
+    owner: tenure.kind === "serving" || tenure.kind === "releasing" ? id : null,
     followers: [],
     epoch: fold.epoch,
     head: fold.seq,
@@ -104,8 +118,17 @@ async function search(
 ): Promise<EntityView[]> {
   const entity = entityOf(parts, type);
   await parts.shards.save();
-  const cells = await parts.options.store.search(type, prefix, after, limit);
-  return cells.map((cell) => shown(entity, cell.key, parts.shards.of(type, cell.key).number, cell));
+  const found: EntityView[] = [];
+  // The store also has what this node only follows, or once did: those who own it tell of that.
+  for (let from = after; ;) {
+    const cells = await parts.options.store.search(type, prefix, from, limit);
+    for (const cell of cells) {
+      const shard = parts.shards.of(type, cell.key);
+      if (shard.held !== undefined && found.length < limit) found.push(shown(entity, cell.key, shard.number, cell));
+    }
+    from = cells.at(-1)?.key;
+    if (found.length === limit || cells.length < limit) return found;
+  }
 }
 
 /** Reads what is kept of the shard's journal. Voided records are not shown (F3). */
@@ -150,7 +173,9 @@ function item(entity: CompiledEntity, header: Header, commit: Commit): HistoryIt
 }
 
 const parkedOf = (shard: Shard): Parked[] =>
-  [...shard.fold.parked].map(([id, { reason, at }]) => ({ id, reason, shard: shard.number, at }));
+  shard.held === undefined
+    ? []
+    : [...shard.fold.parked].map(([id, { reason, at }]) => ({ id, reason, shard: shard.number, at }));
 
 async function release({ shards, poison }: Parts, id: string): Promise<void> {
   const shard = shardOfCommand(shards, id);
@@ -160,7 +185,8 @@ async function release({ shards, poison }: Parts, id: string): Promise<void> {
   await shard.park(id, "", false);
 }
 
-function ready({ state, shards }: Parts): ReturnType<Operator["ready"]> {
+function ready({ state, shards, membership }: Parts): ReturnType<Operator["ready"]> {
+  if (membership) return readyAmongOthers(state, membership);
   const closed = shards.all.filter((shard) => shard.tenure.kind !== "serving");
   const [first] = closed;
   const checks = {
@@ -170,4 +196,15 @@ function ready({ state, shards }: Parts): ReturnType<Operator["ready"]> {
       : "ok",
   };
   return { ok: state === "ready" && closed.length === 0, checks };
+}
+
+/** Callers may come as soon as the node holds its own part, or knows who does, and until it begins to stop. */
+function readyAmongOthers(state: Parts["state"], membership: Membership): ReturnType<Operator["ready"]> {
+  const { excluded } = membership.view;
+  const checks = {
+    node: state === "ready" ? "ok" : state,
+    shards: membership.settled ? "ok" : "not all that this node should hold is open yet",
+    cluster: excluded ? "cut off from others that go on without this node" : "ok",
+  };
+  return { ok: state === "ready" && membership.settled && !excluded, checks };
 }

@@ -14,6 +14,7 @@ import { identify } from "./identity.ts";
 import { Membership } from "./membership.ts";
 import type { Meeting, Node, NodeOptions } from "./node.ts";
 import { operator } from "./operate.ts";
+import { clusterOperator } from "./operate-cluster.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 import { Router } from "./router.ts";
 import { inSession, openSessions, ownSecret, sharedSecret } from "./session.ts";
@@ -160,8 +161,11 @@ async function park({ poison, shards }: Parts, maxCrashes: number): Promise<void
 function node(parts: Running, limits: Limits): Node {
   const { shards, entities, services, options } = parts;
   let stopped: Promise<void> | undefined;
+  const local = operator(parts);
+  const operated = parts.membership ? clusterOperator(parts, parts.membership, local) : local;
   return {
-    ...operator(parts),
+    ...operated,
+    local,
     id: parts.id,
     cluster: parts.cluster,
     limits,

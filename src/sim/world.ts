@@ -235,7 +235,7 @@ async function ownerOf(machines: readonly Machine[], shard: Shard, epoch: number
   for (const machine of machines) {
     const state = machine.state();
     if (state.kind !== "up") continue;
-    const { shards } = await state.node.status();
+    const { shards } = await state.node.local.status();
     if (shards.some((one) => one.shard === shard && one.state === "serving" && one.epoch === epoch)) return state.node;
   }
   return undefined;

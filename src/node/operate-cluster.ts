@@ -1,0 +1,134 @@
+// The operator's side of a cluster, asked at any of its nodes: what concerns one shard is asked of its owner, what concerns
+// all is asked of all and put together.
+
+import type { EntityView, NodeStatus, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
+import { type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
+import type { Member } from "../cluster/index.ts";
+import type { Membership } from "./membership.ts";
+import { type Parts, shardOfCommand } from "./parts.ts";
+
+/** A node that takes longer to tell its status is shown without. */
+const patienceMs: Millis = 1_500;
+
+type Asked = { readonly [Name in "status" | "entity" | "history" | "search" | "parked" | "release"]: Operator[Name] };
+
+/** The operator of the whole cluster. `own` is that of the node here. */
+export function clusterOperator(parts: Parts, membership: Membership, own: Operator): Operator {
+  const asked: Asked = own;
+  membership.serve = async (name, input) => {
+    if (name === "become") return membership.become(changeOf(input));
+    if (!Object.hasOwn(asked, name) || !Array.isArray(input)) throw new SheafError("UNKNOWN_TARGET");
+    const given = input.map((value: unknown) => value ?? undefined);
+    return (asked[name as keyof Asked] as (...args: unknown[]) => Promise<unknown>)(...given);
+  };
+  const askOwner = async <N extends keyof Asked>(
+    shard: ShardNumber,
+    name: N,
+    ...args: Parameters<Operator[N]>
+  ): Promise<Awaited<ReturnType<Operator[N]>>> => {
+    const found = parts.shards.all[shard];
+    const owner = found && membership.ownerOf(found);
+    if (owner === parts.id) return (await (own[name] as (...all: unknown[]) => Promise<unknown>)(...args)) as never;
+    const node = owner ?? membership.ranking(shard).find((id) => id !== parts.id);
+    if (node === undefined) throw new SheafError("NOT_OWNER", `nobody is known to serve shard ${shard} at the moment`);
+    return (await membership.ask(node, name, args)) as never;
+  };
+  const others = (): Member[] =>
+    membership.view.members
+      .filter(({ member, why }) => member.id !== parts.id && why !== "left" && why !== "superseded")
+      .map(({ member }) => member);
+  const askAll = async <T>(name: keyof Asked, args: unknown[]): Promise<T[]> => {
+    const there = others().filter(({ id }) => membership.peers.get(id)?.state === "up");
+    const asks = there.map(({ id }) => membership.ask(id, name, args) as Promise<T>);
+    return Promise.all([(own[name] as (...all: unknown[]) => Promise<unknown>)(...args) as Promise<T>, ...asks]);
+  };
+  const become = async (node: string, change: Partial<Pick<Member, "state" | "cordoned">>): Promise<void> => {
+    if (node === parts.id) return membership.become(change);
+    if (!others().some(({ id }) => id === node)) throw unknownNode(node);
+    await membership.ask(node, "become", change);
+  };
+  return {
+    ...own,
+    status: () => status(own, membership, others()),
+    entity: (type, key) => askOwner(parts.shards.of(type, key).number, "entity", type, key),
+    history: (type, key, limit) => askOwner(parts.shards.of(type, key).number, "history", type, key, limit),
+    async search(type, prefix, after, limit) {
+      const found = await askAll<readonly EntityView[]>("search", [type, prefix, after, limit]);
+      const all = new Map(found.flat().map((view) => [view.key, view]));
+      return [...all.values()].sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, limit);
+    },
+    parked: async () => (await askAll<readonly Parked[]>("parked", [])).flat(),
+    release: (id) => askOwner(shardOfCommand(parts.shards, id).number, "release", id),
+    drain: (node, on) => become(node, { state: on ? "draining" : "ready" }),
+    cordon: (node, on) => become(node, { cordoned: on }),
+    async remove(node) {
+      if (node === parts.id) throw new SheafError("IN_USE", `node ${node} is the one that was asked`);
+      if (!others().some(({ id }) => id === node)) throw unknownNode(node);
+      if (membership.peers.get(node)?.state === "up")
+        throw new SheafError("IN_USE", `node ${node} answers`, { hint: "drain it and stop it first" });
+      await parts.options.engine.registry.delete(node);
+    },
+  };
+}
+
+/** What an operator may change of a node, as another node passed it on. */
+function changeOf(input: unknown): Partial<Pick<Member, "state" | "cordoned">> {
+  const { state, cordoned } = (input ?? {}) as Record<string, unknown>;
+  if (state === "draining" || state === "ready") return { state };
+  if (typeof cordoned === "boolean") return { cordoned };
+  throw new SheafError("BAD_INPUT", "a node is drained, cordoned, or neither");
+}
+
+const unknownNode = (node: string): SheafError =>
+  new SheafError("NOT_FOUND", `there is no node ${node}`, { hint: "see: sheaf status" });
+
+async function status(own: Operator, membership: Membership, others: readonly Member[]): Promise<Status> {
+  const mine = await own.status();
+  const theirs = await Promise.all(
+    others.map(async (member) => {
+      try {
+        return (await membership.ask(member.id, "status", [], patienceMs)) as Status;
+      } catch {
+        return { nodes: [unreachable(member)], shards: [] };
+      }
+    }),
+  );
+  const all = [mine, ...theirs];
+  const nodes = all.flatMap((one) => one.nodes).sort((a, b) => (a.name < b.name ? -1 : 1));
+  return { ...mine, nodes, shards: mine.shards.map(({ shard }) => merged(shard, all)) };
+}
+
+/** A node that does not answer, as it described itself last. */
+const unreachable = (member: Member): NodeStatus => ({
+  id: member.id,
+  name: member.name,
+  pid: member.pid,
+  addresses: { gateway: member.gateway, admin: member.admin },
+  role: "node",
+  state: "unreachable",
+  zone: member.zone,
+  weight: member.weight,
+  cordoned: member.cordoned,
+  peer: member.peer,
+  owns: 0,
+  startedAt: member.startedAt,
+  version: member.version,
+  rssBytes: 0,
+});
+
+/** One shard as all nodes see it together: its owner's word, or else that of whoever knows most. Of two that call themselves
+ *  owner, the higher epoch is: the other has not noticed yet. */
+function merged(shard: ShardNumber, all: readonly Pick<Status, "shards" | "nodes">[]): ShardStatus {
+  const rows = all.flatMap(({ nodes, shards }) => {
+    const row = shards[shard];
+    return row ? [{ node: nodes[0]?.id ?? "", row }] : [];
+  });
+  const weight = ({ owner, epoch, applied }: ShardStatus): number[] => [owner === null ? 0 : 1, epoch, applied];
+  const [best] = rows.toSorted((a, b) => compare(weight(b.row), weight(a.row)));
+  if (!best) throw new SheafError("INTERNAL", `nobody told of shard ${shard}`);
+  const followers = rows.filter(({ row }) => row.state === "following").map(({ node }) => node);
+  return { ...best.row, followers };
+}
+
+const compare = (a: readonly number[], b: readonly number[]): number =>
+  a.reduce((found, value, i) => (found === 0 ? value - (b[i] ?? 0) : found), 0);
