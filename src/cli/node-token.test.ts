@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ensureCa, hasJoined, issuedIdentity, joinCluster, openPeers } from "../platform/index.ts";
+import { ensureCa, hasJoined, issuedIdentity, joinCluster, joinedIdentity, openPeers } from "../platform/index.ts";
 import { defaultLimits } from "../base/index.ts";
 import { realClock } from "../platform/clock.ts";
 import { folder, sheaf } from "./cli.fixture.ts";
@@ -28,6 +28,9 @@ test("node token: what it prints lets one machine join", async (t) => {
   const dir = join(folder(t), "peer");
   await joinCluster({ dir, name: "b", address: made.token, world });
   assert.ok(hasJoined(dir, "b"));
+  const joined = await joinedIdentity({ dir, name: "b", world });
+  joined.close();
+  assert.deepEqual([joined.cluster, joined.name], [ca.cluster, "b"]);
   const bare = await sheaf(["node", "token", "--data", data, "--quiet"]);
   assert.match(bare.out, /^sj_[\w-]+\n$/);
   const text = await sheaf(["node", "token", "--data", data, "--name", "b"]);

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { readToken } from "../security/index.ts";
 import { type ClusterCa, ensureCa, openCa } from "./cluster-ca.ts";
 import { realCrypto } from "./crypto.ts";
@@ -57,7 +58,7 @@ test("authority: a damaged one is said to be so and never made anew", (t) => {
 test("authority: processes that start at the same time end with the same one (A1)", async (t) => {
   const dir = join(folder(t), "ca");
   const children = Array.from({ length: 6 }, () =>
-    fork(join(import.meta.dirname, "ca-child.fixture.ts"), [dir, cluster]),
+    fork(fileURLToPath(import.meta.resolve("./ca-child.fixture.ts")), [dir, cluster]),
   );
   await Promise.all(children.map((child) => once(child, "message")));
   const exits = children.map((child) => once(child, "exit"));

@@ -8,7 +8,4 @@ export * from "./listen.ts";
 export { type ClusterCa, ensureCa, openCa } from "./cluster-ca.ts";
 export { type CertifiedIdentity, issuedIdentity, type PeerIdentity, type PlainIdentity } from "./identity.ts";
 export { hasJoined, joinCluster, joinedIdentity, type JoinOptions } from "./join.ts";
-export { dialPeer, type DialPeerOptions, type PeerDialEnd } from "./peer-dial.ts";
-export { listenPeers, type ListenPeersOptions, type PeerLimits, type PeerListener } from "./peer-listener.ts";
-export type { PeerEnd, PeerLoss } from "./peer-pipe.ts";
 export { openPeers, type OpenPeersOptions, type Peers } from "./peers.ts";

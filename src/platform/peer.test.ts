@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { connected, dialing, identityOf, limits, listening, newCa, until, world } from "./peer.fixture.ts";
 import { dialPeer } from "./peer-dial.ts";
 import type { PeerIdentity } from "./identity.ts";
@@ -85,7 +86,7 @@ test("peers: while paused no message arrives, and what is sent meanwhile waits a
 });
 
 test("peers: a process that is killed is gone at once at the other side, with no word", async (t) => {
-  const child = spawn(process.execPath, [import.meta.dirname + "/peer-child.fixture.ts"], {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.resolve("./peer-child.fixture.ts"))], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   t.after(() => void child.kill("SIGKILL"));
