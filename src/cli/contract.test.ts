@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
@@ -303,4 +305,22 @@ describe("every command", () => {
       assert.notEqual(error.message, "");
     });
   }
+});
+
+test("doctor: a damaged journal is bad, whatever else is well", async (t) => {
+  const status = {
+    engine: { directory: "d", syncMs: 1.23456, folding: "stopped: record 7 of shard 1 is out of order" },
+    nodes: [],
+    shards: [],
+  };
+  const stub = createServer((request, response) => {
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify(request.url === "/admin/v1/parked" ? [] : status));
+  }).listen(0, "127.0.0.1");
+  t.after(() => stub.close());
+  await once(stub, "listening");
+  const url = `http://127.0.0.1:${(stub.address() as AddressInfo).port}`;
+  const ran = await run(["doctor", "--url", url, "--admin", url]);
+  assert.equal(ran.code, 6);
+  assert.match(ran.out, /✕\tengine\t.*syncMs 1\.23, folding stopped: record 7.*\tthe journal is damaged/);
 });

@@ -85,7 +85,14 @@ function versions({ nodes }: Status): Finding {
 function engine({ engine: facts }: Status): Finding {
   const shown = Object.entries(facts).filter(([name]) => name !== "bootId");
   const found = shown.map(([name, value]) => `${name} ${typeof value === "number" ? rounded(value) : String(value)}`);
-  return finding("ok", "engine", found.join(", "));
+  const damaged = String(facts["folding"] ?? "ok").startsWith("stopped");
+  if (!damaged) return finding("ok", "engine", found.join(", "));
+  return finding(
+    "bad",
+    "engine",
+    found.join(", "),
+    "the journal is damaged: keep a copy of the data folder, then restart",
+  );
 }
 
 /** Three digits are as much as a measurement means; counts are shown whole. */

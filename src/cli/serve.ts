@@ -17,6 +17,7 @@ import { type Node, startNode } from "../node/index.ts";
 import { lockFolder, realHost, type RealHost } from "../platform/index.ts";
 import { openAdmin, openGateway } from "./listeners.ts";
 import { ensureAdminToken, readNodeFile, removeNodeFile, writeNodeFile } from "./node-file.ts";
+import { damageReport } from "./report-damage.ts";
 import type { ServerOptions } from "./server-options.ts";
 
 export interface Server {
@@ -123,7 +124,12 @@ async function start(
 ): Promise<Node> {
   const { maxRecordBytes, appendPatienceMs } = checkLimits(options.limits);
   // Shorter than the owner's own patience, so that it hears why an append failed.
-  const engine = await embeddedEngine({ dir: options.data, maxRecordBytes, patienceMs: appendPatienceMs * 0.8 });
+  const engine = await embeddedEngine({
+    dir: options.data,
+    maxRecordBytes,
+    patienceMs: appendPatienceMs * 0.8,
+    report: damageReport(host),
+  });
   // Opened once the node has identified or created the cluster.
   const cluster = async (): Promise<string> => (await engine.identify())?.id ?? "";
   const encryptionKey = options.encryptionKey === undefined ? undefined : fromHex(options.encryptionKey);

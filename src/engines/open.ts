@@ -8,6 +8,8 @@ export type EngineOptions = {
   readonly maxRecordBytes?: number | undefined;
   /** How long an append is waited for, in milliseconds. */
   readonly patienceMs?: number | undefined;
+  /** Told of damage that stops no call yet. */
+  readonly report?: ((error: SheafError) => void) | undefined;
 };
 
 /** One row per scheme; several may name the same engine. */

@@ -9,11 +9,13 @@ import type { AppendReply, WriterAsk } from "./worker.ts";
 /** Up to this size a copy is quicker than the bookkeeping of a transfer. */
 const copiedBytes = 16 * 1024;
 
-/** As `Engine.append`; `onCheckpointDue` is called when the write-ahead log has grown enough. */
+/** As `Engine.append`; `onCheckpointDue` is called when the write-ahead log has grown enough, `onFoldingStopped` when what
+ *  the journal holds contradicts itself. */
 export function appender(
   writer: Link,
   maxRecordBytes: number,
   onCheckpointDue: () => void,
+  onFoldingStopped: (error: SheafError) => void,
 ): (batch: readonly Append[]) => Promise<readonly AppendResult[]> {
   async function send(batch: readonly Append[]): Promise<readonly AppendResult[]> {
     const packed = packAppends(batch);
@@ -22,6 +24,7 @@ export function appender(
       const large = packed.bytes.length > copiedBytes;
       const reply = await writer.ask<AppendReply>(ask, large ? [packed.numbers.buffer, packed.bytes.buffer] : []);
       if (reply.checkpointDue) onCheckpointDue();
+      if (reply.foldingStopped) onFoldingStopped(untold(reply.foldingStopped));
       const error = reply.error && untold(reply.error);
       return batch.map((_, i): AppendResult => {
         const kind = reply.each?.[i] ?? "durable";

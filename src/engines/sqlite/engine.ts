@@ -24,6 +24,8 @@ export type EmbeddedOptions = {
   readonly maxRecordBytes?: number | undefined;
   /** How long an append waits for a lock that another process holds. */
   readonly patienceMs?: Millis | undefined;
+  /** Told of damage that stops no call yet. */
+  readonly report?: ((error: SheafError) => void) | undefined;
   /** Planted defects, for tests. */
   readonly faults?: Faults | undefined;
   /** Called while a snapshot is put, for tests that stop the process there. */
@@ -100,7 +102,12 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
   }
 
   const watches = openWatches(reader);
-  const append = appender(writer, maxRecordBytes, checkpointOnce);
+  /** Batches are kept as they are: what is in them is still read, and judged, by whoever asks. */
+  let folding = "ok";
+  const append = appender(writer, maxRecordBytes, checkpointOnce, (error) => {
+    folding = `stopped: ${error.message}`;
+    options.report?.(error);
+  });
   return {
     name: "embedded",
     maxRecordBytes,
@@ -145,7 +152,7 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
     async describe() {
       const facts = await read<Facts>({ kind: "facts" });
       const syncMs = await syncMillis(dir).catch((error: unknown) => asEngineError(error).code);
-      return { directory: dir, ...facts, syncMs };
+      return { directory: dir, ...facts, syncMs, folding };
     },
     close() {
       watches.end();

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
+import type { SheafError } from "../../base/index.ts";
+import { embeddedEngine } from "./engine.ts";
 import { prepareFolder } from "./journal-file.ts";
 import { packAppends, unpackEntries } from "./packed.ts";
 import { openReader } from "./reader.ts";
@@ -94,4 +96,32 @@ test("embedded engine: trims and folds come back when another process holds the 
   assert.deepEqual([writer.trimSlice(0, 3), writer.foldSlice()], ["done", "done"]);
   other.close();
   writer.close();
+});
+
+test("embedded engine: records that contradict each other stop the folding and nothing else, and that is told once", async () => {
+  const dir = mkdtempSync(join(root, "d-"));
+  const told: SheafError[] = [];
+  const engine = await embeddedEngine({ dir, report: (error) => void told.push(error) });
+  await engine.create({ id: "0f".repeat(16), name: "bank", shards: 2, createdAt: 1 });
+  let seq = 0;
+  const grow = async (to: number): Promise<void> => {
+    for (; seq < to; seq++) {
+      const append = { shard: 1, generation: 1, epoch: 1, expected: seq, record: record(1, seq + 1) };
+      assert.equal((await engine.append([append]))[0]?.kind, "durable");
+    }
+  };
+  await grow(100);
+  assert.equal((await engine.describe())["folding"], "ok");
+  const other = new DatabaseSync(join(dir, "journal.db"), { timeout: 5000 });
+  other.exec("DELETE FROM batch WHERE id = 50");
+  other.close();
+  await grow(400);
+  for (const until = performance.now() + 10_000; told.length === 0 && performance.now() < until;) await grow(seq + 1);
+  await grow(seq + 300);
+  assert.deepEqual(
+    told.map(({ code }) => code),
+    ["CORRUPT"],
+  );
+  assert.match(String((await engine.describe())["folding"]), /^stopped: record \d+ of shard 1 is out of order/);
+  await engine.close();
 });

@@ -26,6 +26,8 @@ export type AppendReply = {
   readonly each?: readonly Verdict[];
   readonly error?: Told | undefined;
   readonly checkpointDue: boolean;
+  /** Told once: records are folded no more, since they contradict each other. */
+  readonly foldingStopped?: Told | undefined;
 };
 
 export type ReaderAsk =
@@ -87,11 +89,13 @@ function writing(writer: () => Writer, patienceMs: number): (calls: readonly Cal
   function appendAll(calls: readonly { id: number; packed: Packed }[], answer: Answering): void {
     const verdicts = writer().append(calls.map(({ packed }) => packed));
     const checkpointDue = writer().checkpointDue();
+    const stopped = writer().takeFoldingStopped();
     calls.forEach(({ id }, i) => {
       const { each = [], error } = verdicts[i] ?? {};
+      const foldingStopped = i === 0 ? stopped && told(stopped) : undefined;
       const reply: AppendReply = each.every((verdict) => verdict === "durable")
-        ? { checkpointDue }
-        : { each, error: error && told(error), checkpointDue };
+        ? { checkpointDue, foldingStopped }
+        : { each, error: error && told(error), checkpointDue, foldingStopped };
       answer(id, () => ({ value: reply }));
     });
   }

@@ -55,6 +55,8 @@ export type Writer = {
   /** True when batches wait to be folded into runs. */
   foldDue(): boolean;
   foldSlice(): Progress;
+  /** Why batches are folded no more, told once. */
+  takeFoldingStopped(): SheafError | undefined;
   close(): void;
 };
 
@@ -77,6 +79,7 @@ export function openWriter(dir: string, patienceMs: number): Writer {
   const audited = new Map<Shard, SheafError | "sound">();
   let highest: Map<Shard, Seq> | undefined;
   let foldable = true;
+  let foldingStopped: SheafError | undefined;
   let contendedUntil = 0;
   let commitsSinceLook = 0;
   let bytesSinceLook = 0;
@@ -236,9 +239,18 @@ export function openWriter(dir: string, patienceMs: number): Writer {
         return aside(() => (folding.slice(), !folding.due()));
       } catch (error) {
         // Records that contradict each other stay as they are, for whoever reads them to be told of.
-        if (asEngineError(error).code !== "ENGINE_FULL") foldable = false;
+        const failure = asEngineError(error);
+        if (failure.code !== "ENGINE_FULL") {
+          foldable = false;
+          foldingStopped = failure;
+        }
         return "done";
       }
+    },
+    takeFoldingStopped() {
+      const failure = foldingStopped;
+      foldingStopped = undefined;
+      return failure;
     },
     close() {
       foldable = false;
