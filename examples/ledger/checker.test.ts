@@ -8,8 +8,8 @@ import { test, type TestContext } from "node:test";
 import { type TestApp, testApp } from "sheaf/testing";
 import app from "./app.ts";
 import { accountName, booksPath, orderOf, type Plan, Reader, stepOf } from "./books.ts";
-import { checkAll, Checker } from "./checker.ts";
-import { Account } from "./contracts.ts";
+import { checkAll, Checker, compare } from "./checker.ts";
+import { Account, Bank } from "./contracts.ts";
 import { load } from "./load.ts";
 
 type Bench = { readonly bank: TestApp<typeof app>; readonly path: string; readonly plan: Plan };
@@ -84,6 +84,41 @@ test("checker: a transfer made twice is duplicated", async (t) => {
   const { line, ok } = await verdict(bench);
   assert.equal(ok, false);
   assert.match(line, /total money = 1,200\.00  0 lost · 1 duplicated/);
+});
+
+test("checker: a refused transfer that was made all the same is duplicated", async (t) => {
+  const bench = await loaded(t);
+  const reader = new Reader(bench.path);
+  reader.read();
+  const first = reader.visits * plan.perVisit;
+  reader.close();
+  const refused = Array.from({ length: plan.perVisit }, (_, i) => `X ${first + i}\n`).join("");
+  appendFileSync(bench.path, `R ${first / plan.perVisit}\n${refused}`);
+  assert.equal((await verdict(bench)).ok, true, "refused and not made: as it must be");
+  await bench.bank.service(Bank).transfer(orderOf(bench.plan, first));
+  const { line, ok } = await verdict(bench);
+  assert.equal(ok, false);
+  assert.match(line, /0 lost · 1 duplicated/);
+});
+
+test("checker: a tally of transfers, a hold or an arrival that is off is found, though the cents are right", () => {
+  const expected = { cents: 500, sent: 2, got: 1 };
+  const shown = { ...expected, holds: [], arrived: [] };
+  assert.equal(compare("a", expected, shown), undefined);
+  const odd = [
+    [{ sent: 1 }, 1, 0],
+    [{ sent: 3 }, 0, 1],
+    [{ got: 0 }, 1, 0],
+    [{ got: 2 }, 0, 1],
+    [{ sent: 3, got: 0 }, 1, 1],
+    [{ holds: [{}] }, 0, 0],
+    [{ arrived: [{}] }, 0, 0],
+    [{ cents: 499 }, 0, 0],
+  ] as const;
+  for (const [change, lost, duplicated] of odd) {
+    const found = compare("a", expected, { ...shown, ...change });
+    assert.deepEqual([found?.lost, found?.duplicated], [lost, duplicated], JSON.stringify(change));
+  }
 });
 
 test("checker: a branch with a transfer under way is not judged", async (t) => {
