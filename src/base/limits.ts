@@ -50,6 +50,8 @@ export const defaultLimits = {
   appendPatienceMs: 5_000,
   /** Nodes give each other a sign of life this often; one that is silent for three is suspected. */
   beatMs: 150,
+  /** How long handlers may go on at a shard that is being handed over, before they run again at its new owner. */
+  handOverMs: 2_000,
   /** How often a follower looks for new records when the engine has given no hint of any. */
   followEveryMs: 100,
   /** A gateway connection's unsent replies; past it reading from that connection stops. */

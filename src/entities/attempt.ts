@@ -136,8 +136,14 @@ export class Attempt {
   }
 }
 
-/** What the handler read was taken back: the engine refused or lost what came before it. */
-export const outdated = (): SheafError =>
-  new SheafError("ENGINE_UNAVAILABLE", "what the handler had read was not kept by the engine; nothing was changed", {
-    retry: "now",
-  });
+/** What the handler read was taken back: the shard went to another node, or the engine refused or lost what came before. */
+export const outdated = ({ held }: Shard): SheafError =>
+  held === undefined
+    ? new SheafError("NOT_OWNER")
+    : new SheafError(
+        "ENGINE_UNAVAILABLE",
+        "what the handler had read was not kept by the engine; nothing was changed",
+        {
+          retry: "now",
+        },
+      );

@@ -109,7 +109,7 @@ export class Entities {
     const shard = this.#options.shards.of(target.entity, target.key);
     const weaker = operation.kind === "query" && (call.consistency ?? operation.consistency) !== "strong";
     if (weaker) shard.readable();
-    else shard.serving();
+    else shard.serving(call.chain !== undefined);
     const input = operation.input(call.input);
     if (call.deadline <= this.#options.host.clock.tick())
       throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });

@@ -33,7 +33,7 @@ export class Runner {
     const { task } = attempt;
     attempt.lineage = task.shard.lineage;
     try {
-      task.shard.serving();
+      task.shard.serving(task.call.chain !== undefined);
       if (hot.fold !== task.shard.fold) throw new SheafError("NOT_OWNER"); // the shard was lost and opened again since
       if (this.#answeredBefore(attempt)) return "returned";
       if (task.shard.full) {
@@ -143,7 +143,7 @@ export class Runner {
       );
     }
     const version = run.base?.version ?? 0;
-    if (shard.lineage !== attempt.lineage) return attempt.reject(outdated());
+    if (shard.lineage !== attempt.lineage) return attempt.reject(outdated(shard));
     const session = call.session === undefined ? undefined : attempt.thread?.session;
     if (!hot || (run.events.length === 0 && bytesEqual(state, run.before))) {
       return shard.settled(tell(attempt, { output, version, session }));
@@ -176,7 +176,7 @@ export class Runner {
   #refuse(attempt: Attempt, refusal: SheafError): void {
     if (attempt.phase === "done") return;
     const { shard } = attempt.task;
-    if (shard.lineage !== attempt.lineage) return attempt.reject(outdated());
+    if (shard.lineage !== attempt.lineage) return attempt.reject(outdated(shard));
     if (shard.tenure.kind !== "serving") return attempt.reject(refusal);
     shard.settled((failure) => attempt.reject(failure ?? refusal));
   }

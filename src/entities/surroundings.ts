@@ -53,7 +53,7 @@ export class CommandSurroundings implements Surroundings {
       const outer = { call: task.call, chain, signal, session: thread.session, ordinal: attempt.calls++ };
       const call = innerCall(outer, target, input, options, host, limits.maxCallDepth);
       if (hot && hot.pending > 0) await durable(attempt);
-      if (task.shard.lineage !== attempt.lineage) throw outdated();
+      if (task.shard.lineage !== attempt.lineage) throw outdated(task.shard);
       const reply = await calls.call(call);
       thread.saw(reply);
       return reply.output;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import type { Shard } from "../base/index.ts";
+import type { Limits, Shard } from "../base/index.ts";
 import { app, bindClient, type Client, entity, service } from "../model/index.ts";
 import { createWorld, simLimits, type World } from "../sim/world.ts";
 import type { FaultName } from "../sim/weather.ts";
@@ -16,6 +16,8 @@ const Counter = entity("counter", {
   commands: {
     add: { input: z.number().int(), output: z.number().int() },
     slow: { input: z.number(), output: z.number() },
+    through: { input: z.object({ wait: z.number(), to: z.string() }), output: z.number() },
+    deadly: {},
   },
   queries: {
     strong: { output: z.number(), consistency: "strong" },
@@ -31,6 +33,13 @@ const counter = Counter.implement({
     await call.service(Clock).wait(input);
     return ++state.n;
   },
+  /** Waits, then adds to another, then to itself. */
+  through: async ({ state, input, call }) => {
+    await call.service(Clock).wait(input.wait);
+    await call.entity(Counter, input.to).add(1);
+    return ++state.n;
+  },
+  deadly: () => deadly.strike(),
   strong: read,
   causal: read,
   eventual: read,
@@ -41,6 +50,8 @@ const Clock = service("clock", {
     addTwice: { input: z.string(), output: z.array(z.number()) },
   },
 });
+/** What `deadly` does. */
+const deadly: { strike: () => void } = { strike: () => {} };
 /** Set by the world of the test that runs. */
 const time: { sleep: (ms: number) => Promise<void> } = { sleep: () => Promise.resolve() };
 const clock = Clock.implement({
@@ -63,18 +74,19 @@ type Given = {
   readonly seed?: number;
   readonly shards?: number;
   readonly faults?: FaultName[];
+  readonly limits?: Partial<Limits>;
 };
 
 /** Runs `play` in a world that has started; checks every journal afterwards. */
 async function inWorld(given: Given, play: (world: World) => Promise<void>): Promise<void> {
-  const { nodes = 3, seed = 1, shards = 8, faults = [] } = given;
+  const { nodes = 3, seed = 1, shards = 8, faults = [], limits = {} } = given;
   const { world, started } = createWorld(counting, {
     nodes,
     seed,
     shards,
     faults,
     cluster: true,
-    limits: simLimits,
+    limits: { ...simLimits, ...limits },
     mutants: [],
     encryptionKey: undefined,
     faultEveryMs: 60,
@@ -365,4 +377,51 @@ test("cluster: a drained node keeps nothing until it is told otherwise; a cordon
     assert.deepEqual((await owners(world)).get("node-2"), before);
     await assert.rejects(asked.drain("nobody", true), code("NOT_FOUND"));
     await assert.rejects(asked.remove(other), code("IN_USE"));
+  }));
+
+test("cluster: a handler may still call entities of the shard that is being handed over, and nothing is done twice", () =>
+  inWorld({ nodes: 2, shards: 2 }, async (world) => {
+    await world.sleep(calm);
+    const client = clientOf(world, false);
+    const keys = Array.from({ length: 8 }, (_, key) => `k${key}`);
+    const ends = keys.map((key) => client.entity(Counter, key).through({ wait: 30, to: `other-${key}` }));
+    await world.sleep(10);
+    world.weather.leaving.add("node-1");
+    await world.machines[0]!.stop();
+    assert.deepEqual(
+      await Promise.all(ends),
+      keys.map(() => 1),
+    );
+    for (const key of keys) assert.equal(await client.entity(Counter, `other-${key}`).strong(), 1, key);
+  }));
+
+test("cluster: a handler that outlasts a hand-over runs again at the new owner, and its calls count once", () =>
+  inWorld({ nodes: 2, shards: 2, limits: { handOverMs: 20 } }, async (world) => {
+    await world.sleep(calm);
+    const client = clientOf(world, false);
+    const keys = Array.from({ length: 8 }, (_, key) => `k${key}`);
+    const ends = keys.map((key) => client.entity(Counter, key).through({ wait: 60, to: `other-${key}` }));
+    await world.sleep(10);
+    await nodeOf(world, 1).drain(nodeOf(world, 0).id, true);
+    assert.deepEqual(
+      await Promise.all(ends),
+      keys.map(() => 1),
+    );
+    for (const key of keys) assert.equal(await client.entity(Counter, `other-${key}`).strong(), 1, key);
+  }));
+
+test("cluster: a command that kills whoever runs it does not take all nodes with it", () =>
+  inWorld({}, async (world) => {
+    await world.sleep(calm);
+    const client = clientOf(world, false);
+    let [deaths, now] = [0, ""];
+    world.schedule.beforeEach = (event) => void (now = event);
+    deadly.strike = () => {
+      deaths++;
+      // Events are named for the node that they happen at.
+      world.machines.find(({ name }) => now.startsWith(name) || now.endsWith(name))!.crash();
+      throw new Error("the process is gone");
+    };
+    await assert.rejects(client.entity(Counter, "k").deadly());
+    assert.ok(deaths <= 2, `${deaths} nodes died`);
   }));

@@ -8,8 +8,11 @@ import type { NodeOptions } from "./node.ts";
 
 export const defaultShards = 64;
 
-/** The engine's cluster, created first where it holds none and `create` is said. Rejects NO_CLUSTER, WRONG_CLUSTER, WRONG_KEY. */
-export async function identify(options: NodeOptions): Promise<Cluster> {
+export type IdentifyOptions = Pick<NodeOptions, "engine" | "host" | "cluster" | "create" | "shards" | "encryptionKey">;
+
+/** The engine's cluster, created first where it holds none and `create` is said; the same when it is asked again. Rejects
+ *  NO_CLUSTER, WRONG_CLUSTER, WRONG_KEY. */
+export async function identify(options: IdentifyOptions): Promise<Cluster> {
   const { engine, host, encryptionKey: key } = options;
   if (key && key.length !== 32) throw new SheafError("USAGE", "an encryption key has 32 bytes");
   const held = await engine.identify();
@@ -31,7 +34,7 @@ async function create({
   create,
   shards = defaultShards,
   encryptionKey: key,
-}: NodeOptions): Promise<Cluster> {
+}: IdentifyOptions): Promise<Cluster> {
   if (!create) {
     throw new SheafError("NO_CLUSTER", `the engine holds no cluster; "${name}" was expected`, {
       hint: "check where the data is, or say --create to begin a new cluster",

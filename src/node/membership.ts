@@ -35,8 +35,6 @@ import { Peers } from "./peers.ts";
 const peerService = "sheaf.peer";
 
 const askMs: Millis = 5_000;
-/** How long handlers may go on at a shard that is being handed over. */
-const leaveMs: Millis = 2_000;
 const goodbyeMs: Millis = 500;
 const defaultCopies = 3;
 /** The registry is read and written every so many beats. */
@@ -341,7 +339,7 @@ export class Membership {
     try {
       await this.ask(to, "close", number);
       shard.release();
-      await entities.leave(shard, leaveMs);
+      await entities.leave(shard, this.#parts.limits.handOverMs);
       await shards.handOver(number);
       await this.ask(to, "take", number);
       this.#failures.delete(number);

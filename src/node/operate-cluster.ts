@@ -17,6 +17,7 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
   const asked: Asked = own;
   membership.serve = async (name, input) => {
     if (name === "become") return membership.become(changeOf(input));
+    if (name === "park") return park(parts, input);
     if (!Object.hasOwn(asked, name) || !Array.isArray(input)) throw new SheafError("UNKNOWN_TARGET");
     const given = input.map((value: unknown) => value ?? undefined);
     return (asked[name as keyof Asked] as (...args: unknown[]) => Promise<unknown>)(...given);
@@ -77,6 +78,16 @@ function changeOf(input: unknown): Partial<Pick<Member, "state" | "cordoned">> {
   if (state === "draining" || state === "ready") return { state };
   if (typeof cordoned === "boolean") return { cordoned };
   throw new SheafError("BAD_INPUT", "a node is drained, cordoned, or neither");
+}
+
+/** Parks a command that has crashed another node, which no longer owns its shard. */
+async function park({ shards }: Parts, input: unknown): Promise<void> {
+  const [id, reason] = Array.isArray(input) ? (input as unknown[]) : [];
+  if (typeof id !== "string" || typeof reason !== "string")
+    throw new SheafError("BAD_INPUT", "a parked command has a name and a reason");
+  const shard = shardOfCommand(shards, id);
+  shard.serving();
+  if (!shard.fold.parked.has(id)) await shard.park(id, reason, true);
 }
 
 const unknownNode = (node: string): SheafError =>

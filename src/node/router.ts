@@ -2,8 +2,10 @@
 // the deadline, where asking again is safe.
 //
 // G1. A call is sent a second time only when the first was certainly not applied, or it is a query, or has an operation id.
-// G2. A command that leaves this node has an operation id: its first node assigns one (F5).
+// G2. Every command has an operation id: its first node assigns one (F5). So one whose shard moves while its handler has
+//     already called others may run again: those calls are then repeats.
 // G3. A call that another node passed on is carried out here or refused: it never travels in circles.
+// G4. A call under which nodes keep dying is given up after a few: it may be what kills them.
 
 import { asSheafError, type Millis, SheafError, toHex } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
@@ -36,6 +38,8 @@ const passing: ReadonlySet<string> = new Set([
   "OUTCOME_UNKNOWN",
 ]);
 
+/** Nodes that one call may lose. */
+const mostLosses = 2;
 const firstPause: Millis = 1;
 const longestPause: Millis = 50;
 
@@ -53,7 +57,7 @@ export class Router {
 
   call(call: Call): Promise<Reply> {
     const way = this.#options.way(call, none);
-    if (way.kind !== "here") return this.#carry(call, way);
+    if (way.kind !== "here" || (call.target.kind === "command" && call.op === undefined)) return this.#carry(call, way);
     return this.#options.here(call).catch((error: unknown) => {
       const failure = asSheafError(error);
       if (!this.#mayRepeat(call, failure)) throw failure;
@@ -73,6 +77,7 @@ export class Router {
     const tried = new Set<string>();
     let failure = failed;
     let doubt = failed?.outcome === "unknown";
+    let losses = 0;
     try {
       for (let attempt = 0, next = first; ; attempt++, next = undefined) {
         const to = next ?? way(call, tried);
@@ -82,7 +87,8 @@ export class Router {
           failure ??= new SheafError("NOT_READY", to.why, { retryAfterMs: 100 });
         } catch (error) {
           failure = asSheafError(error);
-          if (!this.#mayRepeat(call, failure)) throw inDoubt(failure, doubt);
+          if (failure.code === "CALL_LOST") losses++;
+          if (losses === mostLosses || !this.#mayRepeat(call, failure)) throw inDoubt(failure, doubt);
           doubt ||= failure.outcome === "unknown";
         }
         if (to.kind === "nowhere") tried.clear();

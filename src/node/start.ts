@@ -1,6 +1,6 @@
 // Starts a node: identity, shards, entities, services, its place in the cluster; and stops it.
 
-import { checkLimits, type Limits, SheafError, type Shard as ShardNumber } from "../base/index.ts";
+import { checkLimits, type Limits, messageOf, SheafError, type Shard as ShardNumber } from "../base/index.ts";
 import type { Member } from "../cluster/index.ts";
 import { systemEntities } from "../control/index.ts";
 import { Entities, Poison } from "../entities/index.ts";
@@ -66,6 +66,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     cluster: cluster.id,
     node: id,
     count: cluster.shards,
+    shared: meeting !== undefined,
   });
   const poison = new Poison(host);
   const calls: Calls = { call: (call) => parts.route(call) };
@@ -149,12 +150,22 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
 }
 
 /** Parks the commands that have crashed the process too often. */
-async function park({ poison, shards }: Parts, maxCrashes: number): Promise<void> {
+async function park({ poison, shards, membership, options: { host } }: Parts, maxCrashes: number): Promise<void> {
   for (const name of poison.convicted(maxCrashes)) {
     const shard = shardOfCommand(shards, name);
-    if (shard.tenure.kind !== "serving") continue;
-    await shard.park(name, `it crashed the process ${maxCrashes === 1 ? "once" : `${maxCrashes} times`}`, true);
-    poison.forget(name);
+    const reason = `it crashed the process ${maxCrashes === 1 ? "once" : `${maxCrashes} times`}`;
+    const owner = membership?.ownerOf(shard);
+    try {
+      if (shard.tenure.kind === "serving") await shard.park(name, reason, true);
+      else if (membership && owner !== undefined) await membership.ask(owner, "park", [name, reason]);
+      else continue;
+      poison.forget(name);
+    } catch (error) {
+      host.log.warn("a command that crashed this process is not parked yet", {
+        command: name,
+        reason: messageOf(error),
+      });
+    }
   }
 }
 

@@ -126,6 +126,7 @@ export function applyEntry(shard: Shard, entry: Entry): void {
 async function claim(shard: Shard): Promise<void> {
   const { engine, host, limits, codec, cluster, node } = shard.ground;
   const { fold } = shard;
+  const claimedAt = host.clock.tick();
   const epoch = claimEpoch(fold.epoch);
   const at = Math.max(host.clock.now(), fold.at);
   const { generation, seq, hash: prev } = fold;
@@ -147,5 +148,6 @@ async function claim(shard: Shard): Promise<void> {
     throw new SheafError("NOT_OWNER");
   fold.apply({ header, payload, hash: sealed.hash });
   if (page.head.seq !== fold.seq) throw new SheafError("NOT_OWNER");
+  shard.freshAt = claimedAt;
   shard.tenure = { kind: "serving", epoch };
 }

@@ -40,6 +40,7 @@ type Flight = {
   readonly append: Append;
   readonly items: readonly Item[];
   readonly waiting: readonly Settle[];
+  readonly sentAt: Tick;
 };
 
 /** What all shards of a node share. */
@@ -51,6 +52,8 @@ export type Ground = {
   readonly snapshotOptions: SnapshotOptions;
   readonly cluster: string;
   readonly node: string;
+  /** No other node is there that might claim. */
+  readonly alone: boolean;
   readonly meters: Meters;
   /** A shard has something to append or to wait for. */
   readonly ready: (shard: Shard) => void;
@@ -70,7 +73,7 @@ export class Shard {
   tenure: Tenure = { kind: "closed" };
   fold: Fold;
   lineage = 0;
-  /** A follower's copy held all that was durable at this moment. */
+  /** At this moment the copy here held all that was durable: nobody else owned the shard, or it was followed to its end. */
   freshAt: Tick = 0;
   /** Journal bytes appended or replayed since the last snapshot. */
   journaledBytes = 0;
@@ -90,10 +93,11 @@ export class Shard {
     this.fold = new Fold(number, ground.limits);
   }
 
-  /** Throws why this node may not answer for the shard now; its epoch when it may. */
-  serving(): Epoch {
-    if (this.tenure.kind === "serving") return this.tenure.epoch;
-    throw this.#refusal();
+  /** Throws why this node may not answer for the shard now. One that gives the shard up still takes what is `within`
+   *  commands that have begun, so that these can end. */
+  serving(within = false): void {
+    const { kind } = this.tenure;
+    if (kind !== "serving" && !(within && kind === "releasing")) throw this.#refusal();
   }
 
   /** Throws why no copy of the shard is here that queries may read; an owner's and a follower's are. */
@@ -104,7 +108,7 @@ export class Shard {
 
   /** How much older than now the copy here may be. */
   staleMs(now: Tick): Millis {
-    return this.held === undefined ? Math.max(0, now - this.freshAt) : 0;
+    return this.held !== undefined && this.ground.alone ? 0 : Math.max(0, now - this.freshAt);
   }
 
   /** The epoch under which this node may append. */
@@ -212,7 +216,13 @@ export class Shard {
     const header = { cluster: ground.cluster, shard: this.number, generation, epoch, seq: seq + 1, prev, at };
     const sealed = ground.codec.encode({ header, payload });
     const append: Append = { shard: this.number, generation, epoch, expected: seq, record: sealed.bytes };
-    this.#flight = { record: { header, payload, hash: sealed.hash }, append, items, waiting };
+    this.#flight = {
+      record: { header, payload, hash: sealed.hash },
+      append,
+      items,
+      waiting,
+      sentAt: ground.host.clock.tick(),
+    };
     if (ground.host.faults.mutant("M2")) for (const item of items) item.settle(undefined);
     return append;
   }
@@ -271,6 +281,7 @@ export class Shard {
     if (flight.record.payload.kind === "batch") this.fold.applyOwn(flight.record, flight.items);
     else this.fold.apply(flight.record);
     this.journaledBytes += flight.append.record.length;
+    this.freshAt = flight.sentAt;
     const { meters } = this.ground;
     meters.recordBytes.add(flight.append.record.length);
     meters.recordCommits.record(flight.items.length);

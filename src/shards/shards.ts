@@ -23,6 +23,8 @@ export type ShardsOptions = {
   readonly cluster: string;
   readonly node: string;
   readonly count: number;
+  /** Other nodes may claim and follow the same shards. */
+  readonly shared: boolean;
 };
 
 /** Shards opened at once: each may hold a snapshot in memory while it is loaded. */
@@ -52,6 +54,7 @@ export class Shards {
       snapshotOptions,
       cluster,
       node,
+      alone: !options.shared,
       meters,
       ready: (shard) => committer.ready(shard),
       doubt: (shard) => void resolveDoubt(shard),
@@ -99,7 +102,8 @@ export class Shards {
       })
       .finally(() => {
         this.#opening.delete(number);
-        if (shard.tenure.kind === "following") this.#tail.add(shard);
+        if (this.#options.shared && (shard.held !== undefined || shard.tenure.kind === "following"))
+          this.#tail.add(shard);
       });
     this.#opening.set(number, opening);
     return opening;

@@ -1,5 +1,6 @@
 // Following: all shards that this node follows are kept at the end of their journals, by one question to the engine for all
-// of them, when it hints that something was appended, and every now and then in case a hint was lost.
+// of them, when it hints that something was appended, and every now and then in case a hint was lost. An owner that has
+// nothing to append asks with them, so that it learns of another's claim.
 //
 // A1. Entries are applied in order, each once, and only to the fold that they were asked for.
 // A2. A shard that the journal has been trimmed away under, or that lags, is opened anew; one that cannot be trusted is
@@ -25,6 +26,7 @@ export class Tail {
   #looking = false;
   #again = false;
   #scheduled = false;
+  #turn = 0;
 
   constructor(ground: Pick<Ground, "host" | "limits" | "engine">, reopen: (shard: Shard) => void) {
     this.#ground = ground;
@@ -64,11 +66,16 @@ export class Tail {
   async #look(): Promise<void> {
     const { host, limits, engine } = this.#ground;
     if (this.#looking || this.#following.size === 0) return;
-    this.#looking = true;
     this.#again = false;
     this.#timer?.cancel();
     const askedAt = host.clock.tick();
-    const asked = [...this.#following.values()].map((shard) => ({ shard, fold: shard.fold, from: shard.fold.seq + 1 }));
+    const asked = [...this.#following.values()]
+      .filter((shard) => shard.held === undefined || shard.idle)
+      .map((shard) => ({ shard, fold: shard.fold, from: shard.fold.seq + 1 }));
+    if (asked.length === 0) return this.#rest();
+    // The engine answers in this order up to so many bytes: nobody is to be last every time.
+    asked.unshift(...asked.splice(this.#turn++ % asked.length));
+    this.#looking = true;
     const asks = asked.map(({ shard, from }) => ({ shard: shard.number, from }));
     try {
       const pages = await within(host.clock, limits.appendPatienceMs, engine.tail(asks, pageRecords));
@@ -86,12 +93,32 @@ export class Tail {
     } finally {
       this.#looking = false;
       if (this.#again) this.#soon();
-      else if (this.#following.size > 0) this.#timer = host.clock.after(limits.followEveryMs, () => this.#soon());
+      else this.#rest();
+    }
+  }
+
+  #rest(): void {
+    const { host, limits } = this.#ground;
+    if (this.#following.size > 0) this.#timer = host.clock.after(limits.followEveryMs, () => this.#soon());
+  }
+
+  /** There is more, but it was not given: reading it alone says why. */
+  async #why(shard: Shard, fold: Fold): Promise<void> {
+    const { host, limits, engine } = this.#ground;
+    try {
+      await within(host.clock, limits.appendPatienceMs, engine.read(shard.number, fold.seq + 1, 1));
+    } catch (error) {
+      const failure = asSheafError(error, "ENGINE_UNAVAILABLE");
+      if (failure.code !== "CORRUPT" || shard.fold !== fold || shard.tenure.kind !== "following") return;
+      this.delete(shard);
+      shard.quarantine(failure);
     }
   }
 
   #apply({ shard, fold, from }: { shard: Shard; fold: Fold; from: number }, page: Page): void {
-    if (this.#following.get(shard.number) !== shard || shard.tenure.kind !== "following") return;
+    if (this.#following.get(shard.number) !== shard) return;
+    if (shard.held !== undefined) return fenceIdle(shard, page);
+    if (shard.tenure.kind !== "following") return;
     if (shard.fold !== fold || fold.seq + 1 !== from) return; // it was opened anew meanwhile
     if (page.first > from && page.head.seq >= from) return this.#reopen(shard);
     if (page.head.seq < from - 1) return void checkBehind(shard).catch(() => {});
@@ -101,6 +128,12 @@ export class Tail {
       this.delete(shard);
       return shard.quarantine(asSheafError(error));
     }
-    if (fold.seq < page.head.seq) this.#again = true;
+    if (fold.seq < page.head.seq && page.entries.length > 0) this.#again = true;
+    else if (fold.seq < page.head.seq) void this.#why(shard, fold);
   }
+}
+
+/** What is read of a journal whose owner has nothing under way is another's, or the owner's own of a moment ago. */
+function fenceIdle(shard: Shard, { head }: Page): void {
+  if (shard.held !== undefined && shard.idle && head.epoch > shard.held) shard.stepDown(head.epoch);
 }
