@@ -57,8 +57,13 @@ export function asConnectError(error: unknown, where: string): SheafError {
   if (error instanceof SheafError && error.outcome === "not-applied") return error;
   const code = codeOf(error);
   const meaning = refusing[code] ?? refusing[code.slice(0, 2)];
+  const isTls = /CERT|UNABLE_TO_|SIGNATURE|^ERR_TLS|^ERR_SSL/.test(code) || /support SSL/.test(messageOf(error));
   const says = `PostgreSQL at ${where}: ${messageOf(error)}`;
   if (meaning) return new SheafError(meaning[0], says, { hint: meaning[1] });
+  if (isTls)
+    return new SheafError("ENGINE_REFUSED", says, {
+      hint: "see that the server has TLS on, and name what signs its certificate: sslmode=verify-full&sslrootcert=FILE",
+    });
   return new SheafError("ENGINE_UNAVAILABLE", says, { hint: "see that the server runs and can be reached from here" });
 }
 
