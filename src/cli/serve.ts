@@ -11,7 +11,7 @@ import { join, relative } from "node:path";
 import process from "node:process";
 import { checkLimits, fromHex, SheafError } from "../base/index.ts";
 import { apiKeys } from "../control/index.ts";
-import { embeddedEngine, sqliteStore } from "../engines/index.ts";
+import { collectWhenIdle, embeddedEngine, sqliteStore } from "../engines/index.ts";
 import type { AppShape } from "../model/index.ts";
 import { type Node, startNode } from "../node/index.ts";
 import { lockFolder, realHost, type RealHost } from "../platform/index.ts";
@@ -83,6 +83,7 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
   undo.push(() => removeNodeFile(options.data));
   // A process that is killed later would leave nothing for the next start to be quick with.
   flushCompileCache();
+  collectWhenIdle();
   const notes = [gate.note, admin.note].filter((note) => note !== undefined);
   return {
     node,

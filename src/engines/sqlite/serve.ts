@@ -2,6 +2,7 @@
 
 import { parentPort, receiveMessageOnPort, type Transferable } from "node:worker_threads";
 import { invariant } from "../../base/index.ts";
+import { collectWhenIdle } from "../collect.ts";
 import { told, type Call, type Reply } from "./link.ts";
 import { asEngineError } from "./sqlite-error.ts";
 
@@ -39,6 +40,7 @@ export function serve(
     if (!handling) flush();
   }
 
+  collectWhenIdle();
   port.on("message", (first: Call) => {
     const calls: Call[] = [];
     let closing: Call | undefined;
