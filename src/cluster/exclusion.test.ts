@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
 import { type Accusation, type Member, standAside } from "./index.ts";
+import { accusable } from "./exclusion.ts";
 import { memberNamed } from "./world.fixture.ts";
 
 const membersOf = (...members: Member[]): Map<string, Member> => new Map(members.map((member) => [member.id, member]));
@@ -56,4 +57,16 @@ test("exclusion: X1 X2 X3 nobody left accuses anybody left, all agree whatever t
     }),
     { numRuns: 500 },
   );
+});
+
+test("exclusion: of a large cluster cut in two one half is left, though each accuses only some of the other", () => {
+  const half = (side: string): string[] => Array.from({ length: 300 }, (_, i) => `${side}${i}`);
+  const [west, east] = [half("w"), half("e")];
+  const members = membersOf(...[...west, ...east].map((name) => memberNamed(name)));
+  const say = (ids: string[], others: string[]): Accusation[] =>
+    ids.flatMap((id) => accusable(others, id).map((other): Accusation => [id, other]));
+  const out = standAside(members, [...say(west, east), ...say(east, west)]);
+  const left = (ids: string[]): number => ids.filter((id) => !out.has(id)).length;
+  assert.ok(Math.max(left(west), left(east)) > 290, `${left(west)} and ${left(east)}`);
+  assert.ok(Math.min(left(west), left(east)) < 5, `${left(west)} and ${left(east)}`);
 });

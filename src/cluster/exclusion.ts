@@ -5,10 +5,26 @@
 // X2. The result depends on the accusations and on what the members say of themselves, not on who works it out.
 // X3. Somebody is always left.
 
+import { hash32 } from "../base/index.ts";
 import type { Member } from "./member.ts";
 
 /** Accuser and accused. Which is which does not matter: a connection that fails one way fails. */
 export type Accusation = readonly [string, string];
+
+/** Accusations in one record, which has to fit the registry. */
+export const mostAccused = 128;
+
+/** Those of `ids` that `me` accuses, sorted: of very many only some. Each accuser picks others, since two halves of a large
+ *  cluster would both stay if all said the same and nothing of the rest. */
+export const accusable = (ids: readonly string[], me: string): readonly string[] =>
+  ids.length <= mostAccused
+    ? [...ids].sort()
+    : ids
+        .map((id) => ({ id, order: hash32(id, hash32(me)) }))
+        .sort((a, b) => a.order - b.order)
+        .slice(0, mostAccused)
+        .map(({ id }) => id)
+        .sort();
 
 /** Of two members with as many bad connections, whether the cluster loses less with `a`. A total order. */
 function matters(a: Member, b: Member): number {

@@ -1,4 +1,4 @@
-export { type Accusation, standAside } from "./exclusion.ts";
+export { type Accusation, mostAccused, standAside } from "./exclusion.ts";
 export * from "./member.ts";
 export * from "./members.ts";
 export { copies, type Placement, placementOf, rank } from "./placement.ts";

@@ -8,21 +8,13 @@
 // M5. An observer that slept accuses nobody and buries nobody for it: ages start again when it wakes.
 // M6. Damping never leaves a cluster without anybody.
 
-import { hash32, type Millis, type Tick } from "../base/index.ts";
+import type { Millis, Tick } from "../base/index.ts";
 import { type Accuser, type Afterbeat, accusationsOf, afterbeat, observeBeat } from "./accusations.ts";
+import { accusable } from "./exclusion.ts";
 import { type Member, type MemberRecord, sameMember } from "./member.ts";
 import { drainingTier, tierOf } from "./placement.ts";
 import { checkTiming, type Timing } from "./timing.ts";
 import type { Seen, Standing, View, Why } from "./view.ts";
-
-/** Accusations in one record, which has to fit the registry. In a cluster so large everyone accuses others of them, which
- *  together say enough. */
-export const mostAccused = 128;
-
-const someOf = (ids: readonly string[], me: string): string[] => {
-  const seed = hash32(me);
-  return [...ids].sort((a, b) => hash32(a, seed) - hash32(b, seed)).slice(0, mostAccused);
-};
 
 export type Members = {
   /** What this node now says of itself. */
@@ -282,7 +274,7 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
       const accused = [...entries.values()]
         .filter((entry) => entry !== own && entry.beating && fresh(entry, at) && unheard(entry))
         .map(({ member }) => member.id);
-      return accused.length <= mostAccused ? accused.sort() : someOf(accused, me.id).sort();
+      return accusable(accused, me.id);
     },
     gone: (at) =>
       [...entries.values()]
