@@ -27,6 +27,8 @@ const getsAtOnce = 4;
 /** A gap between known places that is read through rather than searched in. */
 const nearEnough = 16;
 const mostPerGet = 1000;
+/** Messages of all kinds that are read for each one that is wanted, at most. */
+const mostBetween = 4;
 /** Followers are told of growth; streams are looked at this often all the same. */
 const lookEveryMs = 500;
 
@@ -107,17 +109,52 @@ export function reader({ link, patienceMs, streamOf }: ReaderOptions): Reader {
         if (found.length === 0) firstAt = message.position;
         // Trimmed before this page, or while it was read.
         if (seq > wanted) return { entries: found, first: found.length === 0 ? seq : from, position: firstAt };
-        if (found.length > 0 && bytes + message.bytes.length > maxPageBytes) break;
+        const isFull = found.length > 0 && bytes + message.bytes.length > maxPageBytes;
+        if (isFull) return { entries: found, first: from, position: firstAt };
         bytes += message.bytes.length;
         found.push({ shard, seq, epoch, record: message.bytes });
-        if (seq < to && bytes < maxPageBytes) continue;
-        return { entries: found, first: from, position: firstAt };
+        if (seq === to) return { entries: found, first: from, position: firstAt };
       }
       // A page that was cut is followed by the next one. One that just ends is of a replica that is behind.
-      return bytes > maxPageBytes / 2 && found.length > 0
-        ? { entries: found, first: from, position: firstAt }
-        : undefined;
+      return undefined;
     });
+  }
+
+  /** What shards of one stream got lately lies close together: it is read at once, whatever else lies between. Entries per
+   *  shard, from where asked; none for a shard when they are not worth it or were not all found. */
+  async function together(
+    stream: JournalStream,
+    asks: readonly Ask[],
+    limit: number,
+  ): Promise<ReadonlyMap<Shard, Entry[]>> {
+    const found = new Map<Shard, Entry[]>();
+    const nexts = new Map<string, Ask>();
+    let [low, high, wanted] = [Infinity, 0, 0];
+    for (const ask of asks) {
+      const { head, position, says } = stream.mirror.known(ask.shard);
+      if (says !== undefined) continue; // `read` says why.
+      const near = stream.mirror.places(ask.shard).atOrBelow(ask.from);
+      if (near === undefined || near.seq < ask.from - 1 || head.seq < ask.from) continue;
+      if (ask.from < stream.mirror.first(ask.shard)) continue;
+      low = Math.min(low, near.seq === ask.from ? near.position : near.position + 1);
+      high = Math.max(high, position);
+      wanted += Math.min(limit, head.seq - ask.from + 1);
+      nexts.set(stream.subjects.of(ask.shard), ask);
+    }
+    const batch = high - low + 1;
+    if (nexts.size < 2 || batch > Math.min(mostPerGet, mostBetween * wanted)) return found;
+    const get = { seq: low, batch, max_bytes: getBytes };
+    const { messages } = await inTurn(() => link.get(stream.name, get, deadlineIn(patienceMs).tryMs()));
+    for (const message of messages) {
+      const { shard, from } = nexts.get(message.subject) ?? {};
+      if (shard === undefined || from === undefined || parseRecordHeader(message.record) === undefined) continue;
+      const { seq, epoch } = noted(stream, shard, message);
+      const mine = found.get(shard) ?? [];
+      if (seq !== from + mine.length || mine.length >= limit) continue;
+      mine.push({ shard, seq, epoch, record: message.bytes });
+      found.set(shard, mine);
+    }
+    return found;
   }
 
   async function pageOf(stream: JournalStream, shard: Shard, from: Seq, limit: number): Promise<Page> {
@@ -167,10 +204,21 @@ export function reader({ link, patienceMs, streamOf }: ReaderOptions): Reader {
           for (const { shard, from } of mine) if (!stream.mirror.known(shard).says) await surely(stream, shard, from);
         }),
       );
-      return gathered(
-        asks.filter((ask) => isNews(streamOf(ask.shard), ask)),
-        limit,
+      const news = [...streams].map(([stream, mine]) =>
+        together(
+          stream,
+          mine.filter((ask) => isNews(stream, ask)),
+          limit,
+        ),
       );
+      const found = new Map((await Promise.all(news)).flatMap((one) => [...one]));
+      const asked = asks.filter((ask) => isNews(streamOf(ask.shard), ask));
+      return gathered(asked, async (ask) => {
+        const entries = found.get(ask.shard);
+        if (entries === undefined) return pageOr(ask.shard, ask.from, limit);
+        const { mirror } = streamOf(ask.shard);
+        return { entries, first: mirror.first(ask.shard), head: mirror.known(ask.shard).head };
+      });
     },
     async trim(shard, through) {
       const stream = streamOf(shard);
@@ -191,19 +239,17 @@ export function reader({ link, patienceMs, streamOf }: ReaderOptions): Reader {
   };
 
   /** Pages in the order asked until they hold enough in all. */
-  async function gathered(asks: readonly Ask[], limit: number): Promise<readonly Page[]> {
+  async function gathered(asks: readonly Ask[], page: (ask: Ask) => Promise<Page>): Promise<readonly Page[]> {
     const pages: Page[] = [];
     let left = maxPageBytes;
     for (let at = 0; at < asks.length && left > 0; at += getsAtOnce) {
       const some = asks.slice(at, at + getsAtOnce);
-      for (const page of await Promise.all(some.map(({ shard, from }) => pageOr(shard, from, limit)))) {
-        const cut = within(
-          page,
-          pages.some(({ entries }) => entries.length > 0) ? left : Math.max(left, maxRecord(page)),
-        );
+      for (const one of await Promise.all(some.map(page))) {
+        const room = pages.some(({ entries }) => entries.length > 0) ? left : Math.max(left, firstBytes(one));
+        const cut = within(one, room);
         left -= bytesOf(cut);
-        if (cut.entries.length > 0 || page.entries.length === 0) pages.push(cut);
-        else return pages;
+        if (cut.entries.length === 0 && one.entries.length > 0) return pages;
+        pages.push(cut);
       }
     }
     return pages;
@@ -230,7 +276,7 @@ function noted(stream: JournalStream, shard: Shard, message: Stored): { readonly
 }
 
 const bytesOf = ({ entries }: Page): number => entries.reduce((sum, { record }) => sum + record.length, 0);
-const maxRecord = ({ entries }: Page): number => entries[0]?.record.length ?? 0;
+const firstBytes = ({ entries }: Page): number => entries[0]?.record.length ?? 0;
 
 /** The page with as many of its entries as fit. */
 function within(page: Page, bytes: number): Page {
