@@ -1,6 +1,13 @@
 // Starts a node: identity, shards, entities, services, its place in the cluster; and stops it.
 
-import { checkLimits, type Limits, messageOf, SheafError, type Shard as ShardNumber } from "../base/index.ts";
+import {
+  checkLimits,
+  type Limits,
+  messageOf,
+  type Millis,
+  SheafError,
+  type Shard as ShardNumber,
+} from "../base/index.ts";
 import type { Member } from "../cluster/index.ts";
 import { systemEntities } from "../control/index.ts";
 import { Entities, Poison } from "../entities/index.ts";
@@ -21,6 +28,8 @@ import { inSession, openSessions, ownSecret, sharedSecret } from "./session.ts";
 import { wayOf } from "./way.ts";
 
 const compile = (app: AppShape): CompiledApp => compileApp({ ...app, entities: [...app.entities, ...systemEntities] });
+
+const insistMs: Millis = 500;
 
 type Running = Parts & {
   /** Carries a call out on this node, or refuses it. */
@@ -145,8 +154,20 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
   parts.route = (call) => router.call(call);
   parts.unlisten = meeting.listen((pipe) => membership.peers.accept(pipe));
   await membership.start();
-  parts.tokens ??= openSessions(host, parts.cluster, await sharedSecret(host, parts.route));
+  parts.tokens ??= openSessions(host, parts.cluster, await insist(parts, () => sharedSecret(host, parts.route)));
   await park(parts, parts.limits.maxCrashes);
+}
+
+/** As often as it takes: a node that starts while the cluster is in trouble is not to fail for that. */
+async function insist<T>({ options: { host } }: Parts, attempt: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      host.log.warn("the cluster's secret cannot be had yet", { reason: messageOf(error) });
+      await new Promise<void>((resolve) => void host.clock.after(insistMs, resolve));
+    }
+  }
 }
 
 /** Parks the commands that have crashed the process too often. */
