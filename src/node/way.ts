@@ -21,8 +21,12 @@ function toEntity(parts: Parts, membership: Membership, call: Call, tried: Reado
   const { target } = call;
   if (target.kind === "procedure" || target.key === "") return here;
   const shard = parts.shards.all[shardOf(target.entity, target.key, parts.shards.all.length)];
-  if (!shard || shard.tenure.kind === "serving" || shard.tenure.kind === "quarantined") return here;
-  if (shard.tenure.kind === "following" && !tried.has(parts.id) && levelOf(parts, call) !== "strong") return here;
+  if (!shard) return here;
+  const { kind } = shard.tenure;
+  if (kind === "serving" || kind === "quarantined") return here;
+  // What is called from within a command is still taken by who gives the shard up.
+  if (kind === "releasing" && call.chain !== undefined) return here;
+  if (kind === "following" && !tried.has(parts.id) && levelOf(parts, call) !== "strong") return here;
   const owner = membership.ownerOf(shard);
   const likely = owner === undefined ? [] : [owner];
   for (const id of [...likely, ...membership.ranking(shard.number)]) {

@@ -28,12 +28,17 @@ export type CallerOptions = {
   readonly deadlineMs: Millis;
   /** Give commands operation ids and ask again when an answer is lost. */
   readonly repeats: boolean;
+  /** What this caller has seen; sent with its calls, and brought up to date by their answers. */
+  readonly session: Session | undefined;
   /** One attempt only, whatever comes of it. */
   readonly once: boolean;
   /** Any node takes any call; else the caller looks for the owner. */
   readonly anyNode: boolean;
   readonly onProblem: (says: string) => void;
 };
+
+/** A session token that several callers may share, one after the other. */
+export type Session = { token: string };
 
 /** Errors that no fault of this world explains. */
 const defects: ReadonlySet<string> = new Set(["INTERNAL", "CORRUPT", "QUARANTINED", "DATA_ROLLED_BACK"]);
@@ -88,6 +93,8 @@ export function createCaller(options: CallerOptions): Invoke {
     if (attempt.kind === "answered") {
       record.outcome = "applied";
       record.output = attempt.reply.output;
+      record.staleMs = attempt.reply.staleMs;
+      if (options.session) options.session.token = attempt.reply.session ?? options.session.token;
       weather.tally.answered++;
       return attempt.reply.output;
     }
@@ -103,7 +110,7 @@ export function createCaller(options: CallerOptions): Invoke {
 
 /** The request, and the moment its caller gives up, if this one will. */
 function withFate(
-  { name, schedule, random, weather, deadlineMs }: CallerOptions,
+  { name, schedule, random, weather, deadlineMs, session }: CallerOptions,
   target: Address,
   input: unknown,
   given: (CommandOptions & QueryOptions) | undefined,
@@ -118,6 +125,7 @@ function withFate(
     op,
     consistency,
     ifVersion,
+    session: session?.token,
   };
   if (signal !== undefined || !weather.enabled.has("cancel") || !random.chance(chance.cancel))
     return { ...request, signal };
@@ -144,6 +152,7 @@ async function ask(
   for (;;) {
     const machine = route(options, request);
     record.attempts++;
+    record.askedAt = schedule.now();
     const remaining = until - schedule.now();
     const attempt = await Promise.race([link.send(machine, { ...request, deadlineMs: remaining }), over.happens]);
     if (attempt.kind === "answered") {
@@ -183,7 +192,8 @@ function outOfTime(
 }
 
 function route({ machines, placement, shards, random, weather, anyNode }: CallerOptions, { target }: Request): Machine {
-  if (anyNode) return random.pick(machines.filter(({ name }) => !weather.leaving.has(name)));
+  const there = machines.filter(({ name }) => !weather.leaving.has(name));
+  if (anyNode && there.length > 0) return random.pick(there);
   if (target.kind === "procedure" || (weather.enabled.has("contend") && random.chance(chance.astray)))
     return random.pick(machines);
   return placement.owner(shardOf(target.entity, target.key, shards));

@@ -2,7 +2,8 @@
 // operation once, so that running one twice shows.
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { app, entity } from "../model/index.ts";
+import { SheafError } from "../base/index.ts";
+import { app, entity, service } from "../model/index.ts";
 
 /** A schema that accepts everything: the gate is about what happens to values, not about their shape. */
 const plain = <T>(): StandardSchemaV1<T, T> => ({
@@ -26,7 +27,11 @@ export const Bag = entity("bag", {
     /** Waits for another entity in the middle. */
     addSlowly: { input: plain<string>() },
   },
-  queries: { all: { output: plain<string[]>(), consistency: "strong" } },
+  queries: {
+    all: { output: plain<string[]>(), consistency: "strong" },
+    /** As some copy has it. */
+    glance: { output: plain<string[]>(), consistency: "eventual" },
+  },
 });
 
 type Outgoing = Record<string, { to: string; cents: number }>;
@@ -52,6 +57,35 @@ export const Tally = entity("tally", {
     addSlowly: { output: plain<number>() },
   },
   queries: { read: { output: plain<number>(), consistency: "strong" } },
+});
+
+/** How far a note had come, and what its writers had seen of other notes. */
+export type Noted = { readonly count: number; readonly causes: Readonly<Record<string, number>> };
+
+export const Note = entity("note", {
+  state: plain<{ count: number; causes: Record<string, number> }>(),
+  commands: {
+    /** Counts up, by somebody who has seen this much of others. */
+    post: { input: plain<Readonly<Record<string, number>>>(), output: plain<Noted>() },
+    /** Counts up after a look at another note, which it answers too. */
+    follow: { input: plain<string>(), output: plain<{ saw: Noted; noted: Noted }>() },
+  },
+  queries: { look: { output: plain<Noted>(), consistency: "causal" } },
+});
+
+export const Desk = service("desk", {
+  procedures: {
+    /** Moves money in three steps; the same again under the same id. False when there is too little of it. */
+    transfer: {
+      input: plain<{ id: string; from: string; to: string; cents: number }>(),
+      output: plain<boolean>(),
+    },
+    /** Looks at one note, writes another, and looks at both. */
+    copy: {
+      input: plain<{ from: string; to: string }>(),
+      output: plain<{ first: Noted; written: Noted; again: Noted; other: Noted }>(),
+    },
+  },
 });
 
 /** What every purse holds at first. */
@@ -84,6 +118,7 @@ const bag = Bag.implement({
     state.ids[count] = input;
   },
   all: ({ state }) => [...state.ids],
+  glance: ({ state }) => [...state.ids],
 });
 
 const purse = Purse.implement({
@@ -118,4 +153,57 @@ const tally = Tally.implement({
   read: ({ state }) => state.count,
 });
 
-export const gateApp = app("gate", { entities: [register, bag, purse, tally] });
+/** Everything that both have seen. */
+export const joined = (
+  a: Readonly<Record<string, number>>,
+  b: Readonly<Record<string, number>>,
+): Record<string, number> => {
+  const all = { ...a };
+  for (const [key, count] of Object.entries(b)) all[key] = Math.max(all[key] ?? 0, count);
+  return all;
+};
+
+/** What somebody knows who has seen a note. */
+export const known = (key: string, { count, causes }: Noted): Record<string, number> =>
+  joined(causes, { [key]: count });
+
+const note = Note.implement({
+  initial: () => ({ count: 0, causes: {} }),
+  post({ state, input }) {
+    state.count++;
+    state.causes = joined(state.causes, input);
+    return { count: state.count, causes: { ...state.causes } };
+  },
+  async follow({ state, input, call }) {
+    const saw = await call.entity(Note, input).look();
+    state.count++;
+    state.causes = joined(state.causes, known(input, saw));
+    return { saw, noted: { count: state.count, causes: { ...state.causes } } };
+  },
+  look: ({ state }) => ({ count: state.count, causes: { ...state.causes } }),
+});
+
+const desk = Desk.implement({
+  async transfer({ input, call }) {
+    const { id, from, to, cents } = input;
+    const step = (name: string): { idempotencyKey: string } => ({ idempotencyKey: `${id}/${name}` });
+    try {
+      await call.entity(Purse, from).reserve({ id, to, cents }, step("reserve"));
+    } catch (error) {
+      if (error instanceof SheafError && error.code === "DECLARED") return false;
+      throw error;
+    }
+    await call.entity(Purse, to).take({ id, cents }, step("take"));
+    await call.entity(Purse, from).settle(id, step("settle"));
+    return true;
+  },
+  async copy({ input: { from, to }, call }) {
+    const first = await call.entity(Note, from).look();
+    const written = await call.entity(Note, to).post(known(from, first));
+    const again = await call.entity(Note, to).look();
+    const other = await call.entity(Note, from).look();
+    return { first, written, again, other };
+  },
+});
+
+export const gateApp = app("gate", { entities: [register, bag, purse, tally, note], services: [desk] });

@@ -22,6 +22,9 @@ export type CallRecord = {
   /** For DECLARED: the declared error's name. */
   declared: string | undefined;
   attempts: number;
+  /** When the attempt that was answered began, and how old its answer may be, as it said. */
+  askedAt: Millis;
+  staleMs: Millis | undefined;
   /** A copy of the request may have arrived, or may still arrive, besides the one that was answered. */
   stray: boolean;
 };
@@ -50,6 +53,8 @@ export function createHistory(): History {
         error: undefined,
         declared: undefined,
         attempts: 0,
+        askedAt: given.startedAt,
+        staleMs: undefined,
         stray: false,
       };
       calls.push(record);

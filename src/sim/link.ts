@@ -43,12 +43,15 @@ export function createLink({ schedule, random, weather, direct }: LinkOptions): 
     stray,
   });
 
-  /** Hands the request to the node now; `undefined` when there is none to hand it to. */
+  /** Hands the request to the node; `undefined` when there is none to hand it to. */
   const deliver = (machine: Machine, request: Request): Promise<Reply> | undefined => {
     const state = machine.state();
     if (state.kind !== "up") return undefined;
+    const { node, host } = state;
     const { deadlineMs, ...rest } = request;
-    return state.node.call({ ...rest, deadline: state.host.clock.tick() + deadlineMs });
+    const call = (): Promise<Reply> => node.call({ ...rest, deadline: host.clock.tick() + deadlineMs });
+    if (!host.paused) return call();
+    return new Promise((resolve, reject) => host.deliver(() => void call().then(resolve, reject)));
   };
 
   const send = (machine: Machine, request: Request): Promise<Attempt> =>

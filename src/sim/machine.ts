@@ -67,21 +67,22 @@ export function createMachine(ground: Ground, name: string): Machine {
   /** Ends this run's connections. */
   let unlisten: (() => void) | undefined;
 
-  const meeting = (host: SimHost): Meeting | undefined =>
-    ground.network && {
+  const meeting = ({ alive, deliver }: SimHost): Meeting | undefined => {
+    const { network } = ground;
+    if (!network) return undefined;
+    const station = { name, alive, deliver };
+    return {
       name,
       address: name,
-      dial: ground.network.dialer(name, host.alive),
-      listen(accept) {
-        unlisten = ground.network?.listen(name, accept);
-        return () => unlisten?.();
-      },
+      dial: network.dialer(station),
+      listen: (accept) => (unlisten = network.listen(station, accept)),
     };
+  };
 
   const boot = async (host: SimHost, claim: readonly Shard[] | undefined): Promise<Node> => {
     const engine = ground.direct
       ? keptOpen(ground.shared)
-      : connectEngine({ ...ground, name, alive: host.alive, random: ground.random.fork(name) });
+      : connectEngine({ ...ground, name, alive: host.alive, deliver: host.deliver, random: ground.random.fork(name) });
     return startNode({
       host,
       engine,

@@ -23,6 +23,7 @@ function sky(seed: number, faults: readonly FaultName[] = []) {
       weather,
       name,
       alive: () => !dead.has(name),
+      deliver: (act) => void (!dead.has(name) && act()),
       shards: 8,
       rot: new Map(),
     });
@@ -59,7 +60,7 @@ engineContract(
 );
 
 test("simulated engine: in foul weather hints are lost, late, repeated, vague and false; whoever polls as well misses nothing", async () => {
-  const world = sky(7, ["hang", "lost-ack"]);
+  const world = sky(7, ["hang", "stale", "lost-ack"]);
   const [writer, follower] = [world.connect("writer"), world.connect("follower")];
   const seen = [0, 0];
   const odd = { hints: 0, vague: 0, false: 0, stale: 0, failed: 0 };

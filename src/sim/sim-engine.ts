@@ -30,6 +30,8 @@ export type ConnectionOptions = {
   /** The node's name. */
   readonly name: string;
   readonly alive: () => boolean;
+  /** Hands an answer to the node: now, later while it is paused, or never once it is dead. */
+  readonly deliver: (act: () => void) => void;
   /** How many shards the cluster has. */
   readonly shards: number;
   /** Bits that have flipped, by snapshot; shared by all connections. */
@@ -37,7 +39,7 @@ export type ConnectionOptions = {
 };
 
 /** Chances per request while the fault is enabled. */
-const chance = { lostAck: 0.06, unknown: 0.06, hang: 0.03, hangRead: 0.02, stale: 0.03 };
+const chance = { lostAck: 0.06, unknown: 0.06, hang: 0.03, hangRead: 0.02, stale: 0.06 };
 /** Chances per hint of growth while any fault is enabled: nobody was promised one. */
 const hintChance = { lost: 0.1, late: 0.1, repeated: 0.05, vague: 0.1, false: 0.05 };
 const unavailable = (): SheafError => new SheafError("ENGINE_UNAVAILABLE", "the simulated engine cannot be reached");
@@ -85,7 +87,7 @@ const delayOf = ({ random, weather }: ConnectionOptions): Millis =>
   (0.02 + random.float() * random.float() * 2) * weather.slowness;
 
 export function connectEngine(options: ConnectionOptions): Engine {
-  const { shared, schedule, random, weather, name, alive } = options;
+  const { shared, schedule, random, weather, name, alive, deliver } = options;
   const labels = { send: `${name}>engine`, answer: `engine>${name}` };
   const watches = new Set<() => void>();
   let closed = false;
@@ -106,10 +108,10 @@ export function connectEngine(options: ConnectionOptions): Engine {
       const fails = hangs && random.chance(0.5);
       later(delay() + (hangs ? random.between(10, 120) : 0), labels.send, () => {
         if (fails || weather.cutFromEngine.has(name))
-          return later(delay(), labels.answer, () => alive() && reject(unavailable()));
+          return later(delay(), labels.answer, () => deliver(() => reject(unavailable())));
         look().then(
-          (value) => later(delay(), labels.answer, () => alive() && resolve(value)),
-          (error) => later(delay(), labels.answer, () => alive() && reject(error as Error)),
+          (value) => later(delay(), labels.answer, () => deliver(() => resolve(value))),
+          (error) => later(delay(), labels.answer, () => deliver(() => reject(error as Error))),
         );
       });
     });
@@ -127,7 +129,7 @@ export function connectEngine(options: ConnectionOptions): Engine {
       }
       const fate = fateOf(options);
       const answer = (results: readonly AppendResult[]): void =>
-        later(delay(), labels.answer, () => alive() && resolve(results));
+        later(delay(), labels.answer, () => deliver(() => resolve(results)));
       underWay++;
       later(delay(), labels.send, () => {
         if (--underWay === 0) onLanded?.();
@@ -208,24 +210,26 @@ function snapshotsOver(options: ConnectionOptions, ask: <T>(look: () => Promise<
   };
 }
 
-/** What the shared engine does with requests for which an old answer is allowed, while answers hang: some are answered as
- *  things were a little ago. */
+/** What the shared engine does with requests for which an old answer is allowed: some are answered as things were a little
+ *  ago. And it takes what the world appends for a replaced owner, comparing sequences alone. */
 export const staleness =
   (weather: Weather, random: Random) =>
   (request: MemoryRequest): MemoryFate => {
-    const mayBeOld = request.kind === "tail" || (request.kind === "registry" && request.act === "list");
-    if (!mayBeOld || !weather.enabled.has("hang") || !random.chance(chance.stale)) return { kind: "ok" };
-    weather.tally.injected.hang++;
+    if (weather.haunted && request.kind === "append") return { kind: "unfenced" };
+    const { kind } = request;
+    const mayBeOld = kind === "tail" || kind === "read" || (kind === "registry" && request.act === "list");
+    if (!mayBeOld || !weather.enabled.has("stale") || !random.chance(chance.stale)) return { kind: "ok" };
+    weather.tally.injected.stale++;
     return { kind: "stale", behind: 1 + random.below(5) };
   };
 
 /** Hints of growth arrive after a while; in bad weather late, twice, for any shard, for one that did not grow, or not. */
 function hintsOver(options: ConnectionOptions, onGrown: (shards: readonly Shard[] | undefined) => void): () => void {
-  const { shared, schedule, random, weather, name, alive } = options;
+  const { shared, schedule, random, weather, name, alive, deliver } = options;
   let ended = false;
   const tell = (shards: readonly Shard[] | undefined, ms: Millis): void =>
     void schedule.after(ms, `engine>${name}`, () => {
-      if (!ended && alive() && !weather.cutFromEngine.has(name)) onGrown(shards);
+      if (!ended && !weather.cutFromEngine.has(name)) deliver(() => !ended && onGrown(shards));
     });
   const unwatch = shared.watch((shards) => {
     if (!alive()) return end();
@@ -250,6 +254,7 @@ function registryOver(
 ): Registry {
   const change = (act: () => Promise<void>): Promise<void> =>
     ask(async () => {
+      if (weather.registryAway) throw unavailable();
       const lostAck = weather.enabled.has("lost-ack") && random.chance(chance.lostAck);
       if (lostAck) weather.tally.injected["lost-ack"]++;
       await act();
@@ -266,7 +271,11 @@ function registryOver(
       checkRegistryKey(key);
       await change(() => shared.registry.delete(key));
     },
-    list: () => ask(() => shared.registry.list()),
+    list: () =>
+      ask(async () => {
+        if (weather.registryAway) throw unavailable();
+        return shared.registry.list();
+      }),
   };
 }
 

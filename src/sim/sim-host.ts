@@ -2,10 +2,12 @@
 //
 // H1. Once killed, nothing that the node asked for earlier comes back to it: it ends between two events, as a process does.
 // H2. Two hosts made from the same seed answer alike.
+// H3. While paused nothing reaches the node, its own timers included; its clocks go on.
 
 import type { Millis } from "../base/index.ts";
 import type { Fields, Host, Log, Meter } from "../host/index.ts";
 import { memoryDisk, type SimDisk } from "./disk.ts";
+import { createDoze } from "./doze.ts";
 import { type Random, seeded } from "./random.ts";
 import { createSchedule, type Schedule } from "./schedule.ts";
 import { simCompress, simCrypto } from "./sim-crypto.ts";
@@ -39,6 +41,12 @@ export interface SimHost extends Host {
   readonly lines: readonly LogLine[];
   /** Moves this node's wall clock by so much, from now on. Its monotonic clock does not notice. */
   jump(ms: Millis): void;
+  /** Stops the node for a while (H3), as SIGSTOP does, and lets it go on. */
+  pause(): void;
+  resume(): void;
+  readonly paused: boolean;
+  /** Hands something to the node: now, or when it goes on, or never if it is dead by then. */
+  deliver(act: () => void): void;
   /** Ends the node (H1). */
   kill(): void;
   alive(): boolean;
@@ -64,6 +72,8 @@ export function simHost(options: SimHostOptions = {}): SimHost {
   const now = (): number => Math.floor(worldStart + schedule.now() + skew);
   const lines: LogLine[] = [];
   const metered = meter();
+  const doze = createDoze(schedule, turnLabel);
+  const deliver = (act: () => void): void => doze.run(() => alive && act());
   return {
     schedule,
     lines,
@@ -72,9 +82,16 @@ export function simHost(options: SimHostOptions = {}): SimHost {
       tick: () => schedule.now() - bootedAt,
       after(ms, fn) {
         const late = lateMs === 0 ? 0 : lateness.float() * lateMs;
-        return schedule.after(ms + late, timerLabel, () => alive && fn());
+        let wanted = true;
+        const timer = schedule.after(ms + late, timerLabel, () => deliver(() => wanted && fn()));
+        return {
+          cancel() {
+            wanted = false;
+            timer.cancel();
+          },
+        };
       },
-      turn: (fn) => void schedule.after(0, turnLabel, () => alive && fn()),
+      turn: (fn) => void schedule.after(0, turnLabel, () => deliver(fn)),
     },
     dice: { random: dice.float, bytes: dice.bytes, id: () => uuidv7(now(), dice) },
     crypto: simCrypto(random.fork("nonces")),
@@ -89,6 +106,12 @@ export function simHost(options: SimHostOptions = {}): SimHost {
     jump(ms) {
       skew += ms;
     },
+    pause: doze.begin,
+    resume: doze.end,
+    get paused() {
+      return doze.asleep;
+    },
+    deliver,
     kill() {
       alive = false;
     },

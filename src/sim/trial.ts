@@ -5,7 +5,8 @@ import { bindClient } from "../model/index.ts";
 import { gateApp } from "./gate-app.ts";
 import { describeCall } from "./history.ts";
 import { seeded } from "./random.ts";
-import { type FaultName, faultNames, type Tally } from "./weather.ts";
+import { clusterFaults, type FaultName, faultNames, type Tally } from "./weather.ts";
+import type { Stage } from "./stage.ts";
 import { workloads, type WorkloadName } from "./workloads.ts";
 import { checkWorld } from "./simulate.ts";
 import { createWorld, simLimits, type World, type WorldOptions } from "./world.ts";
@@ -43,12 +44,27 @@ export type TrialOptions = {
   readonly onTrace?: ((line: string) => void) | undefined;
 };
 
+/** Drawn from; those named more often are drawn more often. */
+const usual: readonly WorkloadName[] = [
+  ...(["registers", "bags", "bank", "counters", "errands", "sessions", "glances"] as const).flatMap((name) =>
+    Array<WorkloadName>(5).fill(name),
+  ),
+  "rolling",
+];
+
+/** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
+const clusterShare = 0.2;
+
 /** Everything about a trial that its seed decides beforehand. */
 export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const random = seeded(seed).fork("plan");
-  const workload = random.pick(options.workloads ?? (Object.keys(workloads) as WorkloadName[]));
-  const nodes = random.pick([1, 1, 2, 2, 2, 3]);
-  const fitting = (options.faults ?? faultNames).filter((name) => nodes > 1 || name !== "contend");
+  const workload = random.pick(options.workloads ?? usual);
+  const orderly = workload === "rolling";
+  const nodes = orderly ? 2 + random.below(2) : random.pick([1, 1, 2, 2, 2, 3]);
+  const cluster = nodes > 1 && (orderly || (options.cluster ?? random.chance(clusterShare)));
+  const fitting = (options.faults ?? faultNames).filter(
+    (name) => !orderly && (nodes > 1 || name !== "contend") && (cluster || !clusterFaults.has(name)),
+  );
   const share = random.pick([0.15, 0.3, 0.6]);
   const faults = fitting.filter(() => random.chance(share));
   if (faults.length === 0 && fitting.length > 0) faults.push(random.pick(fitting));
@@ -59,10 +75,10 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
     clients: 2 + random.below(3),
     rounds: (long ? 15 : 2) + random.below(6),
     keys: 2 + random.below(3),
-    rebuilds: options.long === true || random.chance(0.5),
+    rebuilds: !orderly && (options.long === true || random.chance(0.5)),
     world: {
       nodes,
-      cluster: options.cluster === true && nodes > 1,
+      cluster,
       seed,
       faults,
       shards: long ? 1 : 1 + random.below(3),
@@ -112,7 +128,7 @@ async function play(world: World, plan: Plan, started: Promise<void>, problems: 
     bindClient(world.invoke({ name: `c${index}`, deadlineMs: 400, repeats: random.chance(0.7) })),
   );
   const keys = Array.from({ length: plan.keys }, (_, index) => `k${index}`);
-  const stage = { world, random, clients, rounds: plan.rounds, keys };
+  const stage: Stage = { world, random, clients, rounds: plan.rounds, keys, steps: [] };
   const workload = workloads[plan.workload];
   await workload.run(stage);
   if (plan.rebuilds) await world.startAfresh();

@@ -1,5 +1,7 @@
 // What is wrong with the simulated world at the moment. Fault schedules change it; engine connections and links obey it.
 
+import type { Millis } from "../base/index.ts";
+
 /** Every fault that a world can be given, and what it does. */
 export const faultCatalogue = {
   crash: "a node dies between two events, its memory gone; it starts again later, at times on an empty local store",
@@ -9,7 +11,9 @@ export const faultCatalogue = {
   "lost-ack": "an append is kept but its answer is lost: the node hears unknown, or that its own copy fenced it",
   unknown: "an append's outcome is unknown: kept, not kept, or kept only later",
   hang: "an append is never answered, a read answered late or not",
+  stale: "the engine shows a journal or the registry as it was a little ago, where its contract allows that",
   full: "for a while the engine refuses appends for lack of space",
+  zombie: "an old append of an owner that was replaced gets in behind the claim, as where sequences alone are compared",
   "bit-rot": "one bit of a stored snapshot flips; one of the two kept is always whole",
   contend: "another node claims a shard while its owner still runs; calls go to either",
   clock: "a node's wall clock jumps by up to an hour either way",
@@ -18,11 +22,26 @@ export const faultCatalogue = {
     "the link between caller and node loses requests and replies; callers ask again under the same operation id",
   duplicate: "the link delivers a request more than once, at times much later",
   partition: "for a while a node cannot reach the engine, or callers cannot reach a node",
+  pause: "a node is stopped for a while: its clocks go on, and all that reached it meanwhile comes at once",
+  split: "for a while two nodes, or one node and all others, cannot reach each other",
+  "one-way": "for a while what a node sends to another, or to all others, does not arrive",
+  lag: "for a while the ways from and to a node are slow, and connections to it fail",
+  flap: "a node goes and comes back, or the way between two nodes breaks and heals, several times in a row",
+  registry: "the engine forgets who is there, or for a while neither takes nor shows it",
 } as const;
 
 export type FaultName = keyof typeof faultCatalogue;
 
 export const faultNames = Object.keys(faultCatalogue) as readonly FaultName[];
+
+/** Faults that only a cluster can meet, and one that several nodes can. */
+export const clusterFaults: ReadonlySet<FaultName> = new Set<FaultName>([
+  "split",
+  "one-way",
+  "lag",
+  "flap",
+  "registry",
+]);
 
 /** How often each thing really happened: a run that injected nothing proves nothing. */
 export type Tally = {
@@ -69,8 +88,25 @@ export type Weather = {
   readonly leaving: Set<string>;
   /** Ways between nodes, one direction each, that carry nothing; see `wayOf`. */
   readonly cutBetween: Set<string>;
+  /** Ways that take up to so much longer. */
+  readonly lagBetween: Map<string, Millis>;
+  registryAway: boolean;
+  /** The append that is made now is let in by its sequence alone. */
+  haunted: boolean;
   readonly tally: Tally;
 };
+
+/** All that lasts for a while ends now. */
+export function clear(weather: Weather): void {
+  weather.enabled.clear();
+  weather.slowness = 1;
+  weather.full = false;
+  weather.registryAway = false;
+  weather.cutFromEngine.clear();
+  weather.cutFromCallers.clear();
+  weather.cutBetween.clear();
+  weather.lagBetween.clear();
+}
 
 export const newWeather = (faults: readonly FaultName[]): Weather => ({
   enabled: new Set(faults),
@@ -80,5 +116,8 @@ export const newWeather = (faults: readonly FaultName[]): Weather => ({
   cutFromCallers: new Set(),
   leaving: new Set(),
   cutBetween: new Set(),
+  lagBetween: new Map(),
+  registryAway: false,
+  haunted: false,
   tally: newTally(),
 });

@@ -1,7 +1,5 @@
 // What callers do in the gate, and what must be true afterwards (PROMISES §4.4, W1, W3, W4, W5).
 
-import type { Millis } from "../base/index.ts";
-import { bindClient, type Client } from "../model/index.ts";
 import { checkBank } from "./bank.ts";
 import { checkSet } from "./durability.ts";
 import { Bag, Purse, purseCents, Register, Tally } from "./gate-app.ts";
@@ -9,54 +7,8 @@ import type { CallRecord } from "./history.ts";
 import { checkCounter, type Count } from "./idempotent-counter.ts";
 import { checkLinearizable, type Operation } from "./linearizability.ts";
 import { register, type RegisterInput } from "./models.ts";
-import type { Random } from "./random.ts";
-import type { World } from "./world.ts";
-
-export type Workload = {
-  /** Runs the callers to their end. Calls may fail; what they learnt is in the world's history. */
-  run(stage: Stage): Promise<void>;
-  /** Problems in words. Runs in a healed world. */
-  check(stage: Stage): Promise<string[]>;
-};
-
-export type Stage = {
-  readonly world: World;
-  readonly random: Random;
-  readonly clients: readonly Client[];
-  /** Calls per client. */
-  readonly rounds: number;
-  readonly keys: readonly string[];
-};
-
-/** A caller in a healed world that asks until it is answered. */
-const calmly = (world: World): Client => bindClient(world.invoke({ name: "checker", deadlineMs: 5_000 }));
-
-/** Each client calls `rounds` times, with pauses; failed calls are part of the plan. */
-const perClient = async (
-  stage: Stage,
-  act: (client: Client, index: number, round: number) => Promise<unknown>,
-): Promise<void> => {
-  const { world, random, clients, rounds } = stage;
-  const pause = (): Promise<void> => world.sleep(random.float() * random.float() * longestPauseMs);
-  await Promise.all(
-    clients.map(async (client, index) => {
-      for (let round = 0; round < rounds; round++) {
-        await act(client, index, round).catch(() => undefined);
-        await pause();
-      }
-    }),
-  );
-};
-
-const longestPauseMs: Millis = 12;
-
-const named = (call: CallRecord, entity: string, ...names: string[]): boolean =>
-  call.target.kind !== "procedure" && call.target.entity === entity && names.includes(call.target.name);
-
-const problemsOf = (world: World): string[] => {
-  const open = world.history.calls.filter((call) => call.end === undefined);
-  return open.map((call) => `a call of ${call.client} never ended`);
-};
+import { calmly, named, openCalls, perClient, type Workload } from "./stage.ts";
+import { errands, glances, rolling, sessions } from "./workloads-cluster.ts";
 
 /** W1: reads, writes and compare-and-sets on a few registers are linearizable. */
 const registers: Workload = {
@@ -74,7 +26,7 @@ const registers: Workload = {
     });
   },
   async check({ world, keys }) {
-    const problems = problemsOf(world);
+    const problems = openCalls(world);
     const client = calmly(world);
     for (const key of keys) await client.entity(Register, key).read();
     for (const key of keys) {
@@ -117,7 +69,7 @@ const bags: Workload = {
     });
   },
   async check({ world, keys }) {
-    const problems = problemsOf(world);
+    const problems = openCalls(world);
     const client = calmly(world);
     for (const key of keys) {
       await client.entity(Bag, key).all();
@@ -154,7 +106,7 @@ const bank: Workload = {
     });
   },
   async check({ world, keys }) {
-    const problems = problemsOf(world);
+    const problems = openCalls(world);
     const client = calmly(world);
     const accounts = [];
     for (const key of keys) accounts.push({ key, ...(await client.entity(Purse, key).look()) });
@@ -178,7 +130,7 @@ const counters: Workload = {
     });
   },
   async check({ world, keys }) {
-    const problems = problemsOf(world);
+    const problems = openCalls(world);
     const client = calmly(world);
     for (const key of keys) {
       const final = await client.entity(Tally, key).read();
@@ -207,5 +159,5 @@ function countsOf(calls: readonly CallRecord[], key: string): Count[] {
   });
 }
 
-export const workloads = { registers, bags, bank, counters } as const;
+export const workloads = { registers, bags, bank, counters, errands, sessions, glances, rolling } as const;
 export type WorkloadName = keyof typeof workloads;

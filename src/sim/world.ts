@@ -5,7 +5,7 @@ import { type Engine, memoryEngine, type RecordCodec, recordCodec } from "../jou
 import { type AppShape, bindClient, type Client, type Invoke } from "../model/index.ts";
 import type { Operator } from "../admin/index.ts";
 import { unpack } from "../wire/index.ts";
-import { createCaller } from "./caller.ts";
+import { createCaller, type Session } from "./caller.ts";
 import { createDriver, type Driver } from "./drive.ts";
 import { bringBack, rotSnapshot, startFaults } from "./fault-schedule.ts";
 import { createHistory, type History } from "./history.ts";
@@ -19,7 +19,7 @@ import { createSchedule, type Schedule } from "./schedule.ts";
 import { simCompress, simCrypto } from "./sim-crypto.ts";
 import { type LogLine, worldStart } from "./sim-host.ts";
 import { staleness } from "./sim-engine.ts";
-import { type FaultName, faultNames, newWeather, type Weather } from "./weather.ts";
+import { type FaultName, faultNames, clear, newWeather, type Weather } from "./weather.ts";
 
 export type WorldOptions = {
   readonly nodes: number;
@@ -43,6 +43,8 @@ export type CallerSettings = {
   readonly deadlineMs?: Millis | undefined;
   /** Ask again under an operation id when an answer is lost, as `connect()` does. Default true. */
   readonly repeats?: boolean | undefined;
+  /** Keep a session: a causal read sees no less than what this caller has seen. None by default. */
+  readonly session?: Session | undefined;
 };
 
 /** The inside of a world; its faces for users are in simulate.ts and test-app.ts. */
@@ -138,9 +140,9 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
     shared,
     sleep,
     now: () => Math.floor(worldStart + schedule.now()),
-    invoke({ name = `caller-${++callers}`, deadlineMs = 2_000, repeats = true }) {
+    invoke({ name = `caller-${++callers}`, deadlineMs = 2_000, repeats = true, session }) {
       const own = random.fork(name);
-      const shape = { name, deadlineMs, repeats: repeats && !direct, once: direct, anyNode: options.cluster };
+      const shape = { name, deadlineMs, repeats: repeats && !direct, once: direct, anyNode: options.cluster, session };
       return createCaller({
         ...shape,
         schedule,
@@ -155,12 +157,11 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
       });
     },
     async heal() {
-      weather.enabled.clear();
-      weather.slowness = 1;
-      weather.full = false;
-      weather.cutFromEngine.clear();
-      weather.cutFromCallers.clear();
-      weather.cutBetween.clear();
+      clear(weather);
+      for (const machine of machines) {
+        const state = machine.state();
+        if (state.kind !== "down") state.host.resume();
+      }
       await sleep(settleMs);
       for (const machine of machines)
         if (machine.state().kind === "down") bringBack({ schedule, random, machines, placement }, machine);
@@ -197,9 +198,11 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
       // Nodes that keep in touch make many events in which nothing else happens.
       eventsPerCrash: options.cluster ? 4000 : 400,
       jump,
+      codec: () => (codec ??= codecOf(world)),
       onProblem,
     });
   };
+  let codec: Promise<RecordCodec | undefined> | undefined;
   return { world, started: start() };
 }
 
@@ -209,7 +212,7 @@ export async function codecOf({ shared, options, random }: World): Promise<Recor
   if (cluster === undefined) return undefined;
   return recordCodec({
     cluster: cluster.id,
-    crypto: simCrypto(random),
+    crypto: simCrypto(random.fork("records")),
     compress: simCompress,
     key: options.encryptionKey,
   });
@@ -236,7 +239,8 @@ async function ownerOf(machines: readonly Machine[], shard: Shard, epoch: number
     const state = machine.state();
     if (state.kind !== "up") continue;
     const { shards } = await state.node.local.status();
-    if (shards.some((one) => one.shard === shard && one.state === "serving" && one.epoch === epoch)) return state.node;
+    if (shards.some((one) => one.shard === shard && one.state === "serving" && one.epoch === epoch))
+      return state.node.local;
   }
   return undefined;
 }

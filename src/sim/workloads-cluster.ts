@@ -1,0 +1,150 @@
+// What callers of several nodes do in the gate, and what must be true afterwards (PROMISES §4.4, W4 through services, W6, W7).
+
+import { bindClient } from "../model/index.ts";
+import { checkBank } from "./bank.ts";
+import { Bag, Desk, joined, known, Note, type Noted, Purse, purseCents, Tally } from "./gate-app.ts";
+import type { Session } from "./caller.ts";
+import { checkSessions, type Sight } from "./sessions.ts";
+import { calmly, named, openCalls, perClient, type Stage, type Workload } from "./stage.ts";
+import { checkGlances } from "./staleness.ts";
+
+/** Money moves by a service, which calls purses wherever they are; whoever asks repeats under the same id. */
+export const errands: Workload = {
+  async run(stage) {
+    const { random, keys } = stage;
+    await perClient(stage, async (client, index, round) => {
+      const from = random.pick(keys);
+      const to = random.pick(keys.filter((key) => key !== from));
+      const errand = { id: `${index}.${round}`, from, to, cents: 1 + random.below(60) };
+      const attempt = (): Promise<boolean> => client.service(Desk).transfer(errand);
+      await attempt().catch(attempt).catch(attempt);
+    });
+  },
+  async check({ world, keys }) {
+    const client = calmly(world);
+    const accounts = [];
+    for (const key of keys) accounts.push({ key, ...(await client.entity(Purse, key).look()) });
+    return [...openCalls(world), ...checkBank(accounts, keys.length * purseCents)];
+  },
+};
+
+const sight = (key: string, { count, causes }: Noted, wrote = false): Sight => ({ key, count, causes, wrote });
+
+/** W6, W7: sessions that ask any node, also inside handlers, and at times go on with what another has seen. */
+export const sessions: Workload = {
+  async run(stage) {
+    const { world, random, keys, steps, clients } = stage;
+    const tokens = clients.map((): Session => ({ token: "" }));
+    const faces = tokens.map((session, index) =>
+      bindClient(world.invoke({ name: `s${index}`, deadlineMs: 400, session })),
+    );
+    /** As the application itself remembers it: what each has seen. */
+    const minds = clients.map((): Record<string, number> => ({}));
+    await perClient({ ...stage, rounds: 2 * stage.rounds }, async (_, index) => {
+      const [client, session] = [faces[index]!, `s${index}`];
+      const saw = (...sights: Sight[]): void => {
+        steps.push({ kind: "saw", session, sights });
+        for (const { key, count, causes } of sights)
+          minds[index] = joined(minds[index]!, known(key, { count, causes }));
+      };
+      const [key, other] = [random.pick(keys), random.pick(keys)];
+      const dice = random.float();
+      if (dice < 0.1) {
+        const from = random.below(clients.length);
+        tokens[index]!.token = tokens[from]!.token;
+        minds[index] = { ...minds[from] };
+        steps.push({ kind: "took", session, from: `s${from}` });
+      } else if (dice < 0.3) saw(sight(key, await client.entity(Note, key).post({ ...minds[index] }), true));
+      else if (dice < 0.4 && key !== other) {
+        const { saw: seen, noted } = await client.entity(Note, key).follow(other);
+        saw(sight(other, seen), sight(key, noted, true));
+      } else if (dice < 0.55 && key !== other) {
+        const { first, written, again, other: last } = await client.service(Desk).copy({ from: key, to: other });
+        saw(sight(key, first), sight(other, written, true), sight(other, again), sight(key, last));
+      } else saw(sight(key, await client.entity(Note, key).look()));
+    });
+  },
+  check: ({ world, steps }) => Promise.resolve([...openCalls(world), ...checkSessions(steps, false)]),
+};
+
+/** Copies show a beginning of the journal, and say truly how old it may be. */
+export const glances: Workload = {
+  async run(stage) {
+    const { random, keys } = stage;
+    await perClient({ ...stage, rounds: 2 * stage.rounds }, async (client, index, round) => {
+      const face = client.entity(Bag, random.pick(keys));
+      await (random.chance(0.5) ? face.glance() : face.add(`${index}.${round}`));
+    });
+  },
+  async check({ world, keys }) {
+    const problems = openCalls(world);
+    const client = calmly(world);
+    // Where old answers of the engine are believed for a while, nobody can know how old they are.
+    const timed = !world.options.faults.includes("stale");
+    for (const key of keys) {
+      const last = await client.entity(Bag, key).all();
+      const calls = world.history.calls.filter(
+        ({ target, outcome }) => target.kind !== "procedure" && target.key === key && outcome === "applied",
+      );
+      const added = calls
+        .filter((call) => named(call, "bag", "add"))
+        .map(({ input, endedAt = Infinity }) => ({ id: String(input), acknowledgedAt: endedAt }));
+      const looks = calls
+        .filter((call) => named(call, "bag", "glance"))
+        .map(({ output, askedAt, staleMs }) => ({
+          ids: output as string[],
+          askedAt,
+          staleMs: timed ? (staleMs ?? Infinity) : undefined,
+        }));
+      problems.push(...checkGlances(last, added, looks).map((says) => `bag ${key}: ${says}`));
+    }
+    return problems;
+  },
+};
+
+/** Nodes leave in order and come back, one after the other, while callers that repeat nothing go on elsewhere: no call
+ *  fails, and each counts once. */
+export const rolling: Workload = {
+  async run(stage) {
+    const { world, random, keys, clients } = stage;
+    let over = false;
+    const load = clients.map(async (_, index) => {
+      const client = bindClient(world.invoke({ name: `r${index}`, deadlineMs: 2_000, repeats: false }));
+      while (!over) {
+        const face = client.entity(Tally, random.pick(keys));
+        await (random.chance(0.2) ? face.addSlowly() : random.chance(0.2) ? face.read() : face.add()).catch(
+          () => undefined,
+        );
+        await world.sleep(random.float() * 8);
+      }
+    });
+    for (const machine of world.machines) {
+      // Callers hear that it is going before it goes, as a load balancer learns from its readiness.
+      world.weather.leaving.add(machine.name);
+      await world.sleep(20);
+      await machine.stop();
+      await machine.start();
+      world.weather.leaving.delete(machine.name);
+      world.weather.tally.injected.restart++;
+      await world.sleep(random.float() * 100);
+    }
+    over = true;
+    await Promise.all(load);
+  },
+  async check({ world, keys }: Stage) {
+    const problems = openCalls(world);
+    const client = calmly(world);
+    for (const { client: who, error, target } of world.history.calls)
+      if (error !== undefined)
+        problems.push(`${who}'s ${target.name} failed with ${error} though nodes only left in order`);
+    for (const key of keys) {
+      const adds = world.history.calls.filter(
+        (call) =>
+          named(call, "tally", "add", "addSlowly") && call.target.kind !== "procedure" && call.target.key === key,
+      );
+      const counted = await client.entity(Tally, key).read();
+      if (counted !== adds.length) problems.push(`tally ${key}: ${adds.length} additions counted to ${counted}`);
+    }
+    return problems;
+  },
+};
