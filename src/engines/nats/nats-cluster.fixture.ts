@@ -69,6 +69,8 @@ export type NatsClusterOptions = {
   /** Ends up in the jetstream block of each server's file. Off when false. */
   readonly jetstream?: boolean;
   readonly maxPayload?: string;
+  /** What the user "me" must give. Anybody is let in when left out. */
+  readonly password?: string;
 };
 
 async function freePorts(host: string, count: number): Promise<readonly number[]> {
@@ -90,7 +92,8 @@ function start(path: string, args: readonly string[], log: string): ChildProcess
 }
 
 export async function natsCluster(options: NatsClusterOptions = {}): Promise<NatsCluster> {
-  const { size = 3, syncInterval = "always", jetstream = true, maxPayload = "9MB" } = options;
+  const { size = 3, syncInterval = "always", jetstream = true, maxPayload = "9MB", password } = options;
+  const who = password === undefined ? {} : { user: "me", pass: password };
   const dir = await mkdtemp(join(tmpdir(), "sheaf-nats-"));
   // An address of its own: nobody else takes its ports while a server is down.
   const host = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(2, 255)}`;
@@ -107,6 +110,7 @@ export async function natsCluster(options: NatsClusterOptions = {}): Promise<Nat
         `listen: "${host}:${client}"`,
         `http: "${host}:${monitor}"`,
         `max_payload: ${maxPayload}`,
+        password !== undefined && `authorization { user: me, password: "${password}" }`,
         jetstream && `jetstream { store_dir: "${folder}", max_mem: 1G, max_file: 10G`,
         jetstream && `  sync_interval: ${syncInterval}`,
         jetstream && `}`,
@@ -126,7 +130,7 @@ export async function natsCluster(options: NatsClusterOptions = {}): Promise<Nat
         await until(`${address} answers`, async () => {
           if (!jetstream) return (await fetch(`${monitor}/varz`)).ok;
           if (!(await fetch(`${monitor}/healthz`)).ok) return false;
-          const link = await connect({ servers: address, timeout: 1000, reconnect: false });
+          const link = await connect({ servers: address, timeout: 1000, reconnect: false, ...who });
           const isUp = await jetstreamManager(link, { timeout: 1000 }).then(
             () => true,
             () => false,

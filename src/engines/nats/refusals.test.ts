@@ -104,6 +104,29 @@ test("nats server: one that is not there is ENGINE_UNAVAILABLE and its password 
   assert.match(said, /^ENGINE_UNAVAILABLE: NATS: no server answers at 127\.0\.0\.1:1, 127\.0\.0\.1:2$/);
 });
 
+test(
+  "nats server: who gives no password, or a wrong one, is refused by name; the right one is let in",
+  { skip: withoutNats },
+  async () => {
+    const guarded = await natsCluster({ size: 1, password: "hunter2" });
+    const [address] = guarded.addresses;
+    try {
+      for (const who of ["", "me:wrong@", "you:hunter2@", "hunter2@"])
+        assert.equal(
+          await refusal(openEngine(`nats://${who}${address}?replicas=1`)),
+          "ENGINE_REFUSED: NATS: the servers do not let this user in",
+        );
+      const engine = await openEngine(`nats://me:hunter2@${address}/inside?replicas=1&streams=1`);
+      await engine.create(sample);
+      assert.equal((await engine.append([appendOf(0, 1, 0, "a")]))[0]?.kind, "durable");
+      assert.ok(!JSON.stringify(await engine.describe()).includes("hunter2"));
+      await engine.close();
+    } finally {
+      await guarded.end();
+    }
+  },
+);
+
 serverTest(
   "nats server: one that syncs each write, as its monitoring says, is taken, and the facts tell how that is known",
   async ({ open }) => {
