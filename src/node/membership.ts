@@ -40,6 +40,9 @@ const defaultCopies = 3;
 /** The registry is read and written every so many beats. */
 const registryBeats = 2;
 
+/** A node with its place among others; one that is alone has none. */
+export type Placed = Parts & { membership?: Membership | undefined };
+
 /** What is known of a shard's owner, and since when. */
 type Known = { readonly owner: string | undefined; readonly held: boolean; readonly since: Tick };
 type Failure = { readonly until: Tick; readonly pause: Millis };

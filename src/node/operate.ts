@@ -6,14 +6,14 @@ import type { Commit, Header } from "../journal/index.ts";
 import type { CompiledEntity } from "../model/index.ts";
 import type { Hot, Shard, Value } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
-import type { Membership } from "./membership.ts";
+import type { Membership, Placed } from "./membership.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 
 const version = "0.1.0";
 const pageRecords = 256;
 
 /** What this node can say and do of itself, and of the shards that it serves. */
-export function operator(parts: Parts): Operator {
+export function operator(parts: Placed): Operator {
   const alone = async (): Promise<void> => {
     throw new SheafError("USAGE", "this node is alone: there is no other to take or to give anything");
   };
@@ -31,7 +31,7 @@ export function operator(parts: Parts): Operator {
   };
 }
 
-async function status(parts: Parts): Promise<Status> {
+async function status(parts: Placed): Promise<Status> {
   const { cluster, options, shards } = parts;
   return {
     cluster: { id: cluster.id, name: cluster.name, shards: cluster.shards, encrypted: cluster.keyCheck !== undefined },
@@ -185,7 +185,7 @@ async function release({ shards, poison }: Parts, id: string): Promise<void> {
   await shard.park(id, "", false);
 }
 
-function ready({ state, shards, membership }: Parts): ReturnType<Operator["ready"]> {
+function ready({ state, shards, membership }: Placed): ReturnType<Operator["ready"]> {
   if (membership) return readyAmongOthers(state, membership);
   const closed = shards.all.filter((shard) => shard.tenure.kind !== "serving");
   const [first] = closed;

@@ -6,7 +6,6 @@ import type { Cluster } from "../journal/index.ts";
 import type { AppShape, CompiledApp } from "../model/index.ts";
 import type { Services } from "../services/index.ts";
 import type { Shards } from "../shards/index.ts";
-import type { Membership } from "./membership.ts";
 import type { NodeOptions } from "./node.ts";
 
 export type Parts = {
@@ -19,8 +18,6 @@ export type Parts = {
   readonly services: Services;
   readonly poison: Poison;
   readonly startedAt: number;
-  /** Absent for a node that is alone. */
-  membership?: Membership | undefined;
   app: AppShape;
   compiled: CompiledApp;
   state: "starting" | "ready" | "draining" | "stopping";

@@ -18,7 +18,7 @@ import { Services } from "../services/index.ts";
 import { Shards } from "../shards/index.ts";
 import { closeParts } from "./close.ts";
 import { identify } from "./identity.ts";
-import { Membership } from "./membership.ts";
+import { Membership, type Placed } from "./membership.ts";
 import type { Meeting, Node, NodeOptions } from "./node.ts";
 import { operator } from "./operate.ts";
 import { clusterOperator } from "./operate-cluster.ts";
@@ -31,7 +31,7 @@ const compile = (app: AppShape): CompiledApp => compileApp({ ...app, entities: [
 
 const insistMs: Millis = 500;
 
-type Running = Parts & {
+type Running = Placed & {
   /** Carries a call out on this node, or refuses it. */
   readonly here: (call: Call) => Promise<Reply>;
   /** Carries a call out, wherever that may be. */
@@ -171,7 +171,7 @@ async function insist<T>({ options: { host } }: Parts, attempt: () => Promise<T>
 }
 
 /** Parks the commands that have crashed the process too often. */
-async function park({ poison, shards, membership, options: { host } }: Parts, maxCrashes: number): Promise<void> {
+async function park({ poison, shards, membership, options: { host } }: Placed, maxCrashes: number): Promise<void> {
   for (const name of poison.convicted(maxCrashes)) {
     const shard = shardOfCommand(shards, name);
     const reason = `it crashed the process ${maxCrashes === 1 ? "once" : `${maxCrashes} times`}`;
