@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { createServer } from "node:net";
 import type { Millis } from "../base/index.ts";
-import { type ClusterCa, ensureCa } from "./cluster-ca.ts";
+import { type ClusterCa, ensureCa, openCa } from "./cluster-ca.ts";
 import {
   type CertifiedIdentity,
   type Credentials,
@@ -129,9 +129,12 @@ test("joining: whoever is not of the cluster that the token names is not told an
 test("joining: an answer that was lost can be asked for again with the same token (Q2)", async (t) => {
   const g = await issuing(t);
   const address = g.token();
-  await joinCluster({ dir: g.dir, name: "a", address, world });
   const path = join(g.dir, "a.json");
+  await assert.rejects(joinCluster({ dir: g.dir, name: "a", address: address.replace(`:${g.port}#`, ":1#"), world }));
+  const begun = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+  await joinCluster({ dir: g.dir, name: "a", address, world });
   const { issuer, key } = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+  assert.equal(key, begun["key"]);
   writeFileSync(path, JSON.stringify({ issuer, key }));
   await joinCluster({ dir: g.dir, name: "a", address, world });
   assert.ok(hasJoined(g.dir, "a"));
@@ -230,8 +233,10 @@ test("renewals: a connection ends with the last certificate that its other side 
 });
 
 test("renewals: a machine that was off while its certificate ended comes back with a new one", async (t) => {
-  const g = await issuing(t, {}, 1_000);
-  await joinCluster({ dir: g.dir, name: "far", address: g.token(), world });
+  const g = await issuing(t);
+  const brief = await listening(t, identityOf(t, g.ca, "brief"), { issuer: openCa(g.caDir, 1_000) });
+  const address = g.token().replace(`:${g.port}#`, `:${brief.port}#`);
+  await joinCluster({ dir: g.dir, name: "far", address, world });
   const path = join(g.dir, "far.json");
   const before = readFileSync(path, "utf8");
   const ends = Date.now() + 1_100;
@@ -239,7 +244,7 @@ test("renewals: a machine that was off while its certificate ended comes back wi
   const identity = await joined(t, g.dir, "far");
   assert.notEqual(readFileSync(path, "utf8"), before);
   identity.close();
-  await g.listener.close();
+  await brief.listener.close();
   await until(() => Date.now() > identity.current().notAfter);
   await assert.rejects(joinedIdentity({ dir: g.dir, name: "far", world }), { code: "UNREACHABLE" });
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createPrivateKey, sign, X509Certificate } from "node:crypto";
+import { createPrivateKey, type KeyObject, sign, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect as connectTcp, type Socket } from "node:net";
@@ -28,7 +28,7 @@ import {
   until,
 } from "./peer.fixture.ts";
 import { controlKind } from "./peer-pipe.ts";
-import { peerProtocol, secureContextOf } from "./peer-trust.ts";
+import { bindingOf, peerProtocol, secureContextOf } from "./peer-trust.ts";
 
 type Ground = Listening & {
   readonly ca: ClusterCa;
@@ -202,12 +202,9 @@ test("hostile peers: a connection is never resumed without its certificate", asy
   const g = await ground(t);
   const b = secureContextOf(identityOf(t, g.ca, "b"));
   const first = tls(g.port, b);
-  const tickets: Buffer[] = [];
-  first.on("session", (ticket) => tickets.push(ticket));
-  await once(first, "data");
+  const [[session]] = (await Promise.all([once(first, "session"), once(first, "data")])) as [[Buffer], unknown];
   first.destroy();
-  const session = tickets[0] ?? first.getSession();
-  const again = tls(g.port, session === undefined ? {} : { session });
+  const again = tls(g.port, { session });
   await once(again, "secureConnect");
   assert.equal(again.isSessionReused(), false);
   await gone(again);
@@ -244,6 +241,34 @@ test("hostile peers: a message over the limit, or a control message that does no
     assert.deepEqual([session?.ends[0]?.loss, session?.got], ["malformed", []], String(at));
   }
   assert.equal(g.listener.peers, 1);
+});
+
+test("hostile peers: a newer certificate of the same node is believed only from who holds its key (T2)", async (t) => {
+  const g = await ground(t);
+  const next = newKey();
+  const { certificate } = g.ca.issue({ name: "b", publicKey: publicOf(next), now: Date.now() });
+  const own = identityOf(t, g.ca, "b").current().key;
+  const shown = async (by: KeyObject, label = "renewed"): Promise<TLSSocket> => {
+    const socket = await member(t, g, "b");
+    const content = Buffer.concat([bindingOf(socket, label), certificate]);
+    const signature = sign("sha256", content, by);
+    const message = Buffer.concat([Buffer.of(controlKind.renewed, signature.length), signature, certificate]);
+    socket.write(Buffer.concat([messageHead(message.length, true), message, messageHead(1, false), Buffer.of(7)]));
+    return socket;
+  };
+  const session = (): Session | undefined => g.sessions.filter(({ peer }) => peer === "b").at(-1);
+  for (const [by, label] of [
+    [own, "renewed"],
+    [next, "another"],
+  ] as const) {
+    await gone(await shown(by, label));
+    await until(() => session()?.ends.length === 1);
+    assert.deepEqual([session()?.ends[0]?.loss, session()?.got], ["malformed", []]);
+  }
+  const good = await shown(next);
+  await until(() => session()?.got.length === 1);
+  assert.deepEqual(session()?.ends, []);
+  good.destroy();
 });
 
 test("hostile peers: half a message reaches nobody, and takes no more memory than came of it", async (t) => {

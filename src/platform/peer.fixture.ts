@@ -51,7 +51,10 @@ export const newPublicKey = (): Uint8Array =>
   generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ type: "spki", format: "der" });
 
 export const until = async (holds: () => boolean): Promise<void> => {
-  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+  for (const ends = Date.now() + 30_000; !holds();) {
+    if (Date.now() > ends) throw new Error(`never came true: ${holds.toString()}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 };
 
 export type Session = {
