@@ -34,10 +34,10 @@ export function findNats() {
 
 const said = (command, args) => spawnSync(command, args, { encoding: "utf8" }).stdout ?? "";
 
-/** The mirror of Debian's own packages that this machine uses. */
+/** The mirror of Debian's own packages that this machine uses. Nothing is fetched, nor need it have been. */
 function mirror() {
-  const lines = said("apt-get", ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]).split("\n");
-  return lines.find((line) => /\/debian\/?$/.test(line));
+  const lines = said("apt-get", ["update", "--print-uris"]).split("\n");
+  return lines.map((line) => /^'(\S+\/debian)\/dists\//.exec(line)?.[1]).find((uri) => uri !== undefined);
 }
 
 /** Runs apt-get on a sources list and in folders of its own, so that the system's lists and packages stay as they are. */
