@@ -107,8 +107,9 @@ test("unsafe server: a standby and a read-only role are refused, and so is a pro
   assert.match((await refusal({ url: it.url().replace("sheaf@", "looker@") })).message, /read-only/);
 
   const pooler = await transactionPooler({ path: `${it.dir}/.s.PGSQL.5432` });
-  const { code, message, hint } = await refusal({ url: `postgres://sheaf@127.0.0.1:${pooler.port}/postgres` });
-  pooler.close();
+  const { code, message, hint } = await refusal({ url: `postgres://sheaf@127.0.0.1:${pooler.port}/postgres` }).finally(
+    pooler.close,
+  );
   assert.equal(code, "ENGINE_REFUSED");
   assert.match(message, /pools transactions/);
   assert.match(hint, /pool_mode = session/);
