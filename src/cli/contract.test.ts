@@ -12,6 +12,7 @@ import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import type { Command } from "commander";
 import { folder, type Ran, sheaf, startServer, type TestServer } from "./cli.fixture.ts";
+import { ensureCa } from "../platform/index.ts";
 import { main } from "./main.ts";
 import { createOutput } from "./output.ts";
 import { buildProgram } from "./program.ts";
@@ -134,6 +135,12 @@ const rows: Readonly<Record<string, Row>> = {
     fields: [],
     mistake: ["entity", "call", "thing", "a", "add", "{"],
   },
+  "node token": {
+    good: () => ["node", "token", "--data", join(home, "issuer")],
+    schema: "sheaf.node.token/v1",
+    fields: ["token", "cluster", "name", "expiresAt"],
+    mistake: ["node", "token", "--ttl", "8d"],
+  },
   "parked ls": {
     good: at(["parked", "ls"]),
     list: true,
@@ -239,6 +246,7 @@ async function withParked(): Promise<TestServer> {
 
 describe("every command", () => {
   before(async () => {
+    ensureCa(join(home, "issuer/ca"), { cluster: "0f".repeat(16), now: Date.now() });
     server = await withParked();
     parkedId = (await run(["parked", "ls", "-q", "--data", store])).out.trim();
   });
