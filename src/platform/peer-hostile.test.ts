@@ -256,7 +256,7 @@ test("hostile peers: a newer certificate of the same node is believed only from 
     socket.write(Buffer.concat([messageHead(message.length, true), message, messageHead(1, false), Buffer.of(7)]));
     return socket;
   };
-  const session = (): Session | undefined => g.sessions.filter(({ peer }) => peer === "b").at(-1);
+  const session = (): Session | undefined => g.sessions.findLast(({ peer }) => peer === "b");
   for (const [by, label] of [
     [own, "renewed"],
     [next, "another"],
