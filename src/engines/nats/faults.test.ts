@@ -109,7 +109,9 @@ faultTest(
     await checkKept(engine, writers);
     await victim.start();
     await cluster.ready();
-    await checkKept(await open(), writers);
+    const fresh = await open();
+    await until("every stream is led", () => fresh.identify());
+    await checkKept(fresh, writers);
   },
 );
 
@@ -125,6 +127,8 @@ faultTest(
     await cluster.ready();
     for (let i = 0; i < 5; i++) await Promise.all(writers.map((one) => one.write()));
     await checkKept(engine, writers);
-    await checkKept(await open(), writers);
+    const fresh = await open();
+    await until("every stream is led", () => fresh.identify());
+    await checkKept(fresh, writers);
   },
 );

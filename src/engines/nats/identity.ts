@@ -65,13 +65,14 @@ export function identityOf(link: Link, layout: Layout, replicas: number, patienc
   const [recordAt, completeAt] = [`${space}.cluster`, `${space}.complete`];
 
   async function last(stream: string, subject: string, deadline: Deadline): Promise<Stored | undefined> {
-    const sight = await link.look(stream, subject, deadline.tryMs());
-    if (sight === "missing") throw unavailable(`stream ${stream} is not there yet`);
-    return persist(`read ${subject}`, deadline, async () => {
+    const { message } = await persist(`read ${subject}`, deadline, async () => {
+      const sight = await link.look(stream, subject, deadline.tryMs());
+      if (sight === "missing") throw unavailable(`stream ${stream} is not there yet`);
+      if ((sight.counts[subject] ?? 0) === 0) return { message: undefined };
       const found = await link.get(stream, { multi_last: [subject], max_bytes: 1024 * 1024 }, deadline.tryMs());
-      const wanted = sight.counts[subject] ?? 0;
-      return found.messages.length > 0 || wanted === 0 ? { message: found.messages[0] } : undefined;
-    }).then(({ message }) => message);
+      return found.messages.length > 0 ? { message: found.messages[0] } : undefined;
+    });
+    return message;
   }
 
   /** Writes a message where there is none, or finds the one that is there. */
