@@ -100,7 +100,8 @@ export class Membership {
   }
 
   get view(): View {
-    return this.#members.view();
+    const view = this.#members.view();
+    return this.#parts.options.host.faults.mutant("C4") ? byEar(view, this.#self.id, this.peers) : view;
   }
 
   /** Resolves when this node has said that it is there, and holds what it should. */
@@ -381,6 +382,21 @@ export class Membership {
 
 /** Why a member that is dead will not come back under this id. */
 const over: ReadonlySet<Why | undefined> = new Set<Why>(["left", "superseded"]);
+
+/** The view of one who believes only what it hears itself: a planted defect. */
+function byEar(view: View, me: string, peers: Peers): View {
+  const members = view.members.map((seen) => {
+    const isHeard = seen.member.id === me || peers.get(seen.member.id)?.state === "up";
+    return { ...seen, standing: isHeard ? ("alive" as const) : ("dead" as const) };
+  });
+  return {
+    ...view,
+    members,
+    byId: new Map(members.map((seen) => [seen.member.id, seen])),
+    excluded: false,
+    mayClaim: true,
+  };
+}
 
 const isOurs = ({ target }: Call): boolean => target.kind === "procedure" && target.service === peerService;
 

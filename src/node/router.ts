@@ -82,8 +82,10 @@ export class Router {
       for (let attempt = 0, next = first; ; attempt++, next = undefined) {
         const to = next ?? way(call, tried);
         try {
-          if (to.kind === "here") return await here(call);
-          if (to.kind === "there") return await to.call(call);
+          const renamed = attempt > 0 && issued !== undefined && host.faults.mutant("C3");
+          const sent = renamed ? { ...call, op: this.#operation(this.#issue()) } : call;
+          if (to.kind === "here") return await here(sent);
+          if (to.kind === "there") return await to.call(sent);
           failure ??= new SheafError("NOT_READY", to.why, { retryAfterMs: 100 });
         } catch (error) {
           failure = asSheafError(error);

@@ -65,7 +65,7 @@ export async function inSession(
  *  not yet seen what the caller has. */
 async function notBehind(shard: Shard, seen: Seen, call: Call, clock: Clock): Promise<void> {
   const wanted = seen.get(shard.number);
-  if (!wanted || reaches(shard, wanted)) return;
+  if (!wanted || reaches(shard, wanted) || shard.ground.host.faults.mutant("M11")) return;
   if (shard.held === undefined && call.consistency === "eventual") return;
   if (shard.tenure.kind === "following") return followed(shard, wanted, call.deadline, clock);
   await new Promise<void>((resolve, reject) => {

@@ -139,6 +139,11 @@ async function claim(shard: Shard): Promise<void> {
   ]);
   const [result] = await sent;
   if (result?.kind === "refused") throw asSheafError(result.error, "ENGINE_UNAVAILABLE");
+  if (host.faults.mutant("C1") && result?.kind !== "fenced") {
+    fold.apply({ header, payload, hash: sealed.hash });
+    shard.tenure = { kind: "serving", epoch };
+    return;
+  }
   const page = await within(host.clock, limits.appendPatienceMs, engine.read(shard.number, seq + 1, 1));
   const entry = page.entries[0];
   if (!entry) throw new SheafError("ENGINE_UNAVAILABLE", `shard ${shard.number}: the engine did not keep the claim`);

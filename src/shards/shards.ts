@@ -121,7 +121,8 @@ export class Shards {
     const shard = this.all[number] as Shard;
     shard.release();
     try {
-      await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
+      if (!this.#options.host.faults.mutant("C2"))
+        await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
     } catch (error) {
       if (shard.tenure.kind === "releasing") shard.tenure = { kind: "serving", epoch: shard.tenure.epoch };
       throw error;

@@ -12,7 +12,7 @@ import type { Page } from "../journal/index.ts";
 import type { Fold } from "./fold.ts";
 import { applyEntry, checkBehind } from "./open.ts";
 import { within } from "./pause.ts";
-import type { Ground, Shard } from "./shard.ts";
+import { behind, type Ground, type Shard } from "./shard.ts";
 
 const pageRecords = 512;
 
@@ -87,7 +87,8 @@ export class Tail {
       }
       // A cut answer says nothing of the shards after the cut: they are looked at again first.
       const cut = pages.some(({ head, entries }) => (entries.at(-1)?.seq ?? 0) < head.seq);
-      if (!cut) for (const { shard } of places.values()) shard.freshAt = askedAt;
+      const freshAt = host.faults.mutant("C6") ? host.clock.tick() : askedAt;
+      if (!cut) for (const { shard } of places.values()) shard.freshAt = freshAt;
     } catch (error) {
       host.log.warn("the journals cannot be followed", { reason: asSheafError(error).message });
     } finally {
@@ -121,6 +122,8 @@ export class Tail {
     if (shard.tenure.kind !== "following") return;
     if (shard.fold !== fold || fold.seq + 1 !== from) return; // it was opened anew meanwhile
     if (page.first > from && page.head.seq >= from) return this.#reopen(shard);
+    if (page.head.seq < from - 1 && this.#ground.host.faults.mutant("C5"))
+      return shard.quarantine(behind(shard.number));
     if (page.head.seq < from - 1) return void checkBehind(shard).catch(() => {});
     try {
       for (const entry of page.entries) applyEntry(shard, entry);

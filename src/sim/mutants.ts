@@ -16,6 +16,12 @@ export type Mutant = {
 };
 
 export const mutants: readonly Mutant[] = [
+  {
+    name: "M1",
+    says: "follows a record that a replaced owner wrote",
+    within: 100,
+    trial: { faults: ["zombie", "crash", "contend"] },
+  },
   { name: "M2", says: "acknowledges before the append confirms", within: 200 },
   { name: "M4", says: "takes over without reading to the end", within: 200 },
   {
@@ -33,6 +39,43 @@ export const mutants: readonly Mutant[] = [
     trial: { faults: ["bit-rot", "crash"], long: true },
   },
   { name: "M10", says: "leaves the remembered operations out of snapshots", within: 400 },
+  {
+    name: "M11",
+    says: "answers a causal read from a copy that has not seen what its caller has",
+    within: 100,
+    trial: { cluster: true, workloads: ["sessions"] },
+  },
+  {
+    name: "C1",
+    says: "serves after a claim without reading it back",
+    within: 200,
+    trial: { cluster: true, faults: ["unknown", "hang", "partition", "crash", "split"] },
+  },
+  {
+    name: "C2",
+    says: "hands a shard over before what it accepted is durable",
+    within: 200,
+    trial: { cluster: true, workloads: ["rolling", "bags", "counters"], faults: ["flap", "restart", "slow-engine"] },
+  },
+  {
+    name: "C3",
+    says: "sends a command again under another operation id",
+    within: 200,
+    trial: { cluster: true, faults: ["split", "one-way", "crash", "pause"] },
+  },
+  { name: "C4", says: "believes only those whom it hears itself", within: 20, trial: { workloads: ["apart"] } },
+  {
+    name: "C5",
+    says: "takes an old answer of the engine for a journal that lost its end",
+    within: 100,
+    trial: { cluster: true, faults: ["stale"] },
+  },
+  {
+    name: "C6",
+    says: "calls a copy as new as the answer that it was made from, not as the question",
+    within: 200,
+    trial: { cluster: true, workloads: ["glances"], faults: ["slow-engine", "hang", "lag", "pause"] },
+  },
 ];
 
 /** The seed that caught it, counted from 1, and what it said; undefined when none did. A seed that fails without the

@@ -1,7 +1,7 @@
 // A node's local store, which outlives the node. Saves are atomic and in order, but the last few are lost with the power:
 // the store is a cache, and says of itself up to where it is folded.
 
-import { memoryStore, type Changes, type Store } from "../shards/index.ts";
+import { type Cell, memoryStore, type Changes, type Store } from "../shards/index.ts";
 import type { Shard } from "../base/index.ts";
 import type { Random } from "./random.ts";
 
@@ -12,6 +12,8 @@ type Step =
 export interface SimStore {
   /** What one run of the node sees: nothing of it arrives, nor is answered, once `alive` says no. */
   open(alive: () => boolean): Store;
+  /** What is kept of an entity. */
+  cell(shard: Shard, type: string, key: string): Promise<Cell | undefined>;
   /** Undoes a random number of the newest saves. */
   losePower(random: Random): Promise<void>;
   /** As after the disk was replaced. */
@@ -48,6 +50,7 @@ export function simStore(): SimStore {
         close: async () => undefined,
       };
     },
+    cell: (shard, type, key) => kept.cell(shard, type, key),
     async losePower(random) {
       steps = steps.slice(0, Math.max(0, steps.length - random.below(4)));
       kept = await replay(steps);

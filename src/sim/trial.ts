@@ -50,6 +50,7 @@ const usual: readonly WorkloadName[] = [
     Array<WorkloadName>(5).fill(name),
   ),
   "rolling",
+  "apart",
 ];
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
@@ -59,7 +60,7 @@ const clusterShare = 0.2;
 export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const random = seeded(seed).fork("plan");
   const workload = random.pick(options.workloads ?? usual);
-  const orderly = workload === "rolling";
+  const orderly = workload === "rolling" || workload === "apart";
   const nodes = orderly ? 2 + random.below(2) : random.pick([1, 1, 2, 2, 2, 3]);
   const cluster = nodes > 1 && (orderly || (options.cluster ?? random.chance(clusterShare)));
   const fitting = (options.faults ?? faultNames).filter(

@@ -7,6 +7,9 @@ import type { Session } from "./caller.ts";
 import { checkSessions, type Sight } from "./sessions.ts";
 import { calmly, named, openCalls, perClient, type Stage, type Workload } from "./stage.ts";
 import { checkGlances } from "./staleness.ts";
+import { wayOf } from "./network.ts";
+import { registers } from "./registers.ts";
+import type { World } from "./world.ts";
 
 /** Money moves by a service, which calls purses wherever they are; whoever asks repeats under the same id. */
 export const errands: Workload = {
@@ -101,6 +104,37 @@ export const glances: Workload = {
     return problems;
   },
 };
+
+/** Two nodes that cannot reach each other for long, though both reach the engine, do not take shards from each other in turns,
+ *  and what callers do at either is linearizable. */
+export const apart: Workload = {
+  async run(stage) {
+    const { world, random } = stage;
+    const [one, other] = world.machines.map(({ name }) => name) as [string, string];
+    const ways = random.chance(0.6) ? [wayOf(one, other), wayOf(other, one)] : [wayOf(one, other)];
+    const load = registers.run(stage);
+    await world.sleep(150 + random.float() * 50);
+    const before = await epochs(world);
+    for (const way of ways) world.weather.cutBetween.add(way);
+    world.weather.tally.injected.split++;
+    await world.sleep(250 + random.float() * 200);
+    const after = await epochs(world);
+    for (const way of ways) world.weather.cutBetween.delete(way);
+    after.forEach((epoch, shard) => {
+      const claims = epoch - (before[shard] ?? 0);
+      if (claims > mostClaims)
+        world.problems.push(`shard ${shard} was claimed ${claims} times while two nodes were apart`);
+    });
+    await load;
+  },
+  check: registers.check,
+};
+
+/** One to take over, and one that was on its way. */
+const mostClaims = 2;
+
+const epochs = async ({ shared, options }: World): Promise<number[]> =>
+  (await shared.barrier(Array.from({ length: options.shards }, (_, shard) => shard))).map(({ epoch }) => epoch);
 
 /** Nodes leave in order and come back, one after the other, while callers that repeat nothing go on elsewhere: no call
  *  fails, and each counts once. */

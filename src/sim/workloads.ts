@@ -2,61 +2,12 @@
 
 import { checkBank } from "./bank.ts";
 import { checkSet } from "./durability.ts";
-import { Bag, Purse, purseCents, Register, Tally } from "./gate-app.ts";
+import { Bag, Purse, purseCents, Tally } from "./gate-app.ts";
 import type { CallRecord } from "./history.ts";
 import { checkCounter, type Count } from "./idempotent-counter.ts";
-import { checkLinearizable, type Operation } from "./linearizability.ts";
-import { register, type RegisterInput } from "./models.ts";
+import { registers } from "./registers.ts";
 import { calmly, named, openCalls, perClient, type Workload } from "./stage.ts";
-import { errands, glances, rolling, sessions } from "./workloads-cluster.ts";
-
-/** W1: reads, writes and compare-and-sets on a few registers are linearizable. */
-const registers: Workload = {
-  async run(stage) {
-    const { random, keys } = stage;
-    let value = 0;
-    const seen = new Map<string, number>();
-    await perClient(stage, async (client) => {
-      const key = random.pick(keys);
-      const face = client.entity(Register, key);
-      const dice = random.float();
-      if (dice < 0.5) seen.set(key, await face.read());
-      else if (dice < 0.8) await face.write(++value);
-      else await face.cas({ from: seen.get(key) ?? 0, to: ++value });
-    });
-  },
-  async check({ world, keys }) {
-    const problems = openCalls(world);
-    const client = calmly(world);
-    for (const key of keys) await client.entity(Register, key).read();
-    for (const key of keys) {
-      const verdict = checkLinearizable(register(), registerHistory(world.history.calls, key));
-      if (verdict.kind === "undecided") problems.push(`register ${key}: not decided after ${verdict.steps} steps`);
-      if (verdict.kind === "violation")
-        problems.push(
-          `register ${key}: no order explains ${JSON.stringify(verdict.blocked)} after ${verdict.explained.length} others`,
-        );
-    }
-    return problems;
-  },
-};
-
-function registerHistory(calls: readonly CallRecord[], key: string): Operation<RegisterInput, number>[] {
-  const ops: Operation<RegisterInput, number>[] = [];
-  for (const call of calls) {
-    const { target, input, start, outcome, output, stray } = call;
-    if (target.kind === "procedure" || target.entity !== "register" || target.key !== key || outcome === "not-applied")
-      continue;
-    const kind = target.name as RegisterInput["kind"];
-    const asked = (
-      kind === "read" ? { kind } : kind === "write" ? { kind, value: input } : { kind, ...(input as object) }
-    ) as RegisterInput;
-    // A compare-and-set that changed nothing is not remembered: a copy still under way may yet set.
-    const known = outcome === "applied" && !(kind === "cas" && output === 0 && stray);
-    ops.push({ input: asked, output: output as number | undefined, start, end: known ? call.end : undefined });
-  }
-  return ops;
-}
+import { apart, errands, glances, rolling, sessions } from "./workloads-cluster.ts";
 
 /** W3: whatever was acknowledged is there, once. */
 const bags: Workload = {
@@ -159,5 +110,5 @@ function countsOf(calls: readonly CallRecord[], key: string): Count[] {
   });
 }
 
-export const workloads = { registers, bags, bank, counters, errands, sessions, glances, rolling } as const;
+export const workloads = { registers, bags, bank, counters, errands, sessions, glances, rolling, apart } as const;
 export type WorkloadName = keyof typeof workloads;

@@ -1,21 +1,20 @@
 // A whole world in one process: machines with nodes, one engine, callers, and things that go wrong, all from one seed.
 
-import { type Instant, type Limits, type Millis, type Shard, SheafError } from "../base/index.ts";
+import { type Instant, type Limits, type Millis, SheafError } from "../base/index.ts";
 import { type Engine, memoryEngine, type RecordCodec, recordCodec } from "../journal/index.ts";
 import { type AppShape, bindClient, type Client, type Invoke } from "../model/index.ts";
-import type { Operator } from "../admin/index.ts";
-import { unpack } from "../wire/index.ts";
 import { createCaller, type Session } from "./caller.ts";
 import { createDriver, type Driver } from "./drive.ts";
 import { bringBack, rotSnapshot, startFaults } from "./fault-schedule.ts";
 import { createHistory, type History } from "./history.ts";
-import { type Audit, auditJournal, type Folded } from "./journal-audit.ts";
+import { type Audit, auditJournal } from "./journal-audit.ts";
 import { createLink } from "./link.ts";
 import { createMachine, type Ground, type Machine } from "./machine.ts";
 import { createNetwork } from "./network.ts";
 import { createPlacement, type Placement } from "./placement.ts";
 import { type Random, seeded } from "./random.ts";
 import { createSchedule, type Schedule } from "./schedule.ts";
+import { auditNodes, settle } from "./serving-audit.ts";
 import { simCompress, simCrypto } from "./sim-crypto.ts";
 import { type LogLine, worldStart } from "./sim-host.ts";
 import { staleness } from "./sim-engine.ts";
@@ -220,48 +219,16 @@ export async function codecOf({ shared, options, random }: World): Promise<Recor
 
 /** Reads every journal, and holds what nodes serve against it. */
 async function audit(world: World): Promise<readonly Audit[]> {
-  const { shared, options, machines, problems } = world;
+  const { shared, options, problems, weather } = world;
   const codec = await codecOf(world);
   if (codec === undefined) return [];
+  problems.push(...(await settle(world)));
   const audits: Audit[] = [];
   for (let shard = 0; shard < options.shards; shard++) audits.push(await auditJournal(shared, codec, shard));
   for (const { problems: found } of audits) problems.push(...found);
-  for (const { shard, epoch, entities } of audits) {
-    const owner = await ownerOf(machines, shard, epoch);
-    if (owner !== undefined) for (const entity of entities.values()) await compare(owner, entity, problems);
-  }
+  problems.push(...(await auditNodes(world, audits)));
+  if (options.cluster) for (const { claims } of audits) weather.tally.takeovers += Math.max(0, claims - 1);
   return audits;
-}
-
-/** The node that serves the shard under the journal's last epoch. */
-async function ownerOf(machines: readonly Machine[], shard: Shard, epoch: number): Promise<Operator | undefined> {
-  for (const machine of machines) {
-    const state = machine.state();
-    if (state.kind !== "up") continue;
-    const { shards } = await state.node.local.status();
-    if (shards.some((one) => one.shard === shard && one.state === "serving" && one.epoch === epoch))
-      return state.node.local;
-  }
-  return undefined;
-}
-
-async function compare(owner: Operator, folded: Folded, problems: string[]): Promise<void> {
-  if (folded.type.startsWith("sheaf.")) return;
-  const served = await owner.entity(folded.type, folded.key);
-  const name = `${folded.type}/${folded.key}`;
-  if (served.version !== folded.version)
-    problems.push(`${name} is served at version ${served.version} but journaled at ${folded.version}`);
-  else if (served.schema === folded.schema && canonical(served.state) !== canonical(unpack(folded.state)))
-    problems.push(`${name} is served with another state than its journal gives`);
-}
-
-/** Equal for equal plain values whatever the order of their keys. */
-function canonical(value: unknown): string {
-  const sorted = (inner: object): object =>
-    Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  return JSON.stringify(value, (_, inner: unknown) =>
-    inner !== null && typeof inner === "object" && !Array.isArray(inner) ? sorted(inner) : inner,
-  );
 }
 
 /** A typed client over a world; each of its calls makes the world move. */
