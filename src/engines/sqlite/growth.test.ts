@@ -57,7 +57,10 @@ test("embedded engine: an append in another process is told of, by its shards, a
     other.stdin.write("again\n");
     await both;
     await done();
-    assert.deepEqual([...heard].sort((a, b) => a - b), [3, 9]);
+    assert.deepEqual(
+      [...heard].sort((a, b) => a - b),
+      [3, 9],
+    );
     const pages = await engine.tail(
       [3, 4, 9].map((shard) => ({ shard, from: 1 })),
       10,
