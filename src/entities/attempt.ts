@@ -7,7 +7,7 @@
 
 import { type ErrorCode, SheafError, type Tick } from "../base/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
-import type { Awaited, Call, Link, Reply, Thread } from "../rpc/index.ts";
+import type { Awaited, Call, Link, Ordinals, Reply, Thread } from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
 
 export type Answer = { resolve(reply: Reply): void; reject(error: SheafError): void };
@@ -37,7 +37,7 @@ export class Attempt {
   hot: Hot | undefined;
   lineage = 0;
   /** Calls made inside so far, and what was seen through them. */
-  calls = 0;
+  calls: Ordinals | undefined;
   thread: Thread | undefined;
   #waits: Set<Awaited> | undefined;
   /** Where it is entered as what the command around it waits for. */

@@ -2,7 +2,7 @@
 
 import { type ErrorCode, SheafError, type Tick } from "../base/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
-import type { Call, Reply, Thread } from "../rpc/index.ts";
+import type { Call, Ordinals, Reply, Thread } from "../rpc/index.ts";
 import type { Shard } from "../shards/index.ts";
 import type { Answer } from "./attempt.ts";
 
@@ -22,7 +22,7 @@ export class Query {
   readonly ask: Ask;
   readonly deadline: Tick;
   /** Calls made inside so far, and what was seen through them. */
-  calls = 0;
+  calls: Ordinals | undefined;
   thread: Thread | undefined;
   #done = false;
   #controller: AbortController | undefined;

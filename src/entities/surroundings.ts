@@ -4,7 +4,7 @@ import { type Instant, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Commit } from "../journal/index.ts";
 import type { Invoke } from "../model/index.ts";
-import { innerCall, type Principal, type Surroundings, Thread } from "../rpc/index.ts";
+import { innerCall, Ordinals, type Principal, type Surroundings, Thread } from "../rpc/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Attempt, outdated } from "./attempt.ts";
 import type { EntitiesOptions } from "./options.ts";
@@ -50,7 +50,13 @@ export class CommandSurroundings implements Surroundings {
         throw new SheafError("HANDLER_FAILED", "a call was made after the handler had ended");
       const thread = (attempt.thread ??= new Thread(task.call, tokens()));
       const { chain, signal } = attempt;
-      const outer = { call: task.call, chain, signal, session: thread.session, ordinal: attempt.calls++ };
+      const outer = {
+        call: task.call,
+        chain,
+        signal,
+        session: thread.session,
+        ordinals: (attempt.calls ??= new Ordinals()),
+      };
       const call = innerCall(outer, target, input, options, host, limits.maxCallDepth);
       if (hot && hot.pending > 0) await durable(attempt);
       if (task.shard.lineage !== attempt.lineage) throw outdated(task.shard);
@@ -96,7 +102,13 @@ export class QuerySurroundings implements Surroundings {
       const { call, operation } = query.ask;
       const thread = (query.thread ??= new Thread(call, tokens()));
       const chain = [...(call.chain ?? []), { op: "", type: operation.label, key: "" }];
-      const outer = { call, chain, signal: query.signal, session: thread.session, ordinal: query.calls++ };
+      const outer = {
+        call,
+        chain,
+        signal: query.signal,
+        session: thread.session,
+        ordinals: (query.calls ??= new Ordinals()),
+      };
       const reply = await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth));
       thread.saw(reply);
       return reply.output;

@@ -17,7 +17,7 @@ export const anonymous: Principal = { id: "anonymous", roles: [] };
 
 /** `issuedAt` (cluster time) when Sheaf issued the id, undefined when the user chose it. An issued id is
  *  `<client>.<n>` with the client's random name (no dot) and its own count from 1 in base 36; operations inside it add
- *  `/<ordinal>`. `settled`: this client needs no more answers to its operations numbered below this (RIFL, Lee et al.,
+ *  `/<digest>`. `settled`: this client needs no more answers to its operations numbered below this (RIFL, Lee et al.,
  *  SOSP 2015), so what is remembered is bounded by what is under way. */
 export type Operation = {
   readonly id: string;

@@ -12,9 +12,21 @@ export type Outer = {
   readonly signal: AbortSignal;
   /** What has been seen so far. */
   readonly session: string | undefined;
-  /** How many calls it made before this one: with the operation's own id it names this one, so that a repeat is a repeat. */
-  readonly ordinal: number;
+  /** Of the handler that calls. */
+  readonly ordinals: Ordinals;
 };
+
+/** How often a handler has called each target so far: with the operation's own id that names a call, so that a repeat is a
+ *  repeat. Counted by target, since a handler that runs again may take another way, or meet its answers in another order. */
+export class Ordinals {
+  readonly #made = new Map<string, number>();
+
+  next(target: string): number {
+    const before = this.#made.get(target) ?? 0;
+    this.#made.set(target, before + 1);
+    return before;
+  }
+}
 
 /** Throws REENTRANT when calls are nested deeper than `maxDepth`. */
 export function innerCall(
@@ -36,25 +48,36 @@ export function innerCall(
     trace,
     deadline: earlier(outer.call.deadline, host.clock, options?.deadlineMs),
     signal: options?.signal ? AbortSignal.any([outer.signal, options.signal]) : outer.signal,
-    op: target.kind === "command" ? innerOperation(outer, host.crypto, options?.idempotencyKey) : undefined,
+    // A procedure remembers nothing, but names the commands that it sends for whom it works.
+    op: target.kind === "query" ? undefined : innerOperation(outer, target, host.crypto, options?.idempotencyKey),
     consistency: options?.consistency,
     ifVersion: options?.ifVersion,
     chain: outer.chain,
   };
 }
 
-/** A key that a user chose names an operation only together with its target, so the ids of calls inside stand for both:
- *  a digest, as long however deep the calls are nested. */
+/** The id of a call inside an operation stands for that one, and for which of its calls it is: a digest, as long however
+ *  deep the calls are nested. A key that a user chose names an operation only together with its target. */
 function innerOperation(
-  { call: { op, target }, ordinal }: Outer,
+  { call: { op, target: within }, ordinals }: Outer,
+  target: Address,
   crypto: Crypto,
   key: string | undefined,
 ): Operation | undefined {
   if (key !== undefined) return { id: key, issuedAt: undefined };
-  if (!op || op.issuedAt !== undefined) return op && { ...op, id: `${op.id}/${ordinal}` };
-  const parent = crypto.sha256(utf8(JSON.stringify([target, op.id]))).subarray(0, 16);
-  return { ...op, id: `${toHex(parent)}/${ordinal}` };
+  if (!op) return undefined;
+  const issued = op.issuedAt !== undefined;
+  const to = partsOf(target);
+  const path = [...(issued ? [] : partsOf(within)), op.id, ...to, ordinals.next(to.join("\n"))];
+  const digest = toHex(crypto.sha256(utf8(JSON.stringify(path))).subarray(0, 16));
+  return { ...op, id: issued ? `${op.id.split("/", 1)[0]}/${digest}` : digest };
 }
+
+/** Field by field: the order of an object's own depends on who made it. */
+const partsOf = (target: Address): string[] =>
+  target.kind === "procedure"
+    ? [target.kind, target.service, target.name]
+    : [target.kind, target.entity, target.key, target.name];
 
 const earlier = (deadline: Tick, clock: Clock, deadlineMs: Millis | undefined): Tick =>
   deadlineMs === undefined ? deadline : Math.min(deadline, clock.tick() + deadlineMs);

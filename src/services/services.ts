@@ -18,6 +18,7 @@ import {
   Deadlines,
   HandlerContext,
   innerCall,
+  Ordinals,
   type Reply,
   runHandler,
   type Sessions,
@@ -114,7 +115,7 @@ class Procedure implements Surroundings {
   readonly #ended: (procedure: Procedure) => void;
   #controller: AbortController | undefined;
   readonly #thread: Thread;
-  #calls = 0;
+  readonly #ordinals = new Ordinals();
   #done = false;
 
   constructor(
@@ -156,7 +157,7 @@ class Procedure implements Surroundings {
     return async (target, input, options) => {
       const chain = [...(this.#call.chain ?? []), { op: "", type: this.#operation.label, key: "" }];
       const { session } = this.#thread;
-      const outer = { call: this.#call, chain, signal: this.signal, session, ordinal: this.#calls++ };
+      const outer = { call: this.#call, chain, signal: this.signal, session, ordinals: this.#ordinals };
       const reply = await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth));
       this.#thread.saw(reply);
       return reply.output;

@@ -1,0 +1,110 @@
+// Commands whose handler runs again at another node because their shard moved: what they did before counts once.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { z } from "zod";
+import { app, bindClient, type Client, entity, service } from "../model/index.ts";
+import { createWorld, simLimits, type World } from "../sim/world.ts";
+import { shardOf } from "../base/index.ts";
+
+const Counter = entity("counter", {
+  state: z.object({ n: z.number().int() }),
+  commands: {
+    add: { input: z.number().int(), output: z.number().int() },
+    byService: { input: z.string(), output: z.number() },
+    either: { input: z.object({ first: z.string(), later: z.string() }), output: z.string() },
+  },
+  queries: { get: { output: z.number(), consistency: "strong" } },
+});
+const Clerk = service("clerk", {
+  procedures: { add: { input: z.string() }, wait: {} },
+});
+/** Set by the world of the test that runs. */
+const time: { sleep: (ms: number) => Promise<void> } = { sleep: () => Promise.resolve() };
+const counter = Counter.implement({
+  initial: () => ({ n: 0 }),
+  add: ({ state, input }) => (state.n += input),
+  byService: async ({ state, input, call }) => {
+    await call.service(Clerk).add(input);
+    await call.service(Clerk).wait();
+    return ++state.n;
+  },
+  either: async ({ state, input, call }) => {
+    const to = state.n === 0 ? input.first : input.later;
+    const n = await call.entity(Counter, to).add(to === input.first ? 1 : 10);
+    await call.service(Clerk).wait();
+    return `${to} is ${n}`;
+  },
+  get: ({ state }) => state.n,
+});
+const clerk = Clerk.implement({
+  add: async ({ input, call }) => void (await call.entity(Counter, input).add(1)),
+  wait: () => time.sleep(60),
+});
+const counting = app("counting", { entities: [counter], services: [clerk] });
+
+type Counting = Client<typeof counting.contract>;
+
+/** Two nodes, of which the second gives everything to the first while `during` runs, longer than handlers are waited for. */
+async function moving(during: (client: Counting, world: World) => Promise<void>): Promise<void> {
+  const { world, started } = createWorld(counting, {
+    nodes: 2,
+    seed: 1,
+    shards: 2,
+    faults: [],
+    cluster: true,
+    limits: { ...simLimits, handOverMs: 20 },
+    mutants: [],
+    encryptionKey: undefined,
+    faultEveryMs: 60,
+    strict: true,
+    direct: false,
+  });
+  time.sleep = world.sleep;
+  await world.driver.drive(
+    (async () => {
+      await started;
+      await world.sleep(600);
+      const client = bindClient<typeof counting.contract>(world.invoke({ deadlineMs: 3000, repeats: false }));
+      await during(client, world);
+      await world.audit();
+    })(),
+  );
+  assert.deepEqual(world.problems, []);
+}
+
+async function drainFirst({ machines: [first, second] }: World): Promise<void> {
+  const [a, b] = [first!.state(), second!.state()];
+  assert.ok(a.kind === "up" && b.kind === "up");
+  await b.node.drain(a.node.id, true);
+}
+
+test("rerun: what a handler did through a service counts once", () =>
+  moving(async (client, world) => {
+    const keys = Array.from({ length: 8 }, (_, key) => `k${key}`);
+    const ends = keys.map((key) => client.entity(Counter, key).byService(`other-${key}`));
+    await world.sleep(10);
+    await drainFirst(world);
+    assert.deepEqual(
+      await Promise.all(ends),
+      keys.map(() => 1),
+    );
+    for (const key of keys) assert.equal(await client.entity(Counter, `other-${key}`).get(), 1, key);
+  }));
+
+test("rerun: a handler that takes another way is not answered with what it had asked of another entity before", () =>
+  moving(async (client, world) => {
+    const names = Array.from({ length: 40 }, (_, i) => `x${i}`);
+    const [first, later] = names.filter((name) => shardOf("counter", name, 2) === 0) as [string, string];
+    const keys = Array.from({ length: 8 }, (_, key) => `k${key}`);
+    const ends = keys.map((key) => client.entity(Counter, key).either({ first, later }));
+    await world.sleep(5);
+    const also = keys.map((key) => client.entity(Counter, key).add(1));
+    await world.sleep(5);
+    await drainFirst(world);
+    await Promise.all(also);
+    const ways = (await Promise.all(ends)).map((said) => said.split(" "));
+    const others = ways.filter(([to]) => to === later).length;
+    assert.ok(others > 0, "no handler took another way: this test saw nothing");
+    assert.equal(await client.entity(Counter, later).get(), 10 * others);
+  }));
