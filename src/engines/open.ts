@@ -39,13 +39,7 @@ async function postgres(url: string, options: EngineOptions): Promise<Engine> {
 }
 
 async function nats(url: string, options: EngineOptions): Promise<Engine> {
-  const { natsAddress, natsEngine } = await import("./nats/index.ts").catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    throw new SheafError("ENGINE_REFUSED", "the driver of NATS is not installed", {
-      cause: error,
-      hint: "npm install @nats-io/transport-node @nats-io/jetstream",
-    });
-  });
+  const { natsAddress, natsEngine } = await import("./nats/index.ts");
   return natsEngine({ ...natsAddress(url), ...options });
 }
 
