@@ -5,6 +5,8 @@ import { test } from "node:test";
 import { checkBank, type BankAccount } from "./bank.ts";
 import { checkSet, type SetAttempt } from "./durability.ts";
 import { checkCounter, type Count } from "./idempotent-counter.ts";
+import { checkSessions, type SessionStep, type Sight } from "./sessions.ts";
+import { checkGlances } from "./staleness.ts";
 
 const add = (id: string, outcome: SetAttempt["outcome"], start = 0, end = 1): SetAttempt => ({
   id,
@@ -82,4 +84,59 @@ test("counter: the final value lies between what is known and what is possible",
 test("counter: repeats of one operation answer the same, and no two operations count to the same", () => {
   assert.match(checkCounter([count("a", "applied", 1, 2)], 1).join(), /answered differently/);
   assert.match(checkCounter([count("a", "applied", 1), count("b", "applied", 1)], 2).join(), /both counted to 1/);
+});
+
+const sight = (key: string, count: number, more: Partial<Sight> = {}): Sight => ({
+  key,
+  count,
+  causes: {},
+  wrote: false,
+  ...more,
+});
+const saw = (session: string, ...sights: Sight[]): SessionStep => ({ kind: "saw", session, sights });
+
+test("sessions: a session that never sees less than before is right, whatever others see", () => {
+  const steps = [
+    saw("s", sight("a", 1, { wrote: true })),
+    saw("t", sight("a", 0)),
+    saw("s", sight("a", 1), sight("b", 0)),
+  ];
+  assert.deepEqual(checkSessions(steps, true), []);
+});
+
+test("sessions: a lost own write, a read that goes back, and a write behind what was seen are found", () => {
+  const wrote = saw("s", sight("a", 3, { wrote: true }));
+  assert.match(checkSessions([wrote, saw("s", sight("a", 2))], false).join(), /s saw a at 2 after it had seen it at 3/);
+  assert.match(
+    checkSessions([saw("s", sight("a", 2), sight("a", 1))], false).join(),
+    /s saw a at 1 after it had seen it at 2/,
+  );
+  assert.match(checkSessions([wrote, wrote], false).join(), /s wrote a to 3 after/);
+});
+
+test("sessions: who goes on with another's session sees no less than that one", () => {
+  const took: SessionStep = { kind: "took", session: "t", from: "s" };
+  const steps = [saw("s", sight("a", 2)), took, saw("t", sight("a", 1))];
+  assert.match(checkSessions(steps, false).join(), /t saw a at 1 after it had seen it at 2/);
+  assert.deepEqual(checkSessions([took, ...steps.slice(0, 1), saw("t", sight("a", 1))], false), []);
+});
+
+test("sessions: who saw an effect and then not its cause is found, where that is promised", () => {
+  const steps = [saw("s", sight("y", 1, { causes: { x: 4 } }), sight("x", 3))];
+  assert.deepEqual(checkSessions(steps, false), []);
+  assert.match(checkSessions(steps, true).join(), /s saw x at 3 after it had seen it at 4/);
+});
+
+test("copies: a beginning of the journal as old as it says is right", () => {
+  const added = [{ id: "a", acknowledgedAt: 10 }];
+  assert.deepEqual(checkGlances(["a", "b"], added, [{ ids: [], askedAt: 15, staleMs: 5 }]), []);
+  assert.deepEqual(checkGlances(["a", "b"], added, [{ ids: ["a"], askedAt: 99, staleMs: 0 }]), []);
+  assert.deepEqual(checkGlances(["a", "b"], added, [{ ids: [], askedAt: 99, staleMs: undefined }]), []);
+});
+
+test("copies: what was never journaled, a gap, and a copy older than it says are found", () => {
+  assert.match(checkGlances(["a"], [], [{ ids: ["x"], askedAt: 1, staleMs: 0 }]).join(), /showed x at place 0/);
+  assert.match(checkGlances(["a", "b"], [], [{ ids: ["b"], askedAt: 1, staleMs: 0 }]).join(), /showed b at place 0/);
+  const added = [{ id: "a", acknowledgedAt: 10 }];
+  assert.match(checkGlances(["a"], added, [{ ids: [], askedAt: 15, staleMs: 4 }]).join(), /and missed a of 10/);
 });

@@ -186,7 +186,7 @@ function actsOf(options: FaultScheduleOptions): readonly (readonly [FaultName, A
 }
 
 /** Up, and not paused. */
-function runs(machine: Machine): boolean {
+export function runs(machine: Machine): boolean {
   const state = machine.state();
   return state.kind === "up" && !state.host.paused;
 }

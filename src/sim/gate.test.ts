@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { emptiness, runSeeds } from "./gate.ts";
 import { hunt, mutants } from "./mutants.ts";
 import { planOf, runTrial } from "./trial.ts";
-import { newTally } from "./weather.ts";
+import { clusterFaults, faultNames, newTally } from "./weather.ts";
 
 test("gate: a sample of seeds passes", async () => {
   const { failed, passed } = await runSeeds(1, 20);
@@ -24,16 +24,34 @@ test("gate: a seed can be narrowed to workloads and faults, and its plan follows
 });
 
 test("gate: a run in which a fault never struck, or nothing was answered, proves nothing", () => {
-  const nothing = { passed: 1000, failed: [], tally: newTally(), events: 0, repeated: 0 };
+  const nothing = { passed: 1000, failed: [], tally: newTally(), events: 0, clusters: 0, repeated: 0 };
   const reasons = emptiness(nothing, 1000).join("; ");
   assert.match(reasons, /"crash" never struck/);
   assert.match(reasons, /no shard ever changed its owner/);
   assert.match(reasons, /no seed was run twice/);
+  assert.match(reasons, /only 0 of 1000 seeds were clusters/);
   assert.deepEqual(emptiness({ ...nothing, repeated: 1 }, 1000, ["crash"]), ['the fault "crash" never struck']);
   assert.match(emptiness({ ...nothing, tally: { ...newTally(), calls: 9, answered: 1 } }, 10).join(), /only 1 of 9/);
 });
 
-for (const name of ["M2", "M4", "M6", "M7"]) {
+test("gate: every fault, also those between nodes, is drawn by some seed, and clusters are among the worlds", () => {
+  const plans = Array.from({ length: 300 }, (_, index) => planOf(index + 1));
+  const drawn = new Set(plans.flatMap((plan) => plan.world.faults));
+  assert.deepEqual(
+    faultNames.filter((name) => !drawn.has(name)),
+    [],
+  );
+  const clusters = plans.filter((plan) => plan.world.cluster);
+  assert.ok(clusters.length > 20 && clusters.length < 100, `${clusters.length} clusters`);
+  for (const { world } of plans) if (!world.cluster) assert.ok(!world.faults.some((name) => clusterFaults.has(name)));
+});
+
+test("gate: nothing goes wrong by itself in the worlds in which nodes only leave in order, or are only apart", async () => {
+  const { failed } = await runSeeds(1, 4, 1, { workloads: ["rolling", "apart"] });
+  assert.deepEqual(failed, []);
+});
+
+for (const name of ["M2", "M4", "M6", "M7", "M11", "C3", "C4", "C5"]) {
   test(`gate: the planted defect ${name} is caught`, async () => {
     const mutant = mutants.find((one) => one.name === name);
     assert.ok(mutant !== undefined && (await hunt({ ...mutant, within: 40 })) !== undefined);

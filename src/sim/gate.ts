@@ -3,6 +3,9 @@
 //   npm run sim -- [--seeds 10000] [--from 1] [--workers 2]     run them; exit 1 when one fails or the run proved nothing
 //   npm run sim -- --seed 4711                                  run one again, with everything that happened in it
 //   … --mutant M2 --workload bank --faults crash,contend        plant a defect, narrow the draw
+//   … --cluster [--transitive]                                  every trial with several nodes is a cluster; in it whoever
+//                                                               sees an effect is to see its causes
+//   node src/sim/gate.ts --seeds 100000 --from 1000001          for the night
 
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -18,11 +21,13 @@ export type Findings = {
   readonly failed: { readonly seed: number; readonly says: string }[];
   readonly tally: Tally;
   events: number;
+  /** Of the seeds, those whose nodes formed a cluster by themselves. */
+  clusters: number;
   /** Seeds run a second time to compare fingerprints. */
   repeated: number;
 };
 
-const newFindings = (): Findings => ({ passed: 0, failed: [], tally: newTally(), events: 0, repeated: 0 });
+const newFindings = (): Findings => ({ passed: 0, failed: [], tally: newTally(), events: 0, clusters: 0, repeated: 0 });
 
 /** One seed in so many is run twice. */
 const repeatEvery = 100;
@@ -41,6 +46,7 @@ export async function runSeeds(from: number, seeds: number, step = 1, options: T
     }
     addTally(findings.tally, result.tally);
     findings.events += result.events;
+    if (result.plan.world.cluster) findings.clusters++;
     if (problems.length === 0) findings.passed++;
     else findings.failed.push({ seed, says: `${result.plan.workload}: ${problems[0]}` });
   }
@@ -50,7 +56,7 @@ export async function runSeeds(from: number, seeds: number, step = 1, options: T
 /** Why a run proves nothing, in words; none when it does. Small runs cannot be held to having met every fault, nor
  *  narrowed ones to more than the faults that were asked for. */
 export function emptiness(
-  { tally, repeated }: Findings,
+  { tally, clusters, repeated }: Findings,
   seeds: number,
   asked: readonly FaultName[] = faultNames,
 ): string[] {
@@ -61,6 +67,7 @@ export function emptiness(
   const whole = asked.length === faultNames.length;
   if (whole && tally.takeovers === 0) reasons.push("no shard ever changed its owner");
   if (whole && tally.ambiguous === 0) reasons.push("no append was ever ambiguous");
+  if (whole && clusters * 20 < seeds) reasons.push(`only ${clusters} of ${seeds} seeds were clusters`);
   if (repeated === 0) reasons.push("no seed was run twice");
   return reasons;
 }
@@ -75,7 +82,18 @@ export type GateArguments = {
 
 function argumentsOf(argv: readonly string[]): GateArguments {
   const text = { type: "string" } as const;
-  const spec = { seeds: text, from: text, workers: text, seed: text, mutant: text, workload: text, faults: text };
+  const flag = { type: "boolean" } as const;
+  const spec = {
+    seeds: text,
+    from: text,
+    workers: text,
+    seed: text,
+    mutant: text,
+    workload: text,
+    faults: text,
+    cluster: flag,
+    transitive: flag,
+  };
   const { values } = parseArgs({ args: [...argv], options: spec });
   const list = <T extends string>(
     value: string | undefined,
@@ -101,6 +119,8 @@ function argumentsOf(argv: readonly string[]): GateArguments {
       mutants: values.mutant?.split(","),
       workloads: list<WorkloadName>(values.workload, Object.keys(workloads), "workload"),
       faults: list<FaultName>(values.faults, faultNames, "fault"),
+      cluster: values.cluster,
+      transitive: values.transitive,
     },
   };
 }
@@ -124,6 +144,7 @@ async function spread({ seeds, from, workers, options }: GateArguments): Promise
     sum.passed += found.passed;
     sum.failed.push(...found.failed);
     sum.events += found.events;
+    sum.clusters += found.clusters;
     sum.repeated += found.repeated;
     addTally(sum.tally, found.tally);
   }
@@ -132,7 +153,7 @@ async function spread({ seeds, from, workers, options }: GateArguments): Promise
 }
 
 function report(findings: Findings, { seeds, options }: GateArguments, tookMs: number): string[] {
-  const { tally, failed, passed, events, repeated } = findings;
+  const { tally, failed, passed, events, clusters, repeated } = findings;
   const struck = faultNames.map((name) => `${name} ${tally.injected[name]}`).join(" · ");
   const shown = failed
     .slice(0, 10)
@@ -142,7 +163,7 @@ function report(findings: Findings, { seeds, options }: GateArguments, tookMs: n
     ...(failed.length > 10 ? [`… and ${failed.length - 10} more seeds`] : []),
     `faults: ${struck}`,
     `calls ${tally.calls}, answered ${tally.answered}, unknown ${tally.unknown} · appends ${tally.appends}, ambiguous ${tally.ambiguous} · claims ${tally.claims}, takeovers ${tally.takeovers}`,
-    `${events} events, ${repeated} seeds run twice, ${(seeds / (tookMs / 1000)).toFixed(0)} seeds/s`,
+    `${clusters} clusters, ${events} events, ${repeated} seeds run twice, ${(seeds / (tookMs / 1000)).toFixed(0)} seeds/s`,
     ...emptiness(findings, seeds, options.faults).map((reason) => `this run proves nothing: ${reason}`),
     `${passed} passed, ${failed.length} failed`,
   ];

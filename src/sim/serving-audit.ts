@@ -46,7 +46,7 @@ async function unsettled(world: World, reports: readonly Report[]): Promise<stri
     );
     if (owners.length !== 1)
       problems.push(`shard ${shard} is served by ${owners.map(({ name }) => name).join(" and ") || "nobody"}`);
-    else if (owners[0]!.epoch !== epoch)
+    else if (owners[0]!.epoch < epoch)
       problems.push(`shard ${shard} is served by a replaced owner, ${owners[0]!.name}`);
     return problems;
   });

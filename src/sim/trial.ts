@@ -19,6 +19,7 @@ export type Plan = {
   readonly keys: number;
   /** All nodes end, and start again on empty local stores, before the final check. */
   readonly rebuilds: boolean;
+  readonly transitive: boolean;
 };
 
 export type TrialResult = {
@@ -36,8 +37,10 @@ export type TrialOptions = {
   /** Only these workloads and faults are drawn from. */
   readonly workloads?: readonly WorkloadName[] | undefined;
   readonly faults?: readonly FaultName[] | undefined;
-  /** Nodes, where there are several, form a cluster by themselves. */
+  /** Nodes, where there are several, form a cluster by themselves: all, none, or as the seed says. */
   readonly cluster?: boolean | undefined;
+  /** Whoever sees an effect is to have seen its causes, though no token passed between the two writers' readers. */
+  readonly transitive?: boolean | undefined;
   /** Every trial has long journals and ends with a start from the engine alone: for what concerns snapshots. */
   readonly long?: boolean | undefined;
   /** Receives a readable trace when the trial is over. */
@@ -47,14 +50,14 @@ export type TrialOptions = {
 /** Drawn from; those named more often are drawn more often. */
 const usual: readonly WorkloadName[] = [
   ...(["registers", "bags", "bank", "counters", "errands", "sessions", "glances"] as const).flatMap((name) =>
-    Array<WorkloadName>(5).fill(name),
+    Array<WorkloadName>(10).fill(name),
   ),
   "rolling",
   "apart",
 ];
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
-const clusterShare = 0.2;
+const clusterShare = 0.15;
 
 /** Everything about a trial that its seed decides beforehand. */
 export function planOf(seed: number, options: TrialOptions = {}): Plan {
@@ -76,6 +79,7 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
     clients: 2 + random.below(3),
     rounds: (long ? 15 : 2) + random.below(6),
     keys: 2 + random.below(3),
+    transitive: options.transitive === true,
     rebuilds: !orderly && (options.long === true || random.chance(0.5)),
     world: {
       nodes,
@@ -129,7 +133,7 @@ async function play(world: World, plan: Plan, started: Promise<void>, problems: 
     bindClient(world.invoke({ name: `c${index}`, deadlineMs: 400, repeats: random.chance(0.7) })),
   );
   const keys = Array.from({ length: plan.keys }, (_, index) => `k${index}`);
-  const stage: Stage = { world, random, clients, rounds: plan.rounds, keys, steps: [] };
+  const stage: Stage = { world, random, clients, rounds: plan.rounds, keys, steps: [], transitive: plan.transitive };
   const workload = workloads[plan.workload];
   await workload.run(stage);
   if (plan.rebuilds) await world.startAfresh();

@@ -64,10 +64,15 @@ export const sessions: Workload = {
       } else if (dice < 0.55 && key !== other) {
         const { first, written, again, other: last } = await client.service(Desk).copy({ from: key, to: other });
         saw(sight(key, first), sight(other, written, true), sight(other, again), sight(key, last));
-      } else saw(sight(key, await client.entity(Note, key).look()));
+      } else {
+        const noted = await client.entity(Note, key).look();
+        saw(sight(key, noted));
+        const cause = random.pick([...Object.keys(noted.causes), key]);
+        saw(sight(cause, await client.entity(Note, cause).look()));
+      }
     });
   },
-  check: ({ world, steps }) => Promise.resolve([...openCalls(world), ...checkSessions(steps, false)]),
+  check: ({ world, steps, transitive }) => Promise.resolve([...openCalls(world), ...checkSessions(steps, transitive)]),
 };
 
 /** Copies show a beginning of the journal, and say truly how old it may be. */

@@ -5,7 +5,7 @@ import { type Engine, memoryEngine, type RecordCodec, recordCodec } from "../jou
 import { type AppShape, bindClient, type Client, type Invoke } from "../model/index.ts";
 import { createCaller, type Session } from "./caller.ts";
 import { createDriver, type Driver } from "./drive.ts";
-import { bringBack, rotSnapshot, startFaults } from "./fault-schedule.ts";
+import { bringBack, rotSnapshot, runs, startFaults } from "./fault-schedule.ts";
 import { createHistory, type History } from "./history.ts";
 import { type Audit, auditJournal } from "./journal-audit.ts";
 import { createLink } from "./link.ts";
@@ -124,6 +124,8 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
   const driver = createDriver({ schedule, strict: options.strict, jumps: !direct, patienceMs: 120_000 });
   const sleep = (ms: Millis): Promise<void> => new Promise((resolve) => void schedule.after(ms, "sleep", resolve));
   let callers = 0;
+  /** No fault is enabled any more, and all that was under way then has ended. */
+  let healed = false;
 
   const world: World = {
     options,
@@ -161,10 +163,13 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
         const state = machine.state();
         if (state.kind !== "down") state.host.resume();
       }
+      if (healed && machines.every(runs)) return;
       await sleep(settleMs);
       for (const machine of machines)
         if (machine.state().kind === "down") bringBack({ schedule, random, machines, placement }, machine);
-      await sleep(settleMs);
+      if (!options.cluster) await sleep(settleMs);
+      else while (!machines.every(runs)) await sleep(10);
+      healed = true;
     },
     async startAfresh() {
       if (options.faults.includes("bit-rot"))
