@@ -34,11 +34,11 @@ export function fate(pending: Pending, code: ErrorCode, message: string, cause?:
   return new SheafError(code, message, { outcome, cause });
 }
 
-/** Said by whoever would have found the record of the operation, had it been applied before. */
+/** Said by whoever would have found the record of the operation, had it been applied before. An input is looked at
+ *  earlier, perhaps by another release. */
 const definite: ReadonlySet<ErrorCode> = new Set([
   "DECLARED",
   "HANDLER_FAILED",
-  "BAD_INPUT",
   "BAD_OUTPUT",
   "BAD_STATE",
   "STATE_TOO_NEW",

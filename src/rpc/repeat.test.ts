@@ -54,6 +54,7 @@ test("a repeat that is refused on its way: leaves the outcome unknown, a verdict
   const verdicts = [
     new SheafError("OVERLOADED"),
     new SheafError("FORBIDDEN"),
+    new SheafError("BAD_INPUT"),
     new SheafError("DECLARED", "no", { name: "NO" }),
   ];
   for (const verdict of verdicts) {
