@@ -9,7 +9,7 @@ import {
   type Invoke,
   type QueryOptions,
 } from "../model/index.ts";
-import { type Call, Caller, type Calls, type Principal, type Reply } from "../rpc/index.ts";
+import { type Call, Caller, type Calls, mostReplyBytes, type Principal, type Reply } from "../rpc/index.ts";
 import { type Address, addressOf } from "./address.ts";
 import { automatic } from "./automatic.ts";
 import { type ClientHost, globalHost } from "./host.ts";
@@ -46,7 +46,6 @@ const outputOf = (reply: Reply): unknown => reply.output;
 /** The other side goes by its token. */
 const self: Principal = { id: "self", roles: [] };
 
-const MAX_REPLY_BYTES = 16 * 1024 * 1024;
 const MAX_PAUSE_MS: Millis = 5_000;
 
 /** A client of the application that `contract` describes. Connects when the first call is made, and again whenever the
@@ -122,7 +121,7 @@ function callerOf(
     clock: host.clock,
     dice: host.dice,
     app,
-    limits: { maxDepth, maxItems, maxQueued: maxInFlight, maxReplyBytes: MAX_REPLY_BYTES, maxUnsentBytes },
+    limits: { maxDepth, maxItems, maxQueued: maxInFlight, maxReplyBytes: mostReplyBytes, maxUnsentBytes },
     pingMs: 5_000,
     dialMs: 5_000,
     maxPauseMs: MAX_PAUSE_MS,

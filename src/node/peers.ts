@@ -20,6 +20,9 @@ export type PeersOptions = {
   heard(node: string): void;
 };
 
+/** What nodes add to a request or an answer, at most. */
+const envelopeBytes = 64 * 1024;
+
 /** Calls under way on one connection between nodes. */
 const maxInFlight = 8192;
 
@@ -81,7 +84,12 @@ export class Peers {
       clock: host.clock,
       calls,
       cluster: nameOf(cluster, self),
-      limits: { ...limits, maxRequestBytes: limits.maxRequestBytes + 64 * 1024, maxInFlight },
+      limits: {
+        ...limits,
+        maxRequestBytes: limits.maxRequestBytes + envelopeBytes,
+        maxReplyBytes: limits.maxRecordBytes - envelopeBytes,
+        maxInFlight,
+      },
       accept: () => nodePrincipal,
       recheckMs: 24 * 60 * 60_000,
       helloMs: limits.headersTimeoutMs,

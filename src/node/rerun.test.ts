@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import { app, bindClient, type Client, entity, service } from "../model/index.ts";
-import { createWorld, simLimits, type World } from "../sim/world.ts";
 import { shardOf } from "../base/index.ts";
+import { app, type Client, entity, service } from "../model/index.ts";
+import type { World } from "../sim/world.ts";
+import { inCluster, nodeOf } from "./cluster.fixture.ts";
 
 const Counter = entity("counter", {
   state: z.object({ n: z.number().int() }),
@@ -45,39 +46,14 @@ const counting = app("counting", { entities: [counter], services: [clerk] });
 
 type Counting = Client<typeof counting.contract>;
 
-/** Two nodes, of which the second gives everything to the first while `during` runs, longer than handlers are waited for. */
-async function moving(during: (client: Counting, world: World) => Promise<void>): Promise<void> {
-  const { world, started } = createWorld(counting, {
-    nodes: 2,
-    seed: 1,
-    shards: 2,
-    faults: [],
-    cluster: true,
-    limits: { ...simLimits, handOverMs: 20 },
-    mutants: [],
-    encryptionKey: undefined,
-    faultEveryMs: 60,
-    strict: true,
-    direct: false,
+/** Two nodes; handlers are not waited for as long as they take when the second gives everything to the first. */
+const moving = (during: (client: Counting, world: World) => Promise<void>): Promise<void> =>
+  inCluster(counting, { limits: { handOverMs: 20 } }, (client, world) => {
+    time.sleep = world.sleep;
+    return during(client, world);
   });
-  time.sleep = world.sleep;
-  await world.driver.drive(
-    (async () => {
-      await started;
-      await world.sleep(600);
-      const client = bindClient<typeof counting.contract>(world.invoke({ deadlineMs: 3000, repeats: false }));
-      await during(client, world);
-      await world.audit();
-    })(),
-  );
-  assert.deepEqual(world.problems, []);
-}
 
-async function drainFirst({ machines: [first, second] }: World): Promise<void> {
-  const [a, b] = [first!.state(), second!.state()];
-  assert.ok(a.kind === "up" && b.kind === "up");
-  await b.node.drain(a.node.id, true);
-}
+const drainFirst = (world: World): Promise<void> => nodeOf(world, 1).drain(nodeOf(world, 0).id, true);
 
 test("rerun: what a handler did through a service counts once", () =>
   moving(async (client, world) => {

@@ -83,6 +83,9 @@ export type Reply = {
   readonly replayed?: boolean | undefined;
 };
 
+/** The longest message that a client reads. */
+export const mostReplyBytes = 16 * 1024 * 1024;
+
 /** Whatever can carry out calls: a node, a router, a connection. */
 export interface Calls {
   /** Rejects with SheafError only; its `outcome` says whether the call may have taken effect. */

@@ -26,7 +26,7 @@ function nodes(expects = "cluster/there") {
     clock,
     calls,
     cluster: "cluster/there",
-    limits,
+    limits: { ...limits, maxReplyBytes: 1000 },
     accept: () => ({ id: "node", roles: ["node"] }),
     recheckMs: 1e9,
     helloMs: 10_000,
@@ -193,6 +193,31 @@ test("peer: a deadline and a caller that gives up reach the other node", async (
   await clock.advance(200);
   const { code, outcome } = await late;
   assert.deepEqual([code, outcome], ["DEADLINE", "unknown"]);
+});
+
+test("peer: a call whose caller has given up before it could leave does not leave", async () => {
+  const { clock, held, call } = nodes();
+  await clock.settle();
+  const { code, outcome } = await caught(call({ signal: AbortSignal.abort() }));
+  assert.deepEqual([code, outcome], ["CANCELLED", "not-applied"]);
+  await clock.settle();
+  assert.equal(held.length, 0);
+});
+
+test("peer: an answer that is larger than the caller reads fails alone: other calls on the connection are answered", async () => {
+  const { clock, held, call, states } = nodes();
+  await clock.settle();
+  const query = { kind: "query", entity: "account", key: "a", name: "history" } as const;
+  const [large, small] = [caught(call({ target: query })), call()];
+  await clock.settle();
+  held[0]!.answer({ output: "x".repeat(1001) });
+  await clock.settle();
+  held[1]!.answer({ output: 1 });
+  await clock.settle();
+  assert.equal((await small).output, 1);
+  const { code, outcome } = await large;
+  assert.deepEqual([code, outcome], ["TOO_LARGE", "not-applied"]);
+  assert.deepEqual(states, ["up"]);
 });
 
 const hello = (): Uint8Array => {

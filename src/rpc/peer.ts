@@ -82,6 +82,8 @@ export class Peer implements Calls {
 
   call(call: Call): Promise<Reply> {
     const stage = this.#stage;
+    if (call.signal?.aborted)
+      return Promise.reject(new SheafError("CANCELLED", "the caller gave up", { outcome: "not-applied" }));
     const says = `node ${this.#options.node} cannot be reached`;
     if (stage.kind !== "open") return Promise.reject(new SheafError("UNREACHABLE", says));
     if (!stage.link.roomy) {

@@ -30,7 +30,15 @@ import {
   readId,
   readMessage,
 } from "../wire/index.ts";
-import type { Call, Calls, Operation, Principal, Reply, Target } from "./call.ts";
+import {
+  type Call,
+  type Calls,
+  mostReplyBytes,
+  type Operation,
+  type Principal,
+  type Reply,
+  type Target,
+} from "./call.ts";
 import { Cancel } from "./cancel.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Pipe, PipeEnd } from "./pipe.ts";
@@ -43,6 +51,9 @@ export type ResponderOptions = {
   readonly limits: Pick<Limits, "maxRequestBytes" | "maxItems" | "maxDepth" | "maxDeadlineMs" | "maxUnsentBytes"> & {
     /** Calls under way on this connection. */
     readonly maxInFlight: number;
+    /** What the caller reads of one answer at most; what a client does when absent. An answer over it would end the
+     *  connection, and all that is under way on it. */
+    readonly maxReplyBytes?: number | undefined;
   };
   /** Who calls. Rejects with SheafError to refuse the connection. Asked again every `recheckMs`, so that a key that was
    *  revoked does not outlive its connections for long. */
@@ -281,6 +292,12 @@ class Session implements Responder {
     } catch (cause) {
       const outcome = frame.kind === "query" ? "not-applied" : "applied";
       return this.#fail(frame.id, new SheafError("BAD_OUTPUT", "the answer cannot be sent", { outcome, cause }));
+    }
+    const { maxReplyBytes = mostReplyBytes - messageBytes } = this.#options.limits;
+    if (output !== undefined && output.length > maxReplyBytes) {
+      const outcome = frame.kind === "query" ? "not-applied" : "applied";
+      const says = `the answer is ${output.length} bytes; the limit is ${maxReplyBytes}`;
+      return this.#fail(frame.id, new SheafError("TOO_LARGE", says, { outcome }));
     }
     const { session } = reply;
     const apart = this.#options.between === undefined ? undefined : session;
