@@ -2,8 +2,8 @@
 // books then say to the cent, and to the transfer, what each of its accounts must show. The checker reads a branch's accounts,
 // makes sure that it stayed quiet meanwhile, and compares.
 //
-// `sheaf dev` starts it beside the app. By hand: node checker.ts [--once]; it finds the node by SHEAF_URL, SHEAF_TOKEN and
-// SHEAF_DATA. Prints one line of JSON a second: { line, ok }. Ends with exit code 6 when anything was ever wrong.
+// `sheaf dev` starts it beside the app. By hand: node checker.ts [--once]; it finds the nodes by SHEAF_URL (several with
+// commas between them), SHEAF_TOKEN and SHEAF_DATA. Prints one line of JSON a second: { line, ok }. Ends with exit code 6 when anything was ever wrong.
 
 import { type Client, SheafError } from "sheaf";
 import { connect } from "sheaf/client";
@@ -169,7 +169,8 @@ async function main(): Promise<number> {
   // The channel to `sheaf dev`, when it started us: it closes when that is gone, however it went.
   process.on("disconnect", () => stop.abort());
   process.channel?.unref();
-  const { SHEAF_URL: url = "http://127.0.0.1:4000", SHEAF_TOKEN: token, SHEAF_DATA: data = ".sheaf" } = process.env;
+  const { SHEAF_URL: urls = "http://127.0.0.1:4000", SHEAF_TOKEN: token, SHEAF_DATA: data = ".sheaf" } = process.env;
+  const url = urls.split(",");
   const client = connect(ledger, token === undefined ? { url } : { url, token });
   const checker = new Checker(client, booksPath(data));
   let good = true;

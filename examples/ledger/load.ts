@@ -1,6 +1,6 @@
 // The load generator: workers that make transfers one after another, and note each acknowledged one in the books.
-// `sheaf dev` starts it beside the app. By hand: node load.ts [--workers N] [--rate N] [--most N]; it finds the node by SHEAF_URL,
-// SHEAF_TOKEN and SHEAF_DATA. Prints one line of JSON a second: { line, ok }.
+// `sheaf dev` starts it beside the app. By hand: node load.ts [--workers N] [--rate N] [--most N]; it finds the nodes by
+// SHEAF_URL (several with commas between them), SHEAF_TOKEN and SHEAF_DATA. Prints one line of JSON a second: { line, ok }.
 
 import { type Client, isDeclared, SheafError } from "sheaf";
 import { connect } from "sheaf/client";
@@ -162,7 +162,8 @@ async function main(): Promise<void> {
   // The channel to `sheaf dev`, when it started us: it closes when that is gone, however it went.
   process.on("disconnect", () => stop.abort());
   process.channel?.unref();
-  const { SHEAF_URL: url = "http://127.0.0.1:4000", SHEAF_TOKEN: token, SHEAF_DATA: data = ".sheaf" } = process.env;
+  const { SHEAF_URL: urls = "http://127.0.0.1:4000", SHEAF_TOKEN: token, SHEAF_DATA: data = ".sheaf" } = process.env;
+  const url = urls.split(",");
   const client = connect(ledger, token === undefined ? { url } : { url, token });
   const tally: Tally = { times: [], retries: 0 };
   let began = performance.now();

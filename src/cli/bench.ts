@@ -120,8 +120,10 @@ async function placeOf(context: Context, options: BenchOptions, folder: string):
   }
   const data = join(folder, "data");
   const file = fileURLToPath(new URL("./bench-app.ts", import.meta.url));
-  const asked = serverOptions(context, "dev", file, { data, host: "127.0.0.1", port: "0", adminPort: "0" });
-  const server = superviseServer(asked, (text) => context.output.note(text));
+  const [asked] = serverOptions(context, "dev", file, { data, host: "127.0.0.1", port: "0", adminPort: "0" });
+  const server = superviseServer(asked, true, (news) => {
+    if (news.kind === "printed") context.output.note(news.text);
+  });
   const { gateway } = await server.ready;
   return { client: connect(app.contract, { url: gateway }), data, stop: () => server.stop() };
 }

@@ -1,5 +1,6 @@
-// A program that `sheaf dev` runs beside the app: its load generator or its checker. It finds the node by SHEAF_URL,
-// SHEAF_TOKEN and SHEAF_DATA, and prints a line of JSON, { line, ok }, whenever it has something new to say.
+// A program that `sheaf dev` runs beside the app: its load generator or its checker. It finds the nodes by SHEAF_URL (their
+// gateways, separated by commas), SHEAF_TOKEN and SHEAF_DATA, and prints a line of JSON, { line, ok }, whenever it has something
+// new to say.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
@@ -18,12 +19,14 @@ export type Heard = {
   readonly print: (text: string) => void;
 };
 
-export function startCompanion(file: string, ready: Ready, heard: Heard): Companion {
+export function startCompanion(file: string, nodes: readonly Ready[], heard: Heard): Companion {
+  const SHEAF_URL = nodes.map(({ gateway }) => gateway).join(",");
+  const SHEAF_DATA = nodes[0]?.home ?? "";
   let wanted = true;
   let child = start();
 
   function start(): ChildProcess {
-    const env = { ...process.env, SHEAF_URL: ready.gateway, SHEAF_DATA: ready.dataFolder };
+    const env = { ...process.env, SHEAF_URL, SHEAF_DATA };
     // The channel says nothing: it is there so that the program notices when we are gone.
     const started = spawn(process.execPath, [file], { env, stdio: ["ignore", "pipe", "pipe", "ipc"] });
     createInterface({ input: started.stdout! }).on("line", (line) => {

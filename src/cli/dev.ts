@@ -1,5 +1,5 @@
-// `sheaf dev`: runs the app on this machine in a process of its own, which may crash, be killed or be given new code without
-// this one losing its place. Beside it run the app's load generator and checker, if it has them.
+// `sheaf dev`: runs the app on this machine in processes of their own, which may crash, be killed or be given new code without
+// this one losing its place. Beside them run the app's load generator and checker, if it has them.
 
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -8,47 +8,87 @@ import { findApp } from "./app-file.ts";
 import { type Companion, startCompanion } from "./companion.ts";
 import { listenForKeys, openInBrowser } from "./keys.ts";
 import { type LiveLine, liveLine } from "./live-line.ts";
-import type { Context, Run } from "./context.ts";
+import { type LocalNodes, runLocalNodes } from "./local-nodes.ts";
+import { type Context, parseSpan, type Run } from "./context.ts";
 import { release } from "./release.ts";
-import { type Ready, superviseServer, type Supervised } from "./supervisor.ts";
-import { type ServerFlags, serverOptions } from "./server-options.ts";
+import type { News, Ready } from "./supervisor.ts";
+import { engineName, type ServerFlags, type ServerOptions, serverOptions } from "./server-options.ts";
+import { statusText } from "./status.ts";
 import { watchFiles } from "./watch.ts";
 
-type DevFlags = ServerFlags & { readonly load: boolean };
+type DevFlags = ServerFlags & { readonly load: boolean; readonly for?: string };
 
 export const dev: Run<DevFlags> = async (context, [given], flags) => {
   const app = findApp(context.cwd, given);
   const options = serverOptions(context, "dev", app, flags);
+  const forMs = flags.for === undefined ? undefined : parseSpan(flags.for, "--for");
   const line = liveLine(context.output.terminal.err, () => process.stderr.columns ?? 80);
   const began = performance.now();
-  const server = superviseServer(options, (text) => line.print(text));
-  const ready = await server.ready.catch((error: unknown) => {
+  const nodes = runLocalNodes(options, true, (label, news) => {
+    const text = textOf(news);
+    if (text !== undefined) line.print(options.length === 1 ? text : `${label}: ${text}`);
+  });
+  const ready = await nodes.ready.catch((error: unknown) => {
     line.close();
     throw error;
   });
   // Before anybody hears that it is ready, and may ask it to stop.
   const end = untilStopped(line);
-  greet(context, line, ready, performance.now() - began);
-  return runUntilStopped(context, line, server, ready, end, dirname(app), flags.load);
+  greet(context, line, options, ready, performance.now() - began);
+  if (forMs !== undefined) setTimeout(end.stop, forMs).unref();
+  return runUntilStopped(context, line, nodes, ready, end, dirname(app), flags.load);
 };
 
-function greet({ output }: Context, line: LiveLine, ready: Ready, tookMs: number): void {
+/** What a person is told of what becomes of a node; undefined for what goes without saying. */
+function textOf(news: News): string | undefined {
+  switch (news.kind) {
+    case "printed":
+      return news.text;
+    case "ready":
+      if (news.after !== undefined)
+        return `${news.after.why}; serves again after ${Math.round(news.after.ms)} ms, process ${news.ready.pid}`;
+      return news.isFirst ? undefined : `serves again, process ${news.ready.pid}`;
+    case "reloaded":
+      return `reloaded in ${(news.ms / 1000).toFixed(2)} s, state kept`;
+    case "reload-failed":
+      return `✗ ${news.message}\n  not reloaded: the code before this change still runs`;
+    case "ended":
+      if (news.again === "on save") return `✗ ${news.message}\n  not running: save a change to try again`;
+      if (news.again === "never") return undefined;
+      return `✗ the server process ended with ${news.how}${news.message === undefined ? "" : `: ${news.message}`}; starting it again in ${news.again} ms`;
+  }
+}
+
+function greet(
+  { output }: Context,
+  line: LiveLine,
+  [first]: readonly [ServerOptions, ...ServerOptions[]],
+  all: readonly Ready[],
+  tookMs: number,
+): void {
   const { paint } = output.terminal.err;
-  const { data, app, gateway, admin } = ready;
-  if (output.flags.json) return output.item("sheaf.dev/v1", { event: "ready", ...ready }, () => "");
+  if (output.flags.json) {
+    for (const ready of all) output.item("sheaf.dev/v1", { event: "ready", ...ready }, () => "");
+    return;
+  }
+  const { data, app, gateway, admin, shards } = all[0]!;
+  const several = all.length > 1;
+  const names = several ? `${all.length} nodes   ${all.map(({ name }) => name).join(" ")}   ` : "";
+  const where = first.engineFolder === undefined ? "" : `, data in ${data}`;
+  const keys = several
+    ? "k kill -9 a node   a bring it back   l load on/off   r restart all, one by one   s status   q quit"
+    : "k kill and restart   l load on/off   r restart   s status   o open API docs   q quit";
   const rows = [
     "",
-    `  ${paint("bold", `sheaf ${release().version}`)}   ${app.name}   embedded engine, data in ${data}`,
-    `  ${paint("green", "✓")} ${ready.shards} shards   Entities  ${list(app.entities)}   Services  ${list(app.services)}`,
-    ...ready.notes.map((note) => `  ${paint("yellow", "▲")} ${note}`),
+    `  ${paint("bold", `sheaf ${release().version}`)}   ${app.name}   ${engineName(first)} engine${where}`,
+    `  ${paint("green", "✓")} ${names}${shards} shards   Entities  ${list(app.entities)}   Services  ${list(app.services)}`,
+    ...all.flatMap(({ notes }) => notes).map((note) => `  ${paint("yellow", "▲")} ${note}`),
     "",
-    `  Gateway   ${paint("cyan", gateway)}`,
+    `  Gateway   ${paint("cyan", all.map((ready) => ready.gateway).join("  "))}`,
     `  API docs  ${paint("cyan", `${gateway}/docs`)}`,
     `  Admin     ${paint("cyan", admin)}`,
     "",
-    ...(output.terminal.interactive
-      ? ["  k kill and restart   l load on/off   r restart   o open API docs   q quit"]
-      : []),
+    ...(output.terminal.interactive ? [`  ${keys}`] : []),
     `  ready in ${(tookMs / 1000).toFixed(1)} s`,
     "",
   ];
@@ -61,8 +101,8 @@ const list = (names: readonly string[]): string => (names.length === 0 ? "none" 
 async function runUntilStopped(
   context: Context,
   line: LiveLine,
-  server: Supervised,
-  ready: Ready,
+  nodes: LocalNodes,
+  all: readonly Ready[],
   end: End,
   folder: string,
   withLoad: boolean,
@@ -74,7 +114,7 @@ async function runUntilStopped(
   const companion = (name: "load" | "checker"): Companion | undefined => {
     const file = [`${name}.ts`, `${name}.js`].map((each) => join(folder, each)).find((path) => existsSync(path));
     if (file === undefined) return undefined;
-    return startCompanion(file, ready, {
+    return startCompanion(file, all, {
       print: (text) => line.print(`${name}: ${text}`),
       said: (text, ok) => {
         wrong ||= !ok;
@@ -102,16 +142,16 @@ async function runUntilStopped(
     const only = [...names].filter((name) => !/\.test\.[cm]?[jt]s$/.test(name));
     if (only.includes("load.ts")) load?.restart();
     if (only.includes("checker.ts")) checker?.restart();
-    if (only.some((name) => name !== "load.ts" && name !== "checker.ts")) server.reload();
+    if (only.some((name) => name !== "load.ts" && name !== "checker.ts")) nodes.reload();
   });
-  server.onFolders((folders) => watch.follow(folders));
+  nodes.onFolders((folders) => watch.follow(folders));
 
   if (context.output.terminal.interactive) {
     listenForKeys({
-      k: () => server.kill(),
-      r: () => server.restart(),
+      ...(nodes.all.length > 1 ? keysForSeveral(nodes, line) : keysForOne(nodes)),
       l: () => void toggleLoad(),
-      o: () => openInBrowser(`${ready.gateway}/docs`),
+      s: () => void showStatus(context, nodes, line),
+      o: () => openInBrowser(`${all[0]!.gateway}/docs`),
       q: end.stop,
       "\u0003": end.stop,
     });
@@ -119,9 +159,41 @@ async function runUntilStopped(
   await end.asked;
   watch.close();
   await Promise.all([load?.stop(), checker?.stop()]);
-  await server.stop();
+  await nodes.stop();
   line.close();
   return wrong ? 6 : 0;
+}
+
+type Keys = Readonly<Record<string, () => void>>;
+
+/** Nobody is there to take over: what is killed is started again at once. */
+const keysForOne = ({ all: [only] }: LocalNodes): Keys => ({
+  k: () => only?.kill("start"),
+  r: () => void only?.restart(),
+});
+
+/** What is killed stays down, so that it can be seen that the others go on. */
+function keysForSeveral(nodes: LocalNodes, line: LiveLine): Keys {
+  const down: LocalNodes["all"][number][] = [];
+  const kill = async (): Promise<void> => {
+    const node = await nodes.busiest();
+    if (node === undefined) return line.print("no node is left to kill; a brings one back");
+    line.print(`${node.label}: kill -9, process ${node.running?.pid}; a brings it back`);
+    node.kill("stay");
+    down.push(node);
+  };
+  const bringBack = (): void => {
+    const node = down.shift();
+    if (node === undefined) return line.print("every node is up");
+    line.print(`${node.label}: starting`);
+    void node.restart();
+  };
+  return { k: () => void kill(), a: bringBack, r: () => void nodes.restart() };
+}
+
+async function showStatus(context: Context, nodes: LocalNodes, line: LiveLine): Promise<void> {
+  const status = await nodes.status();
+  line.print(status === undefined ? "no node answers" : statusText(status, context.output.terminal, false));
 }
 
 type End = { readonly asked: Promise<void>; readonly stop: () => void };

@@ -1,7 +1,7 @@
 // What a running node leaves in its data folder for the CLI on the same machine: where it listens, who it is, and a token
 // for its admin API. The file says who ran last; only the folder's lock says whether that one still runs.
 
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export type NodeFile = {
@@ -26,6 +26,17 @@ export function readNodeFile(dir: string): NodeFile | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The nodes of a data folder, those included that one command runs beside the first. */
+export function readNodeFiles(dir: string): readonly NodeFile[] {
+  let names: string[] = [];
+  try {
+    names = readdirSync(dir).filter((name) => /^node-\d+$/.test(name));
+  } catch {
+    // No folder, no nodes.
+  }
+  return ["", ...names.sort()].flatMap((name) => readNodeFile(join(dir, name)) ?? []);
 }
 
 export function writeNodeFile(dir: string, node: NodeFile): void {

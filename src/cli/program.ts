@@ -39,9 +39,11 @@ function dailyLoop(program: Command, act: Act): void {
     .action(act(async () => (await import("./create.ts")).create));
   serverOptions(program.command("dev [APP]").description("run an app on this machine, reload on save"))
     .option("--no-load", "do not start the app's load generator")
+    .option("--for <SPAN>", "stop after it, such as 30s or 10m")
     .action(act(async () => (await import("./dev.ts")).dev));
   serverOptions(program.command("start APP").description("run an app as a server"))
-    .option("--create", "create the cluster when the data folder holds none")
+    .option("--create", "create the cluster when the engine holds none")
+    .option("--restart", "with --nodes: start a node again when it ends by itself")
     .action(act(async () => (await import("./start.ts")).start));
   remoteOptions(program.command("status").description("show the cluster: nodes, shards, engine"))
     .option("--shards", "list every shard")
@@ -128,22 +130,28 @@ function meta(program: Command, act: Act): void {
   program
     .command("__complete [WORDS...]", { hidden: true })
     .action(act(async () => (await import("./completion.ts")).complete));
-  program
-    .command("__serve OPTIONS", { hidden: true })
-    .action(act(async () => (await import("./server.ts")).serveChild));
+  program.command("__serve", { hidden: true }).action(act(async () => (await import("./server.ts")).serveChild));
 }
 
 function serverOptions(command: Command): Command {
   return command
-    .option("--data <DIR>", "where state is kept", ".sheaf")
-    .option("--port <P>", "of the gateway; 0 takes any (default 4000)")
+    .option("--data <DIR>", "the node's own folder, and that of the embedded engine (default .sheaf)")
+    .option("--engine <URL>", "sqlite:DIR, postgres://… or nats://a,b,c (default: sqlite in --data); also SHEAF_ENGINE")
+    .option("--cluster <NAME>", "name of the cluster (default: the app's name)")
+    .option("--nodes <N>", "so many nodes on this machine, each a process (default 1)")
+    .option("--port <P>", "of the gateway; 0 takes any (default 4000); further nodes take the next free ones")
     .option("--admin-port <P>", "of the admin listener; 0 takes any (default 4001)")
     .option("--host <ADDRESS>", "the gateway listens on", "127.0.0.1")
-    .option("--cluster <NAME>", "name of the cluster (default: the app's name)")
+    .option("--peer-host <ADDRESS>", "listen there for other nodes (default 127.0.0.1)")
+    .option("--peer-port <P>", "listen there for other nodes (default: any free)")
+    .option("--advertise <HOST[:PORT]>", "where other nodes reach this one, when that is not --peer-host")
+    .option("--join <HOST:PORT#TOKEN>", "join a cluster on other machines, with what sheaf node token printed there")
+    .option("--name <NAME>", "of the node, the same over restarts (default: kept in --data)")
+    .option("--zone <NAME>", "what fails together: copies of a shard are spread over zones")
+    .option("--weight <N>", "share of the shards, relative to the other nodes' (default 1)")
+    .option("--copies <N>", "of each shard, on as many nodes (default 3)")
     .option("--shards <N>", "number of shards, only when the cluster is created (default 64)")
     .option("--encryption-key-file <FILE>", "32 bytes, hex or base64; also SHEAF_ENCRYPTION_KEY")
-    .option("--engine <URL>", "sqlite:DIR is the one engine of this release")
-    .option("--nodes <N>", "1 in this release")
     .option("--limit <NAME=VALUE>", "another limit than usual, repeatable; also SHEAF_LIMITS", gather)
     .option("--insecure", "let every caller in; only on a loopback --host");
 }

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { catalogue, type ErrorCode, type Issue, type Outcome, type Retry, SheafError } from "../base/index.ts";
-import { readAdminToken, readNodeFile } from "./node-file.ts";
+import { readAdminToken, readNodeFiles } from "./node-file.ts";
 import type { Context } from "./context.ts";
 
 export type RemoteOptions = {
@@ -24,8 +24,9 @@ export type Ask = {
 
 export type Answer = { readonly status: number; readonly headers: Headers; readonly body: unknown };
 
-/** One listener of a node. */
+/** One listener of a node, or of one node after another: a node where nothing listens is passed over. */
 export interface Remote {
+  /** Of the node that answered last, or that is asked first. */
   readonly url: string;
   /** Rejects with the SheafError that a problem+json answer carries, or UNREACHABLE, CALL_LOST, DEADLINE. */
   ask(path: string, ask?: Ask): Promise<Answer>;
@@ -39,14 +40,14 @@ export function adminOf(context: Context, options: RemoteOptions): Remote {
   return remote(locate(context, options, "admin"), tokenOf(context, options));
 }
 
-/** Where a listener is. Rejects UNREACHABLE when nothing says so. */
-export function locate(context: Context, options: RemoteOptions, which: "gateway" | "admin"): string {
+/** Where listeners are, at least one. Rejects UNREACHABLE when nothing says so. */
+function locate(context: Context, options: RemoteOptions, which: "gateway" | "admin"): readonly string[] {
   const [flag, name] = which === "gateway" ? [options.url, "SHEAF_URL"] : [options.admin, "SHEAF_ADMIN_URL"];
   const given = flag ?? context.env[name];
-  if (given !== undefined && given !== "") return checkUrl(given);
+  if (given !== undefined && given !== "") return given.split(",").map(checkUrl);
   const dir = resolve(context.cwd, options.data);
-  const found = readNodeFile(dir);
-  if (found !== undefined) return found[which];
+  const found = readNodeFiles(dir);
+  if (found.length > 0) return found.map((node) => node[which]);
   throw new SheafError("UNREACHABLE", `no node runs on ${dir}`, {
     hint: `Start one with sheaf dev or sheaf start, or name one with ${which === "gateway" ? "--url" : "--admin"} or ${name}.`,
   });
@@ -69,28 +70,50 @@ function checkUrl(text: string): string {
   throw new SheafError("USAGE", `"${text}" is not an http or https URL`);
 }
 
-export function remote(url: string, token: string | undefined): Remote {
+export function remote(urls: readonly string[], token: string | undefined): Remote {
+  let [url = ""] = urls;
   return {
-    url,
-    async ask(path, { method = "GET", body, headers = {}, patienceMs = 15_000 } = {}) {
-      const sent: Record<string, string> = { accept: "application/json", ...headers };
-      if (token !== undefined) sent["authorization"] = `Bearer ${token}`;
-      if (body !== undefined) sent["content-type"] = "application/json";
-      const init: RequestInit = { method, headers: sent, signal: AbortSignal.timeout(patienceMs), redirect: "error" };
-      if (body !== undefined) init.body = JSON.stringify(body);
-      let response: Response;
-      let text: string;
-      try {
-        response = await fetch(url + path, init);
-        text = await response.text();
-      } catch (error) {
-        throw lost(url, error, method !== "GET", patienceMs);
+    get url() {
+      return url;
+    },
+    async ask(path, ask = {}) {
+      for (const each of urls.slice(0, -1)) {
+        try {
+          const answer = await askAt(each, token, path, ask);
+          url = each;
+          return answer;
+        } catch (error) {
+          if (!(error instanceof SheafError) || error.code !== "UNREACHABLE") throw error;
+        }
       }
-      const read = parse(text);
-      if (!response.ok) throw problem(response, read, url);
-      return { status: response.status, headers: response.headers, body: read };
+      url = urls.at(-1) ?? "";
+      return askAt(url, token, path, ask);
     },
   };
+}
+
+async function askAt(
+  url: string,
+  token: string | undefined,
+  path: string,
+  { method = "GET", body, headers = {}, patienceMs = 15_000 }: Ask,
+): Promise<Answer> {
+  const sent: Record<string, string> = { accept: "application/json", ...headers };
+  if (token !== undefined) sent["authorization"] = `Bearer ${token}`;
+  if (body !== undefined) sent["content-type"] = "application/json";
+  const init: RequestInit = { method, headers: sent, signal: AbortSignal.timeout(patienceMs), redirect: "error" };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(url + path, init);
+    text = await response.text();
+  } catch (error) {
+    throw lost(url, error, method !== "GET", patienceMs);
+  }
+  const read = parse(text);
+  if (!response.ok) throw problem(response, read, url);
+  return { status: response.status, headers: response.headers, body: read };
 }
 
 function parse(text: string): unknown {

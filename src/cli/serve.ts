@@ -1,4 +1,5 @@
-// One node of an application with its two listeners, put together from the real host, the embedded engine and the local store.
+// One node of an application with its two listeners, put together from the real host, an engine, the local store and, where it is
+// one of several, its way to the others.
 //
 // A1. The data folder is locked before anything in it is read, and unlocked after everything in it is closed.
 // A2. Listeners open after the node serves and close before it stops: a caller never reaches a node that is not there.
@@ -11,17 +12,21 @@ import { join, relative } from "node:path";
 import process from "node:process";
 import { checkLimits, fromHex, SheafError } from "../base/index.ts";
 import { apiKeys } from "../control/index.ts";
-import { collectWhenIdle, embeddedEngine, sqliteStore } from "../engines/index.ts";
+import { collectWhenIdle, openEngine, sqliteStore } from "../engines/index.ts";
 import type { AppShape } from "../model/index.ts";
-import { type Node, startNode } from "../node/index.ts";
+import { identify, type Node, startNode } from "../node/index.ts";
 import { lockFolder, realHost, type RealHost } from "../platform/index.ts";
 import { openAdmin, openGateway } from "./listeners.ts";
+import { meet } from "./meet.ts";
 import { ensureAdminToken, readNodeFile, removeNodeFile, writeNodeFile } from "./node-file.ts";
 import { damageReport } from "./report-damage.ts";
 import type { ServerOptions } from "./server-options.ts";
 
 export interface Server {
   readonly node: Node;
+  /** What the others of its cluster call it, and where they reach it; undefined for a node that is alone. */
+  readonly name: string | undefined;
+  readonly peer: string | undefined;
   readonly gateway: string;
   readonly admin: string;
   /** Things worth knowing, such as a port that was taken. */
@@ -52,18 +57,18 @@ async function unwind(undo: Undo): Promise<void> {
 }
 
 async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<Server> {
-  lock(options.data, undo);
+  lock(options, undo);
   const limits = checkLimits(options.limits);
-  const host = realHost({ dir: join(options.data, "node"), log: { level: options.mode === "dev" ? "warn" : "info" } });
+  const host = realHost({ dir: own(options), log: { level: options.mode === "dev" ? "warn" : "info" } });
   undo.push(() => host.close());
   const addresses: Addresses = { gateway: null, admin: null };
-  const node = await start(options, app, host, addresses, undo);
+  const { node, peer } = await start(options, app, host, addresses, undo);
   const keys = apiKeys({
     host,
     calls: node,
     search: (type, prefix, after, limit) => node.search(type, prefix, after, limit),
   });
-  const adminToken = ensureAdminToken(options.data, () => randomBytes(32).toString("base64url"));
+  const adminToken = ensureAdminToken(options.home, () => randomBytes(32).toString("base64url"));
   const parts = { options, host, node, keys, limits, adminToken };
   const gate = await openGateway(parts);
   undo.push(() => gate.close());
@@ -74,7 +79,7 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
     gateway: gate.url,
     admin: admin.url,
     pid: process.pid,
-    stop: options.mode === "dev" ? process.ppid : process.pid,
+    stop: options.supervised ? process.ppid : process.pid,
     cluster: node.cluster.name,
     app: app.name,
     startedAt: Date.now(),
@@ -87,6 +92,8 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
   const notes = [gate.note, admin.note].filter((note) => note !== undefined);
   return {
     node,
+    name: peer?.name,
+    peer: peer?.address,
     gateway: gate.url,
     admin: admin.url,
     notes,
@@ -95,26 +102,38 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
   };
 }
 
-/** Says who runs there, when somebody does. */
-function lock(dir: string, undo: Undo): void {
-  // What is in it is for its owner only.
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  try {
-    const held = lockFolder(dir);
+/** What only this node has: its local store, its name, its notes of crashes. */
+const own = ({ data }: ServerOptions): string => join(data, "node");
+
+/** A node's own folder is its alone; that of the embedded engine too, unless the node is one of several. Says who runs there,
+ *  when somebody does. */
+function lock({ data, home, engineFolder, meeting }: ServerOptions, undo: Undo): void {
+  const take = (dir: string, how: "alone" | "shared"): void => {
+    // What is in it is for its owner only.
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const held = lockFolder(dir, how);
     undo.push(() => held.release());
+  };
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  mkdirSync(data, { recursive: true, mode: 0o700 });
+  try {
+    if (engineFolder !== undefined) take(engineFolder, meeting === undefined ? "alone" : "shared");
+    if (meeting !== undefined) take(join(data, "node"), "alone");
   } catch (error) {
-    const other = error instanceof SheafError && error.code === "IN_USE" ? readNodeFile(dir) : undefined;
+    const other = error instanceof SheafError && error.code === "IN_USE" ? readNodeFile(data) : undefined;
     if (other === undefined) throw error;
     throw new SheafError(
       "IN_USE",
       `${other.app} runs here already: process ${other.stop}, gateway ${other.gateway}, admin ${other.admin}`,
       {
-        hint: `Use that one, stop it (kill ${other.stop}), or choose another folder with --data. This one is ${relative(process.cwd(), dir) || "."}.`,
+        hint: `Use that one, stop it (kill ${other.stop}), or choose another folder with --data. This one is ${relative(process.cwd(), data) || "."}.`,
         cause: error,
       },
     );
   }
 }
+
+type Started = { readonly node: Node; readonly peer: { readonly name: string; readonly address: string } | undefined };
 
 async function start(
   options: ServerOptions,
@@ -122,37 +141,46 @@ async function start(
   host: RealHost,
   addresses: Addresses,
   undo: Undo,
-): Promise<Node> {
-  const { maxRecordBytes, appendPatienceMs } = checkLimits(options.limits);
+): Promise<Started> {
+  const limits = checkLimits(options.limits);
+  const { maxRecordBytes, appendPatienceMs } = limits;
+  const encryptionKey = options.encryptionKey === undefined ? undefined : fromHex(options.encryptionKey);
   // Shorter than the owner's own patience, so that it hears why an append failed.
-  const engine = await embeddedEngine({
-    dir: options.data,
+  const engine = await openEngine(options.engine, {
     maxRecordBytes,
     patienceMs: appendPatienceMs * 0.8,
     report: damageReport(host),
   });
-  // Opened once the node has identified or created the cluster.
-  const cluster = async (): Promise<string> => (await engine.identify())?.id ?? "";
-  const encryptionKey = options.encryptionKey === undefined ? undefined : fromHex(options.encryptionKey);
-  const store = sqliteStore({ dir: join(options.data, "node"), cluster, encryptionKey, log: host.log });
+  const closing: Undo = [() => engine.close()];
   try {
-    const node = await startNode({
+    const identity = {
       host,
       engine,
-      store,
-      app,
       cluster: options.cluster ?? app.name,
       shards: options.shards,
       create: options.create,
-      limits: options.limits,
       encryptionKey,
+    };
+    const cluster = await identify(identity);
+    const store = sqliteStore({ dir: own(options), cluster: async () => cluster.id, encryptionKey, log: host.log });
+    closing.push(() => store.close());
+    const met =
+      options.meeting && (await meet(options, options.meeting, { host, engine, cluster: cluster.id, limits }));
+    if (met) closing.push(() => met.close());
+    const node = await startNode({
+      ...identity,
+      store,
+      app,
+      limits: options.limits,
       process: { pid: process.pid, rssBytes: () => process.memoryUsage.rss(), addresses: () => addresses },
+      meeting: met?.meeting,
     });
+    // It closes engine and store itself.
+    if (met) undo.push(() => met.close());
     undo.push(() => node.stop());
-    return node;
+    return { node, peer: met?.meeting };
   } catch (error) {
-    await store.close();
-    await engine.close();
+    await unwind(closing);
     throw hinted(error, options);
   }
 }
@@ -161,7 +189,7 @@ async function start(
 function hinted(error: unknown, options: ServerOptions): unknown {
   if (!(error instanceof SheafError)) return error;
   const hints: Partial<Record<SheafError["code"], string>> = {
-    NO_CLUSTER: `Create one: sheaf start … --create. The folder is ${options.data}.`,
+    NO_CLUSTER: `Create one: sheaf start … --create.${options.engineFolder === undefined ? "" : ` The folder is ${options.engineFolder}.`}`,
     WRONG_KEY: "Give the key that the cluster was made with: --encryption-key-file or SHEAF_ENCRYPTION_KEY.",
     WRONG_CLUSTER: "Name it with --cluster, or choose another folder with --data.",
   };

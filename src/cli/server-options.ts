@@ -1,15 +1,16 @@
 // What `start` and `dev` were asked for, checked and complete: plain data, so that it can be handed to a child process.
 
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { type Limits, SheafError } from "../base/index.ts";
+import { checkNodeName } from "../security/index.ts";
 import { type Context, parseCount } from "./context.ts";
 import { limitsOf } from "./limit-flags.ts";
 import { maxSessionShards } from "../rpc/index.ts";
 
 /** As the command line gives them. */
 export type ServerFlags = {
-  readonly data: string;
+  readonly data?: string;
   readonly port?: string;
   readonly adminPort?: string;
   readonly host: string;
@@ -18,6 +19,14 @@ export type ServerFlags = {
   readonly encryptionKeyFile?: string;
   readonly engine?: string;
   readonly nodes?: string;
+  readonly name?: string;
+  readonly zone?: string;
+  readonly weight?: string;
+  readonly copies?: string;
+  readonly peerHost?: string;
+  readonly peerPort?: string;
+  readonly advertise?: string;
+  readonly join?: string;
   readonly limit?: readonly string[];
   readonly insecure?: boolean;
   readonly create?: boolean;
@@ -25,10 +34,39 @@ export type ServerFlags = {
 
 export type Port = { readonly number: number; /** Named by the user: no other will do. */ readonly explicit: boolean };
 
+/** How a node meets the others of its cluster, and where it is in it. */
+export type MeetingOptions = {
+  /** Undefined: what its folder remembers, or else one made up. */
+  readonly name: string | undefined;
+  /** Folder of the cluster's certificate authority, for nodes that have it within reach. */
+  readonly authority: string;
+  /** Without certificates, for nodes of one machine whose callers need no keys either. */
+  readonly plain: boolean;
+  /** `HOST:PORT#TOKEN` */
+  readonly join: string | undefined;
+  readonly host: string;
+  readonly port: number;
+  readonly advertise: string | undefined;
+  readonly zone: string | undefined;
+  readonly weight: number | undefined;
+  readonly copies: number | undefined;
+};
+
 export type ServerOptions = {
   readonly mode: "dev" | "start";
   readonly app: string;
+  /** The node's own folder. */
   readonly data: string;
+  /** Folder of what the nodes that one command runs have together; `data` of the first of them. */
+  readonly home: string;
+  /** Address of the engine. */
+  readonly engine: string;
+  /** Folder of the embedded engine; undefined for another. */
+  readonly engineFolder: string | undefined;
+  /** Undefined for a node that is alone. */
+  readonly meeting: MeetingOptions | undefined;
+  /** Another process of ours keeps this one running. */
+  readonly supervised: boolean;
   readonly host: string;
   readonly port: Port;
   readonly adminPort: Port;
@@ -45,29 +83,29 @@ export type ServerOptions = {
 
 const loopback = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
 
-export function serverOptions(context: Context, mode: "dev" | "start", app: string, flags: ServerFlags): ServerOptions {
-  if (flags.nodes !== undefined && parseCount(flags.nodes, "--nodes", 1, 1024) > 1) {
-    throw new SheafError("USAGE", "this release runs one node per cluster", {
-      hint: "Leave --nodes out; several nodes come with the cluster release.",
-    });
-  }
+/** The options of each node that the command is to run: one, or as many as `--nodes` says. */
+export function serverOptions(
+  context: Context,
+  mode: "dev" | "start",
+  app: string,
+  flags: ServerFlags,
+): readonly [ServerOptions, ...ServerOptions[]] {
   const host = flags.host;
   // dev lets everybody in, so it never listens where others can reach it.
   const insecure = mode === "dev" || flags.insecure === true;
-  if (insecure && !loopback.test(host)) {
-    const what = mode === "dev" ? "sheaf dev lets every caller in, so it" : "--insecure lets every caller in, so it";
-    throw new SheafError("USAGE", `${what} listens on a loopback address only, not on ${host}`, {
-      hint:
-        mode === "dev"
-          ? "Use sheaf start to serve other machines."
-          : "Add --host 127.0.0.1, or leave --insecure out and make keys with sheaf key create.",
-    });
-  }
-  const data = dataFolder(context, flags);
-  return {
+  if (insecure && !loopback.test(host)) throw openToOthers(mode, host);
+  const engine = engineOf(context, flags);
+  const nodes = flags.nodes === undefined ? 1 : parseCount(flags.nodes, "--nodes", 1, mostNodes);
+  const data = resolve(context.cwd, flags.data ?? engine.folder ?? usualFolder);
+  const first: ServerOptions = {
     mode,
     app,
     data,
+    home: data,
+    engine: engine.url ?? `sqlite:${data}`,
+    engineFolder: engine.url === undefined ? data : engine.folder,
+    meeting: undefined,
+    supervised: mode === "dev" || nodes > 1,
     host,
     port: port(flags.port ?? context.env["SHEAF_PORT"], 4000, "--port"),
     adminPort: port(flags.adminPort ?? context.env["SHEAF_ADMIN_PORT"], 4001, "--admin-port"),
@@ -78,6 +116,79 @@ export function serverOptions(context: Context, mode: "dev" | "start", app: stri
     insecure,
     create: mode === "dev" || flags.create === true,
   };
+  const isAlone = nodes === 1 && first.engineFolder === data && meetingFlags.every((name) => flags[name] === undefined);
+  if (isAlone) return [first];
+  const meeting = meetingOptions(first, flags, nodes);
+  const [, ...more] = Array.from({ length: nodes }, (_, i) => i + 1);
+  return [nodeOf(first, meeting, 1, nodes), ...more.map((number) => nodeOf(first, meeting, number, nodes))];
+}
+
+/** The node of that number among those that one command runs. The first has the folder and the ports that were named. */
+function nodeOf(first: ServerOptions, meeting: MeetingOptions, number: number, nodes: number): ServerOptions {
+  const hasWholeFolder = first.engineFolder === first.data;
+  const name =
+    nodes === 1 || (meeting.name === undefined && !hasWholeFolder)
+      ? meeting.name
+      : `${meeting.name ?? "node"}-${number}`;
+  const next = ({ number: port, explicit }: Port): Port =>
+    number === 1 || port === 0
+      ? { number: port, explicit }
+      : { number: (port + 2 * (number - 1)) % 65_536, explicit: false };
+  return {
+    ...first,
+    data: number === 1 ? first.data : join(first.data, `node-${number}`),
+    port: next(first.port),
+    adminPort: next(first.adminPort),
+    meeting: { ...meeting, name },
+  };
+}
+
+/** What makes even a single node one among others. */
+const meetingFlags = ["name", "zone", "weight", "copies", "peerHost", "peerPort", "advertise", "join"] as const;
+const usualFolder = ".sheaf";
+const mostNodes = 64;
+
+function meetingOptions(first: ServerOptions, flags: ServerFlags, nodes: number): MeetingOptions {
+  const { engineFolder, home, insecure } = first;
+  const host = flags.peerHost ?? "127.0.0.1";
+  if (nodes > 1 && flags.join !== undefined) {
+    throw new SheafError("USAGE", "a join token lets in one node", {
+      hint: "Leave --nodes out, and start one node per token.",
+    });
+  }
+  if (nodes > 1 && flags.peerPort !== undefined && flags.peerPort !== "0") {
+    throw new SheafError("USAGE", "one port cannot be that of several nodes", {
+      hint: "Leave --peer-port or --nodes out.",
+    });
+  }
+  return {
+    name: flags.name === undefined ? undefined : checkNodeName(flags.name),
+    authority: join(engineFolder ?? home, "ca"),
+    plain: engineFolder === undefined && insecure && loopback.test(host) && flags.join === undefined,
+    join: flags.join,
+    host,
+    port: flags.peerPort === undefined ? 0 : parseCount(flags.peerPort, "--peer-port", 0, 65_535),
+    advertise: flags.advertise,
+    zone: flags.zone,
+    weight: flags.weight === undefined ? undefined : parseCount(flags.weight, "--weight", 0, 1_000_000),
+    copies: flags.copies === undefined ? undefined : parseCount(flags.copies, "--copies", 1, 16),
+  };
+}
+
+function openToOthers(mode: "dev" | "start", host: string): SheafError {
+  const what = mode === "dev" ? "sheaf dev lets every caller in, so it" : "--insecure lets every caller in, so it";
+  return new SheafError("USAGE", `${what} listens on a loopback address only, not on ${host}`, {
+    hint:
+      mode === "dev"
+        ? "Use sheaf start to serve other machines."
+        : "Add --host 127.0.0.1, or leave --insecure out and make keys with sheaf key create.",
+  });
+}
+
+/** As people call it; never its address, which may hold a password. */
+export function engineName({ engine }: ServerOptions): string {
+  const scheme = engine.slice(0, engine.indexOf(":"));
+  return scheme === "sqlite" ? "embedded" : scheme.startsWith("postgres") ? "PostgreSQL" : "NATS";
 }
 
 function port(text: string | undefined, usual: number, option: string): Port {
@@ -85,16 +196,23 @@ function port(text: string | undefined, usual: number, option: string): Port {
   return { number: parseCount(text, option, 0, 65_535), explicit: true };
 }
 
-/** The embedded engine keeps its file in the data folder; `--engine sqlite:DIR` is another way to name that folder. */
-function dataFolder(context: Context, flags: ServerFlags): string {
-  const { engine } = flags;
-  if (engine === undefined) return resolve(context.cwd, flags.data);
-  const kind = /^([a-z]+):/.exec(engine)?.[1];
-  if (kind === "sqlite") return resolve(context.cwd, engine.slice("sqlite:".length));
-  const later =
-    kind === "postgres" || kind === "postgresql" || kind === "nats" || ["postgres", "nats"].includes(engine);
-  const message = later ? `the ${kind ?? engine} engine is not in this release` : `"${engine}" names no engine`;
-  throw new SheafError("USAGE", message, { hint: "The embedded engine is sqlite:DIR, and the default." });
+/** Undefined: the embedded engine in the data folder. No error repeats the address: it may hold a password. */
+function engineOf(
+  context: Context,
+  flags: ServerFlags,
+): { readonly url: string | undefined; readonly folder: string | undefined } {
+  const url = flags.engine ?? (context.env["SHEAF_ENGINE"] || undefined);
+  if (url === undefined) return { url, folder: undefined };
+  const scheme = /^([a-z]+):./.exec(url)?.[1];
+  if (scheme === "sqlite") {
+    const folder = resolve(context.cwd, url.slice("sqlite:".length).replace(/^\/\/(?=\/)/, ""));
+    return { url: `sqlite:${folder}`, folder };
+  }
+  if (scheme !== undefined && ["postgres", "postgresql", "nats", "tls"].includes(scheme))
+    return { url, folder: undefined };
+  throw new SheafError("USAGE", "--engine is the address of an engine", {
+    hint: "sqlite:DIR, postgres://USER@HOST/DATABASE, or nats://HOST:4222,HOST:4222",
+  });
 }
 
 /** 32 bytes from the file or the environment, as hexadecimal. */

@@ -302,12 +302,17 @@ test("start: limits come from flags and the environment, a flag wins, and nonsen
   assert.equal((await sheaf(["start", ledgerApp], { cwd: data, env: { SHEAF_LIMITS: "x=1" } })).code, 2);
 });
 
-test("start: what this release does not have is refused by name", async (t) => {
+test("start: what does not go together or is no such thing is refused by name", async (t) => {
   const data = folder(t);
   for (const args of [
-    ["--nodes", "3"],
-    ["--engine", "postgres://db"],
+    ["--nodes", "0"],
+    ["--nodes", "2", "--join", "127.0.0.1:1#sj_x"],
+    ["--nodes", "2", "--peer-port", "4002"],
+    ["--name", "a b"],
+    ["--weight", "-1"],
+    ["--peer-host", "0.0.0.0", "--create"],
     ["--engine", "nats"],
+    ["--engine", "mysql://db"],
     ["--shards", "1025"],
     ["--insecure", "--host", "0.0.0.0"],
   ]) {

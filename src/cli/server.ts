@@ -1,5 +1,5 @@
-// The server process of `sheaf dev`: one node, told by its parent when to load new code and when to stop. It does not outlive
-// its parent: killing `sheaf dev` in any way is killing this.
+// The server process of `sheaf dev`, and of `sheaf start` with several nodes: one node, told by its parent what to run, when to
+// load new code and when to stop. It does not outlive its parent: killing that in any way is killing this.
 
 import process from "node:process";
 import { relative } from "node:path";
@@ -14,13 +14,13 @@ import type { FromServer, Ready, ToServer } from "./supervisor.ts";
 const tell = (message: FromServer): Promise<void> =>
   new Promise((resolve) => void (process.send === undefined ? resolve() : process.send(message, () => resolve())));
 
-export const serveChild: Run<object> = async (context, [text = "{}"]) => {
-  const options = JSON.parse(text) as ServerOptions;
+export const serveChild: Run<object> = async (context) => {
   // A terminal sends Ctrl-C to us too; the parent decides when we stop.
   for (const signal of ["SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
   const orphaned = (): void => process.exit(1);
   process.on("disconnect", orphaned);
   const orders = listenForOrders();
+  const options = await orders.options;
   const file = openAppFile(options.app);
   try {
     const app = await file.load();
@@ -63,6 +63,9 @@ function readyOf(
     gateway: server.gateway,
     admin: server.admin,
     pid: process.pid,
+    node: server.node.id,
+    name: server.name ?? null,
+    peer: server.peer ?? null,
     cluster: server.node.cluster.name,
     shards: server.node.cluster.shards,
     app: {
@@ -72,6 +75,7 @@ function readyOf(
     },
     data: shortest(cwd, options.data),
     dataFolder: options.data,
+    home: options.home,
     notes: server.notes,
     folders,
   };
@@ -84,12 +88,18 @@ function shortest(cwd: string, path: string): string {
 }
 
 /** Hears the parent from the start, so that what it says while the node still starts is not lost. */
-function listenForOrders(): { obey(reload: () => Promise<void>): Promise<void> } {
+function listenForOrders(): {
+  /** What to run: never an argument, as others on this machine can read those. */
+  readonly options: Promise<ServerOptions>;
+  obey(reload: () => Promise<void>): Promise<void>;
+} {
+  const options = Promise.withResolvers<ServerOptions>();
   let stop = false;
   let reloads = 0;
   let wake = (): void => {};
   process.on("message", (message: ToServer) => {
-    if (message.kind === "stop") stop = true;
+    if (message.kind === "run") options.resolve(message.options);
+    else if (message.kind === "stop") stop = true;
     else reloads++;
     wake();
   });
@@ -98,6 +108,7 @@ function listenForOrders(): { obey(reload: () => Promise<void>): Promise<void> }
     wake();
   });
   return {
+    options: options.promise,
     /** Reloads one at a time, once for all that were asked for meanwhile. Resolves when told to stop. */
     async obey(reload) {
       while (!stop) {
