@@ -54,6 +54,8 @@ export const defaultLimits = {
   handOverMs: 2_000,
   /** How often a follower looks for new records when the engine has given no hint of any. */
   followEveryMs: 100,
+  /** A copy that has not reached the end of its journal for so long answers nothing: whoever asks it is sent to the owner. */
+  maxStaleMs: 10_000,
   /** A gateway connection's unsent replies; past it reading from that connection stops. */
   maxUnsentBytes: 4 * 1024 * 1024,
   /** Open connections per listener. */
@@ -83,6 +85,7 @@ export function checkLimits(given: Partial<Limits> = {}): Limits {
   need(limits.maxRecordBytes <= mostRecordBytes, `maxRecordBytes <= ${mostRecordBytes}`);
   need(limits.defaultDeadlineMs <= limits.maxDeadlineMs, "defaultDeadlineMs <= maxDeadlineMs");
   need(limits.headersTimeoutMs <= limits.requestTimeoutMs, "headersTimeoutMs <= requestTimeoutMs");
+  need(limits.followEveryMs <= limits.maxStaleMs, "followEveryMs <= maxStaleMs");
   need(limits.maxMailbox <= limits.maxInFlight, "maxMailbox <= maxInFlight");
   if (wrong.length > 0) throw new SheafError("USAGE", `limits do not fit each other: ${wrong.join("; ")}`);
   return limits;

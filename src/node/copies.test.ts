@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { z } from "zod";
 import type { SheafError } from "../base/index.ts";
 import { app, entity, service } from "../model/index.ts";
-import type { Reply } from "../rpc/index.ts";
+import type { Call, Reply } from "../rpc/index.ts";
 import type { World } from "../sim/world.ts";
 import { inCluster, nodeOf } from "./cluster.fixture.ts";
 import { code } from "./world.fixture.ts";
@@ -39,13 +39,20 @@ const counting = app("counting", {
 
 const keys = Array.from({ length: 8 }, (_, key) => `k${key}`);
 
-function ask(world: World, index: number, key: string, name: string, input?: unknown, ms = 1000): Promise<Reply> {
+function ask(
+  world: World,
+  index: number,
+  key: string,
+  name: string,
+  input?: unknown,
+  extra: Partial<Call> = {},
+): Promise<Reply> {
   const kind = name === "add" || name === "wait" ? "command" : "query";
   const state = world.machines[index]!.state();
   assert.ok(state.kind === "up");
   const target = { kind, entity: "counter", key, name } as const;
-  const deadline = state.host.clock.tick() + ms;
-  return nodeOf(world, index).call({ target, input, principal: { id: "t", roles: [] }, deadline });
+  const deadline = state.host.clock.tick() + 1000;
+  return nodeOf(world, index).call({ target, input, principal: { id: "t", roles: [] }, deadline, ...extra });
 }
 
 test("copies: an answer too large for another node fails alone", () => {
@@ -61,3 +68,41 @@ test("copies: an answer too large for another node fails alone", () => {
     await Promise.all(others);
   });
 });
+
+test("copies: a copy that cannot follow any more does not answer from the past for ever", () =>
+  inCluster(counting, { limits: { maxStaleMs: 300 } }, async (client, world) => {
+    await world.sleep(100);
+    world.weather.cutFromEngine.add("node-2");
+    await world.sleep(250);
+    const old = await Promise.all(keys.map((key) => ask(world, 1, key, "eventual")));
+    assert.ok(
+      old.some(({ staleMs }) => (staleMs ?? 0) > 200),
+      "node-2 answers from a copy: else this test saw nothing",
+    );
+    await world.sleep(1000);
+    for (const key of keys) {
+      await client.entity(Counter, key).add(1);
+      for (const name of ["eventual", "causal"] as const) {
+        const { output, staleMs = 0 } = await ask(world, 1, key, name);
+        assert.deepEqual([output, staleMs <= 300], [1, true], `${name} of ${key}, ${staleMs} ms old`);
+      }
+    }
+    world.weather.cutFromEngine.clear();
+    await world.sleep(600);
+  }));
+
+test("copies: a causal read that a copy cannot answer waits for it once, then goes to the owner", () =>
+  inCluster(counting, {}, async (_, world) => {
+    await world.sleep(100);
+    const { session = "" } = await ask(world, 0, "k1", "add", 1, { session: "" });
+    world.weather.cutFromEngine.add("node-2");
+    const more = await ask(world, 0, "k1", "add", 1, { session });
+    const began = world.schedule.now();
+    const { output } = await ask(world, 1, "k1", "causal", undefined, { session: more.session });
+    const took = world.schedule.now() - began;
+    assert.equal(output, 2);
+    assert.ok(took > 40, `${took} ms: a copy was not asked, and this test saw nothing`);
+    assert.ok(took < 80, `it took ${took} ms`);
+    world.weather.cutFromEngine.clear();
+    await world.sleep(600);
+  }));

@@ -74,7 +74,8 @@ export class Router {
     const { host, way, here, self } = this.#options;
     const issued = given.target.kind === "command" && given.op === undefined ? this.#issue() : undefined;
     const call = issued === undefined ? given : { ...given, op: this.#operation(issued) };
-    const tried = new Set<string>();
+    // What failed before this was tried here.
+    const tried = new Set(failed ? [self] : []);
     let failure = failed;
     let doubt = failed?.outcome === "unknown";
     let losses = 0;

@@ -11,6 +11,7 @@ import {
   invariant,
   type Limits,
   type Millis,
+  type Seq,
   type Shard as ShardNumber,
   SheafError,
   type Tick,
@@ -100,10 +101,11 @@ export class Shard {
     if (kind !== "serving" && !(within && kind === "releasing")) throw this.#refusal();
   }
 
-  /** Throws why no copy of the shard is here that queries may read; an owner's and a follower's are. */
+  /** Throws why no copy of the shard is here that queries may read: an owner's is, and a follower's that is not too old. */
   readable(): void {
-    const { kind } = this.tenure;
-    if (kind !== "serving" && kind !== "following" && kind !== "releasing") throw this.#refusal();
+    if (this.held !== undefined) return;
+    const { host, limits } = this.ground;
+    if (this.tenure.kind !== "following" || this.staleMs(host.clock.tick()) > limits.maxStaleMs) throw this.#refusal();
   }
 
   /** How much older than now the copy here may be. */
@@ -247,11 +249,16 @@ export class Shard {
     const shown = head instanceof SheafError ? undefined : sight(looked.place, head);
     if (head instanceof SheafError) tell(head);
     else if (this.held !== looked.place.epoch) tell(new SheafError("NOT_OWNER"));
-    else if (shown?.kind === "own") tell(undefined);
+    else if (shown?.kind === "own" && head.seq <= this.#reached) tell(undefined);
     else if (this.#flight) tell(shown?.kind === "behind" ? behind(this.number) : new SheafError("NOT_OWNER"));
-    else if (shown?.kind === "foreign") this.stepDown(shown.epoch, looked.waiting);
+    else if (shown?.kind !== "behind") this.stepDown(head.epoch, looked.waiting);
     else this.quarantine(behind(this.number), looked.waiting);
     this.again();
+  }
+
+  /** The last record that can be this owner's own. More of its epoch is not: a claim lies between (F6). */
+  get #reached(): Seq {
+    return this.fold.seq + (this.#flight ? 1 : 0);
   }
 
   /** The append that `take` gave is decided. Only `durable` and `refused` are decisions; all else is doubt. */
