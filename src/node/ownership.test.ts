@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { z } from "zod";
 import type { SheafError } from "../base/index.ts";
 import type { MemoryFate } from "../journal/index.ts";
-import { memoryEngine } from "../journal/index.ts";
+import { memoryEngine, recordCodec } from "../journal/index.ts";
 import { app, entity } from "../model/index.ts";
 import { memoryStore, type Store } from "../shards/index.ts";
 import { code, world } from "./world.fixture.ts";
@@ -66,6 +66,27 @@ test("ownership: F5 a doubtful record whose place is trimmed leaves its callers 
   await assert.rejects(a.run(doubtful), (error: SheafError) => error.outcome === "unknown");
   assert.equal((await a.run(a.node.status())).shards[0]?.state, "fenced");
   assert.equal((await b.ask("k", "get")).output, 6);
+});
+
+test("ownership: F6 a replaced owner does not take a record of its own epoch behind another's claim for its own", async () => {
+  const a = await world({ shards: 1 });
+  await a.ask("k", "add", 1);
+  const b = await world({ from: { ...a, store: memoryStore() } });
+  await b.ask("k", "add", 10);
+  // An engine that compares sequences alone lets it in; whoever reads it voids it.
+  const codec = recordCodec({ ...a.host, cluster: a.node.cluster.id });
+  const engine = memoryEngine({ disk: a.disk, decide: () => ({ kind: "unfenced" }) });
+  const { entries, head } = await engine.read(0, 1, 99);
+  const [claim, last] = [entries[0], entries.at(-1)].map((entry) =>
+    codec.decode(entry!.record, { shard: 0, seq: entry!.seq }),
+  );
+  const header = { ...claim!.header, seq: head.seq + 1, prev: last!.hash };
+  const { bytes } = codec.encode({ header, payload: { kind: "park", id: "x", reason: "", parked: true } });
+  const sent = { shard: 0, generation: 1, epoch: header.epoch, expected: head.seq, record: bytes };
+  assert.deepEqual(await engine.append([sent]), [{ kind: "durable" }]);
+  await assert.rejects(a.ask("k", "get"), code("NOT_OWNER"));
+  await a.run(a.node.acquire(0));
+  assert.equal((await a.ask("k", "get")).output, 11);
 });
 
 test("ownership: F6 a barrier of an earlier tenure does not end a later one", async () => {
