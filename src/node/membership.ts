@@ -26,7 +26,7 @@ import {
 import { system } from "../control/index.ts";
 import type { Timer } from "../host/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
-import type { Shard } from "../shards/index.ts";
+import { type Shard, within } from "../shards/index.ts";
 import type { Meeting } from "./node.ts";
 import type { Parts } from "./parts.ts";
 import { Peers } from "./peers.ts";
@@ -217,25 +217,27 @@ export class Membership {
   }
 
   async #exchangeNow(): Promise<void> {
-    const { engine, process } = this.#parts.options;
+    const { engine, host, process } = this.#parts.options;
     const { registry } = engine;
+    // An answer that is lost is not waited for: whoever takes longer is taken to be cut off from the engine anyway.
+    const soon = <T>(answer: Promise<T>): Promise<T> => within(host.clock, this.#timing.strandedMs, answer);
     // Where callers reach this node is known once its listeners are open.
     this.#self = { ...this.#self, ...process?.addresses() };
     this.#members.self(this.#self, this.#now());
     try {
       const accuses = this.#members.accuses(this.#now());
       this.#accused = accuses.join();
-      await registry.put(this.#self.id, packMemberRecord({ member: this.#self, beat: ++this.#beat, accuses }));
-      const records = await registry.list();
+      await soon(registry.put(this.#self.id, packMemberRecord({ member: this.#self, beat: ++this.#beat, accuses })));
+      const records = await soon(registry.list());
       if (this.#closed) return;
       const read = [...records].flatMap(([id, bytes]) => {
         const record = unpackMemberRecord(bytes);
         return record ? [[id, record] as const] : [];
       });
       this.#members.listed(new Map(read), this.#now());
-      for (const id of this.#members.gone(this.#now())) await registry.delete(id);
+      for (const id of this.#members.gone(this.#now())) await soon(registry.delete(id));
     } catch (error) {
-      this.#parts.options.host.log.debug("the registry cannot be reached", { reason: asSheafError(error).message });
+      host.log.debug("the registry cannot be reached", { reason: asSheafError(error).message });
     }
     if (this.#closed) return;
     this.peers.want(this.view.members.filter(({ why }) => !over.has(why)).map(({ member }) => member));

@@ -8,10 +8,10 @@ import {
   SheafError,
   type Shard as ShardNumber,
 } from "../base/index.ts";
-import type { Member } from "../cluster/index.ts";
+import { type Member, mostAccused, packMemberRecord, unpackMemberRecord } from "../cluster/index.ts";
 import { systemEntities } from "../control/index.ts";
 import { Entities, Poison } from "../entities/index.ts";
-import { type Cluster, recordCodec } from "../journal/index.ts";
+import { type Cluster, maxRegistryBytes, recordCodec } from "../journal/index.ts";
 import { type AppShape, type CompiledApp, compileApp } from "../model/index.ts";
 import type { Call, Calls, Reply, Sessions } from "../rpc/index.ts";
 import { Services } from "../services/index.ts";
@@ -142,6 +142,7 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
     pid: process?.pid ?? 0,
     version: "0.1.0",
   };
+  checkReadable(self);
   const membership = new Membership(parts, meeting, self, here);
   parts.membership = membership;
   const router = new Router({
@@ -156,6 +157,21 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
   await membership.start();
   parts.tokens ??= openSessions(host, parts.cluster, await insist(parts, () => sharedSecret(host, parts.route)));
   await park(parts, parts.limits.maxCrashes);
+}
+
+/** Throws USAGE for what would not fit the registry, with as many accusations as there may be, or not be read there. */
+function checkReadable(member: Member): void {
+  const accuses = Array.from({ length: mostAccused }, () => member.id);
+  const record = packMemberRecord({ member, beat: Number.MAX_SAFE_INTEGER, accuses });
+  const tooLarge = record.length > maxRegistryBytes && `it has ${record.length} bytes of ${maxRegistryBytes}`;
+  if (!tooLarge && unpackMemberRecord(record)) return;
+  throw new SheafError(
+    "USAGE",
+    `other nodes could not read what this one says of itself: ${tooLarge || "see the hint"}`,
+    {
+      hint: "names, zones and addresses have up to 512 characters, a weight is 0 to 1,000,000, and the names of all services have a few KiB",
+    },
+  );
 }
 
 /** As often as it takes: a node that starts while the cluster is in trouble is not to fail for that. */
