@@ -46,18 +46,18 @@ function levelOf({ compiled }: Parts, { target, consistency }: Call): Consistenc
 /** Here where it is offered, else the less busy of two that offer it (Mitzenmacher, "The Power of Two Choices", 2001). */
 function toService(parts: Parts, membership: Membership, service: string, tried: ReadonlySet<string>): Way {
   if (parts.compiled.services.has(service)) return here;
-  const offers = membership.view.members.filter(
-    ({ member, standing }) =>
-      standing === "alive" && member.state === "ready" && member.services.includes(service) && !tried.has(member.id),
-  );
+  const offers = membership.view.members.filter(({ member }) => member.services.includes(service));
   if (offers.length === 0) return here;
+  const able = offers.filter(({ member, standing }) => standing === "alive" && !tried.has(member.id));
+  const ready = able.filter(({ member }) => member.state === "ready");
+  const most = ready.length > 0 ? ready : able;
+  const nowhere: Way = { kind: "nowhere", why: `no node that offers ${service} answers` };
+  if (most.length === 0) return nowhere;
   const { random } = parts.options.host.dice;
-  const pick = (): string => offers[Math.floor(random() * offers.length)]?.member.id ?? "";
+  const pick = (): string => most[Math.floor(random() * most.length)]?.member.id ?? "";
   const [a, b] = [pick(), pick()];
   const busy = (id: string): number => membership.peers.get(id)?.inFlight ?? Infinity;
-  return (
-    there(membership, busy(a) <= busy(b) ? a : b) ?? { kind: "nowhere", why: `no node that offers ${service} answers` }
-  );
+  return there(membership, busy(a) <= busy(b) ? a : b) ?? nowhere;
 }
 
 function there({ peers }: Membership, id: string): Way | undefined {
