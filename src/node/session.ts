@@ -55,9 +55,12 @@ export async function inSession(
   }
   const shard = shards.of(target.entity, target.key);
   await notBehind(shard, seen, call, clock);
+  // While a handler waits, its shard may be opened anew from further back: what it looked at is what counts.
+  const { fold } = shard;
   const reply = await carry(call);
-  const { generation, seq } = shard.fold;
-  const token = tokens.make(advance(seen, shard.number, generation, seq));
+  let now = advance(seen, shard.number, fold.generation, fold.seq);
+  if (shard.fold !== fold) now = advance(now, shard.number, shard.fold.generation, shard.fold.seq);
+  const token = tokens.make(now);
   return { ...reply, session: reply.session === undefined ? token : tokens.join(token, reply.session) };
 }
 
