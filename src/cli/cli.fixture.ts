@@ -13,7 +13,7 @@ import { commandFile, packageFolder } from "./release.ts";
 export type Ran = { readonly code: number; readonly out: string; readonly err: string };
 
 /** Without what the developer's own shell may set. */
-const clean = Object.fromEntries(
+export const clean = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !/^(?:SHEAF_|NO_COLOR|FORCE_COLOR|NODE_TEST)/.test(name)),
 );
 

@@ -122,7 +122,7 @@ function callerOf(
     dice: host.dice,
     app,
     limits: { maxDepth, maxItems, maxQueued: maxInFlight, maxReplyBytes: mostReplyBytes, maxUnsentBytes },
-    pingMs: 5_000,
+    pingMs: 1_000,
     dialMs: 5_000,
     maxPauseMs: MAX_PAUSE_MS,
     dial(end) {

@@ -327,11 +327,11 @@ export class Membership {
     });
   }
 
-  /** What failed is tried again after a growing pause. Another claim that came first is no failure, nor is one who is to
-   *  take over and is not that far. */
+  /** What failed is tried again after a growing pause. Another claim that came first is no failure, nor is one who was to
+   *  take over and is not that far, or is going. */
   #failed(number: ShardNumber, what: string, error: SheafError): void {
     const { log, clock } = this.#parts.options.host;
-    const expected = error.code === "NOT_OWNER" || error.code === "NOT_READY";
+    const expected = passing.has(error.code);
     log[expected ? "debug" : "warn"](what, { shard: number, reason: error.message });
     const pause = Math.min(1_000, (this.#failures.get(number)?.pause ?? 5) * 2);
     this.#failures.set(number, { until: this.#now() + pause, pause });
@@ -381,6 +381,8 @@ export class Membership {
     return { output: undefined };
   }
 }
+
+const passing: ReadonlySet<string> = new Set(["NOT_OWNER", "NOT_READY", "STOPPING", "UNREACHABLE"]);
 
 /** Why a member that is dead will not come back under this id. */
 const over: ReadonlySet<Why | undefined> = new Set<Why>(["left", "superseded"]);

@@ -1,0 +1,95 @@
+// One cluster of three real processes on the embedded engine, under callers that never stop: nodes are killed, stopped and
+// continued, and restarted one after another. Whatever happens, what was acknowledged is there exactly once.
+
+import assert from "node:assert/strict";
+import process from "node:process";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Callers, type RealCluster, startCallers, startCluster } from "./cluster.fixture.ts";
+import { folder, sheaf } from "./cli.fixture.ts";
+
+const keys = Array.from({ length: 8 }, (_, n) => `k${n}`);
+
+/** Kills the owner of a key three times, and waits for the key to be served again each time, and for the node to be back. */
+async function killOwners(cluster: RealCluster, callers: Callers): Promise<void> {
+  for (const key of keys.slice(0, 3)) {
+    await callers.next(key);
+    const owner = await cluster.ownerOf(key);
+    const ended = cluster.heard(({ event, name }) => event === "ended" && name === owner.name);
+    const back = cluster.heard(({ event, name }) => event === "ready" && name === owner.name);
+    process.kill(owner.pid, "SIGKILL");
+    await callers.next(key);
+    assert.equal((await ended).how, "SIGKILL");
+    assert.notEqual((await back).pid, owner.pid);
+  }
+}
+
+/** Stops the owner of a key for longer than the others are patient, and lets it go on. */
+async function freezeOwner(cluster: RealCluster, callers: Callers): Promise<void> {
+  const [key = ""] = keys;
+  const owner = await cluster.ownerOf(key);
+  process.kill(owner.pid, "SIGSTOP");
+  try {
+    await sleep(2_000);
+  } finally {
+    process.kill(owner.pid, "SIGCONT");
+  }
+  await Promise.all(keys.map((each) => callers.next(each)));
+}
+
+test(
+  "cluster: kill -9 of owners and a node that stands still lose and double nothing, and calls go on",
+  { timeout: 240_000 },
+  async (t) => {
+    const data = folder(t);
+    const cluster = await startCluster(t, data, 3);
+    const callers = startCallers(cluster.gateways, keys);
+    await killOwners(cluster, callers);
+    assert.deepEqual(callers.failures, [], "no call failed while nodes were killed");
+    await freezeOwner(cluster, callers);
+    assert.deepEqual(await callers.verify(), []);
+    const { nodes, shards } = await cluster.status();
+    assert.deepEqual(nodes.map(({ name }) => name).slice(0, 3), ["node-1", "node-2", "node-3"]);
+    assert.ok(shards.every(({ state }) => state === "serving"));
+    const told = await sheaf(["status", "--data", data]);
+    assert.match(told.out, /^node-1\tready\t\d+\t/m);
+    assert.equal(await cluster.stop(), 0);
+  },
+);
+
+test("cluster: restarting its nodes one after another, under load, fails no call", { timeout: 240_000 }, async (t) => {
+  const cluster = await startCluster(t, folder(t), 3);
+  const callers = startCallers(cluster.gateways, keys);
+  for (const name of ["node-1", "node-2", "node-3"]) {
+    await Promise.all(keys.map((key) => callers.next(key)));
+    const { pid } = cluster.nodes.get(name)!;
+    const ended = cluster.heard((event) => event.event === "ended" && event.name === name);
+    const back = cluster.heard((event) => event.event === "ready" && event.name === name);
+    process.kill(pid, "SIGTERM");
+    assert.equal((await ended).how, "code 0");
+    await back;
+  }
+  assert.deepEqual(await callers.verify(), []);
+  assert.deepEqual(callers.failures, []);
+  assert.equal(await cluster.stop(), 0);
+});
+
+test(
+  "cluster: two commands with folders of their own on one journal are one cluster",
+  { timeout: 120_000 },
+  async (t) => {
+    const [journal, one, two] = [folder(t), folder(t), folder(t)];
+    const engine = ["--engine", `sqlite:${journal}`];
+    const first = await startCluster(t, one, 1, engine);
+    const second = await startCluster(t, two, 2, engine);
+    const names = (await second.status()).nodes.map(({ name }) => name);
+    assert.equal(new Set(names).size, 3, names.join());
+    const callers = startCallers([...first.gateways, ...second.gateways], keys);
+    await Promise.all(keys.map((key) => callers.next(key)));
+    assert.equal(await first.stop(), 0);
+    await Promise.all(keys.map((key) => callers.next(key)));
+    assert.deepEqual(await callers.verify(), []);
+    assert.deepEqual(callers.failures, []);
+    assert.equal(await second.stop(), 0);
+  },
+);

@@ -1,0 +1,38 @@
+// How long callers wait when a node is killed: three nodes as processes of this machine, callers that never stop, and kill -9 of
+// the owner of a key, over and over. A time is from the kill to the first answer of a call for that key that began after it.
+//
+//   node src/cli/failover.bench.ts [--kills 20] [--engine URL]
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { startCallers, startCluster } from "./cluster.fixture.ts";
+
+const { values } = parseArgs({ options: { kills: { type: "string", default: "20" }, engine: { type: "string" } } });
+const data = mkdtempSync(join(tmpdir(), "sheaf-failover-"));
+const cleanups: (() => void)[] = [() => rmSync(data, { recursive: true, force: true })];
+const engine = values.engine === undefined ? [] : ["--engine", values.engine];
+const cluster = await startCluster({ after: (fn) => void cleanups.unshift(fn) }, data, 3, engine);
+const keys = Array.from({ length: 8 }, (_, n) => `k${n}`);
+const callers = startCallers(cluster.gateways, keys);
+const times: number[] = [];
+for (let kill = 0; kill < Number(values.kills); kill++) {
+  const key = keys[kill % keys.length]!;
+  await callers.next(key);
+  const owner = await cluster.ownerOf(key);
+  const back = cluster.heard(({ event, name }) => event === "ready" && name === owner.name);
+  process.kill(owner.pid, "SIGKILL");
+  times.push(await callers.next(key));
+  process.stderr.write(`${owner.name} ${Math.round(times.at(-1)!)} ms\n`);
+  await back;
+}
+const wrong = await callers.verify();
+await cluster.stop();
+for (const cleanup of cleanups) cleanup();
+times.sort((a, b) => a - b);
+const at = (share: number): number => Math.round(times[Math.min(times.length - 1, Math.floor(times.length * share))]!);
+const { length: failed } = callers.failures;
+const figures = { kills: times.length, p50: at(0.5), p90: at(0.9), p99: at(0.99), answered: callers.answered, failed };
+process.stdout.write(`${JSON.stringify({ ...figures, wrong, failures: callers.failures.slice(0, 5) })}\n`);
