@@ -35,6 +35,19 @@ test("folder lock: names the process that holds it, and is free the moment that 
   }
 });
 
+test("folder lock: shared, it lets in others that share and nobody who wants it alone, until the last is gone", () => {
+  const dir = join(root, "shared");
+  const first = lockFolder(dir, "shared");
+  const second = lockFolder(dir, "shared");
+  assert.throws(() => lockFolder(dir), { code: "IN_USE" });
+  first.release();
+  assert.throws(() => lockFolder(dir), { code: "IN_USE" });
+  second.release();
+  const alone = lockFolder(dir);
+  assert.throws(() => lockFolder(dir, "shared"), { code: "IN_USE" });
+  alone.release();
+});
+
 test("folder lock: a folder that cannot be used is refused with what to do", () => {
   writeFileSync(join(root, "a file"), "");
   assert.throws(() => lockFolder(join(root, "a file")), { code: "ENGINE_REFUSED", hint: /writable/ });

@@ -1,4 +1,4 @@
-// Keeps a folder to one process at a time. The lock is the operating system's own, taken through SQLite's portable
+// Keeps a folder to one process, or to several that know of each other. The lock is the operating system's own, taken through SQLite's portable
 // locking: it is gone the moment its process is, killed or not, so there is no stale lock to judge.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -24,15 +24,15 @@ function holder(path: string): string {
   }
 }
 
-/** Takes the folder, made when missing, for this process. Throws IN_USE, naming the holder, while another has it, and
- *  ENGINE_REFUSED when the folder cannot be written. */
-export function lockFolder(dir: string): FolderLock {
+/** Takes the folder, made when missing, for this process; `shared`: for it and for all others that take it so. Throws IN_USE,
+ *  naming a holder, while another has it otherwise, and ENGINE_REFUSED when the folder cannot be written. */
+export function lockFolder(dir: string, how: "alone" | "shared" = "alone"): FolderLock {
   const pidFile = join(dir, "lock.pid");
   let db: DatabaseSync | undefined;
   try {
     mkdirSync(dir, { recursive: true });
     db = new DatabaseSync(join(dir, "lock"), { timeout: 0 });
-    db.exec("BEGIN EXCLUSIVE");
+    db.exec(how === "alone" ? "BEGIN EXCLUSIVE" : "BEGIN; SELECT count(*) FROM sqlite_schema");
     writeFileSync(pidFile, `${process.pid}\n`);
   } catch (error) {
     db?.close();
