@@ -6,11 +6,21 @@
 
 import type { ShardStatus } from "../admin/index.ts";
 import type { Millis } from "../base/index.ts";
+import type { Engine } from "../journal/index.ts";
 import type { Node } from "../node/index.ts";
 import { unpack } from "../wire/index.ts";
 import type { Machine } from "./machine.ts";
 import type { Audit, Folded } from "./journal-audit.ts";
-import type { World } from "./world.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** What it needs of a world. */
+type World = {
+  readonly machines: readonly Machine[];
+  readonly shared: Engine;
+  readonly schedule: Schedule;
+  readonly options: { readonly shards: number; readonly cluster: boolean };
+  sleep(ms: Millis): Promise<void>;
+};
 
 type Report = {
   readonly name: string;
