@@ -11,10 +11,10 @@ import { parseArgs } from "node:util";
 import { startCallers, startCluster } from "./cluster.fixture.ts";
 
 const { values } = parseArgs({ options: { kills: { type: "string", default: "20" }, engine: { type: "string" } } });
-const data = mkdtempSync(join(tmpdir(), "sheaf-failover-"));
-const cleanups: (() => void)[] = [() => rmSync(data, { recursive: true, force: true })];
+const folder = mkdtempSync(join(tmpdir(), "sheaf-failover-"));
+const cleanups: (() => void)[] = [() => rmSync(folder, { recursive: true, force: true })];
 const engine = values.engine === undefined ? [] : ["--engine", values.engine];
-const cluster = await startCluster({ after: (fn) => void cleanups.unshift(fn) }, data, 3, engine);
+const cluster = await startCluster({ after: (fn) => void cleanups.unshift(fn) }, folder, 3, engine);
 const keys = Array.from({ length: 8 }, (_, n) => `k${n}`);
 const callers = startCallers(cluster.gateways, keys);
 const times: number[] = [];
