@@ -149,6 +149,8 @@ function pacer(rate: number, signal: AbortSignal): () => Promise<void> {
 const at = (sorted: readonly number[], share: number): string =>
   (sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1);
 
+const slowestSeconds = 15;
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -167,16 +169,21 @@ async function main(): Promise<void> {
   const client = connect(ledger, token === undefined ? { url } : { url, token });
   const tally: Tally = { times: [], retries: 0 };
   let began = performance.now();
+  /** Of each of the last seconds: what a caller notices when a node dies. */
+  const slowest: number[] = [];
   const report = setInterval(() => {
     const seconds = (performance.now() - began) / 1000;
     began = performance.now();
     const times = tally.times.splice(0).sort((a, b) => a - b);
     const rate = `${Math.round(times.length / seconds)} transfers/s`;
+    slowest.push(times.at(-1) ?? 0);
+    if (slowest.length > slowestSeconds) slowest.shift();
+    const worst = `slowest ${at([Math.max(...slowest)], 0)} ms in ${slowestSeconds} s`;
     const retries = tally.retries === 0 ? "" : `  ${tally.retries} repeated`;
     const line =
       times.length === 0
         ? `no transfers${retries}`
-        : `${rate}  p50 ${at(times, 0.5)} ms  p99 ${at(times, 0.99)} ms${retries}`;
+        : `${rate}  p50 ${at(times, 0.5)} ms  p99 ${at(times, 0.99)} ms  ${worst}${retries}`;
     tally.retries = 0;
     process.stdout.write(`${JSON.stringify({ line, ok: true })}\n`);
   }, 1000);
