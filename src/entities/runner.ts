@@ -280,7 +280,8 @@ function checkVersion(attempt: Attempt, version: number): void {
 function remembered({ task }: Attempt, reply: Uint8Array = noReply): Op | undefined {
   const { op } = task.call;
   if (!op || task.opId === undefined) return undefined;
-  return { id: task.opId, fingerprint: task.fingerprint, issuedAt: op.issuedAt, settled: op.settled, reply };
+  const { issuedAt, settled, open } = op;
+  return { id: task.opId, fingerprint: task.fingerprint, issuedAt, settled, ...(open && { open }), reply };
 }
 
 const tell =

@@ -43,7 +43,7 @@ function putCommit(put: Put, { type, key, version, state, schema, command, princ
   put.value(op.id);
   put.value(op.fingerprint);
   put.value(op.issuedAt);
-  put.value(op.settled);
+  put.value(op.open?.length ? [op.settled, ...op.open] : op.settled);
   put.value(op.reply);
 }
 
@@ -84,11 +84,13 @@ function commitFromValue(value: unknown): Commit {
 
 function opFromValue(value: unknown): Op {
   const [id, fingerprint, issuedAt, settled, reply] = list(value);
+  const [below, ...open] = settled === null ? [] : Array.isArray(settled) ? settled.map(number) : [number(settled)];
   return {
     id: text(id),
     fingerprint: binary(fingerprint),
     issuedAt: issuedAt === null ? undefined : number(issuedAt),
-    settled: settled === null ? undefined : number(settled),
+    settled: below,
+    ...(open.length > 0 && { open }),
     reply: binary(reply),
   };
 }

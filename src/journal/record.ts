@@ -44,6 +44,8 @@ export type Op = {
   readonly issuedAt: Instant | undefined;
   /** Issued ids only: the client has the answers of all its operations numbered below this, so they may be forgotten. */
   readonly settled: number | undefined;
+  /** Those below `settled` of which it has no answer yet. */
+  readonly open?: readonly number[] | undefined;
   /** The reply, msgpack; empty for none. */
   readonly reply: Uint8Array;
 };

@@ -38,6 +38,9 @@ const passing: ReadonlySet<string> = new Set([
   "OUTCOME_UNKNOWN",
 ]);
 
+/** Operations so far behind the newest are named one by one, so many at most: else a slow one would keep all since then. */
+const longestSpan = 256;
+const mostOpen = 32;
 /** Nodes that one call may lose. */
 const mostLosses = 2;
 const firstPause: Millis = 1;
@@ -119,11 +122,17 @@ export class Router {
   }
 
   #operation(number: number): Operation {
-    const [lowest = number] = this.#unsettled;
+    const open: number[] = [];
+    let settled = number;
+    for (settled of this.#unsettled) {
+      if (number - settled <= longestSpan || open.length === mostOpen) break;
+      open.push(settled);
+    }
     return {
       id: `${this.#issuer}.${number.toString(36)}`,
       issuedAt: this.#options.host.clock.now(),
-      settled: lowest,
+      settled,
+      ...(open.length > 0 && { open }),
     };
   }
 }

@@ -23,6 +23,8 @@ export type Operation = {
   readonly id: string;
   readonly issuedAt: number | undefined;
   readonly settled?: number | undefined;
+  /** Operations numbered below `settled` whose answers are still needed: few slow ones do not keep all since then. */
+  readonly open?: readonly number[] | undefined;
 };
 
 /** How a call hears that its caller has given up: the part of an AbortSignal, which is one of these, that is needed for it.

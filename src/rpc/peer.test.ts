@@ -83,7 +83,7 @@ const caught = (promise: Promise<unknown>): Promise<SheafError> =>
 test("peer: a call arrives as it was at the first node: caller, operation, chain, session; the reply has its own session", async () => {
   const { clock, held, call } = nodes();
   await clock.settle();
-  const op = { id: "c0ffee.1a", issuedAt: 1234.5, settled: 40 };
+  const op = { id: "c0ffee.1a", issuedAt: 1234.5, settled: 40, open: [3, 17] };
   const chain = [
     { op: "7", type: "order", key: "o1" },
     { op: "3@there", type: "cart", key: "c1" },
@@ -129,7 +129,15 @@ test("peer: what a client says of other principals is not believed", async () =>
 });
 
 test("peer: what cannot be read of a call that is passed on ends the connection", async () => {
-  for (const odd of [7, [], ["id"], ["id", [1], null, null], ["id", [], [["a"]], null], ["id", [], null, -1]]) {
+  for (const odd of [
+    7,
+    [],
+    ["id"],
+    ["id", [1], null, null],
+    ["id", [], [["a"]], null],
+    ["id", [], null, -1],
+    ["id", [], null, [4, "a"]],
+  ]) {
     const { clock, end, closed } = lone(
       { call: () => Promise.reject(new SheafError("INTERNAL")) },
       { between: "there" },

@@ -10,6 +10,7 @@ export type Relay = {
   readonly principal: Principal;
   readonly chain: readonly Link[] | undefined;
   readonly settled: number | undefined;
+  readonly open?: readonly number[] | undefined;
 };
 
 /** The parts of a call that cross to another node. Throws BAD_INPUT and TOO_LARGE as `fieldsOf` does. `node` marks the links
@@ -17,10 +18,13 @@ export type Relay = {
 export function relayed(call: Call, node: string, limits: { maxDepth: number; maxItems: number }): Pending["fields"] {
   const { principal, chain, op } = call;
   const links = chain?.map((link) => [link.op.includes("@") ? link.op : `${link.op}@${node}`, link.type, link.key]);
-  const relay = pack([principal.id, principal.roles, links ?? null, op?.settled ?? null]);
+  const relay = pack([principal.id, principal.roles, links ?? null, settledOf(op)]);
   const fields = fieldsOf(call, () => 0, limits);
   return { ...fields, op: op?.id, issuedAt: op?.issuedAt, relay };
 }
+
+const settledOf = (op: Operation | undefined): unknown =>
+  op?.open?.length ? [op.settled, ...op.open] : (op?.settled ?? null);
 
 const broken = (): SheafError => new SheafError("MALFORMED", "frame: what a node passes on cannot be read");
 
@@ -30,11 +34,14 @@ export function readRelay(value: unknown, node: string): Relay {
   const [id, roles, chain, settled] = value as unknown[];
   if (typeof id !== "string" || !Array.isArray(roles) || !roles.every((role) => typeof role === "string"))
     throw broken();
-  if (settled !== null && !(typeof settled === "number" && settled >= 0)) throw broken();
+  const marks: unknown[] = settled === null ? [] : Array.isArray(settled) ? settled : [settled];
+  if (!marks.every((mark) => typeof mark === "number" && mark >= 0)) throw broken();
+  const [below, ...open] = marks as number[];
   return {
     principal: { id, roles },
     chain: chain === null ? undefined : readChain(chain, node),
-    settled: settled ?? undefined,
+    settled: below,
+    ...(open.length > 0 && { open }),
   };
 }
 
@@ -51,5 +58,5 @@ function readChain(value: unknown, node: string): Link[] {
 export const relayedOperation = (
   op: number | string | undefined,
   issuedAt: number | undefined,
-  { settled }: Relay,
-): Operation | undefined => (typeof op === "string" ? { id: op, issuedAt, settled } : undefined);
+  { settled, open }: Relay,
+): Operation | undefined => (typeof op === "string" ? { id: op, issuedAt, settled, ...(open && { open }) } : undefined);

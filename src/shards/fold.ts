@@ -195,10 +195,11 @@ export class Fold {
 
   #remember(commit: Commit): void {
     if (!commit.op) return;
-    const { id, issuedAt, fingerprint, reply, settled } = commit.op;
+    const { id, issuedAt, fingerprint, reply, settled, open } = commit.op;
     this.operations.remember(
       { id, seq: this.seq, at: this.at, issuedAt, fingerprint, reply, version: commit.version },
       settled,
+      open,
     );
   }
 

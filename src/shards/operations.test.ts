@@ -44,6 +44,26 @@ test("operations: O1 a full memory refuses new keys and forgets none", () => {
   assert.ok(operations.find("a", undefined));
 });
 
+test("operations: O2 a slow operation is not too old, nor does it keep those after it remembered", () => {
+  let operations = new Operations(limits);
+  for (const n of [2, 3, 4]) operations.remember(op(`c.${n}`, n, 1), 1);
+  operations.remember(op("c.5", 5, 1), 5, [1, 3]);
+  assert.equal(operations.find("c.1/inner", 1), undefined);
+  assert.equal(operations.find("c.3", 1)?.version, 3);
+  for (const id of ["c.2", "c.4"]) assert.throws(() => operations.find(id, 1), tooOld, id);
+  const restored = new Operations(limits);
+  restored.restore(operations.memo(), [op("c.3", 3, 1), op("c.5", 5, 1)]);
+  operations = restored;
+  assert.equal(operations.find("c.1", 1), undefined);
+  operations.remember(op("c.6", 6, 1), 5, [1]);
+  assert.throws(() => operations.find("c.3", 1), tooOld);
+  // One that was on its way for long says what was so when it left.
+  operations.remember(op("c.7", 7, 1), 6, [1, 2, 3, 5]);
+  for (const id of ["c.2", "c.3"]) assert.throws(() => operations.find(id, 1), tooOld, id);
+  assert.equal(operations.find("c.1", 1), undefined);
+  assert.equal(operations.find("c.5", 1)?.version, 5);
+});
+
 test("operations: O2 what a client is done with is forgotten, and never run again", () => {
   const operations = new Operations(limits);
   operations.remember(op("c.1", 1, 1), undefined);

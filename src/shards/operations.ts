@@ -34,15 +34,25 @@ const digits = Uint8Array.from({ length: 128 }, (_, code) => {
 });
 
 type Kept = { readonly n: number; readonly op: SavedOp };
-type Client = { readonly name: string; floor: number; lastAt: Instant; readonly ops: Map<string, Kept> };
+type Client = {
+  readonly name: string;
+  /** Answers below are needed no more, but for those that are open. */
+  floor: number;
+  open: ReadonlySet<number>;
+  lastAt: Instant;
+  readonly ops: Map<string, Kept>;
+};
 
 /** `clients` and `issuedBefore` are small and kept beside the position; the operations themselves are stored as rows. */
 export type OperationsMemo = {
-  readonly clients: readonly (readonly [string, number, Instant])[];
+  readonly clients: readonly (readonly [string, number, Instant, (readonly number[])?])[];
   readonly issuedBefore: Instant;
 };
 
 const maxClients = 1024;
+const none: readonly number[] = [];
+
+const isSettled = ({ floor, open }: Client, n: number): boolean => n < floor && !open.has(n);
 const DOT = 0x2e;
 
 export class Operations {
@@ -77,7 +87,7 @@ export class Operations {
     const known = this.#client(id);
     const kept = known?.ops.get(id);
     if (kept) return kept.op;
-    if (known ? numberAfter(id, known.name.length) < known.floor : issuedAt <= this.#issuedBefore)
+    if (known ? isSettled(known, numberAfter(id, known.name.length)) : issuedAt <= this.#issuedBefore)
       throw new SheafError("TOO_OLD");
     return undefined;
   }
@@ -91,7 +101,7 @@ export class Operations {
   }
 
   /** Takes the operation of an applied record. */
-  remember(op: SavedOp, settled: number | undefined): void {
+  remember(op: SavedOp, settled: number | undefined, open: readonly number[] = none): void {
     this.#save(op);
     if (op.issuedAt === undefined) {
       this.#chosen.set(op.id, op);
@@ -100,7 +110,7 @@ export class Operations {
     let client = this.#client(op.id);
     if (!client) {
       const { client: name } = issuedId(op.id);
-      client = { name, floor: 0, lastAt: 0, ops: new Map() };
+      client = { name, floor: 0, open: new Set(), lastAt: 0, ops: new Map() };
       this.#clients.set(name, client);
     }
     const before = client.ops.size;
@@ -108,7 +118,10 @@ export class Operations {
     client.ops.set(op.id, { n, op });
     this.#issued += client.ops.size - before;
     client.lastAt = op.at;
-    if (settled !== undefined && settled > client.floor && settled <= n) this.#settle(client, settled);
+    if (settled !== undefined && settled <= n) {
+      const closes = settled === client.floor && open.length < client.open.size;
+      if (settled > client.floor || closes) this.#settle(client, settled, open);
+    }
     if (this.#issued > this.#limits.maxIssuedOperations) this.#evict();
     if (this.#clients.size > maxClients) this.#forgetClient();
   }
@@ -128,10 +141,12 @@ export class Operations {
     return false;
   }
 
-  #settle(client: Client, floor: number): void {
+  /** What was settled once stays so, whatever an operation that was on its way for long says. */
+  #settle(client: Client, floor: number, open: readonly number[] = none): void {
+    client.open = new Set(open.filter((n) => n < floor && !isSettled(client, n)));
     client.floor = floor;
     for (const [id, { n }] of client.ops) {
-      if (n >= floor) continue;
+      if (!isSettled(client, n)) continue;
       client.ops.delete(id);
       this.#issued--;
       this.#drop(id);
@@ -193,7 +208,9 @@ export class Operations {
 
   memo(): OperationsMemo {
     return {
-      clients: [...this.#clients].map(([name, client]) => [name, client.floor, client.lastAt] as const),
+      clients: [...this.#clients].map(([name, { floor, lastAt, open }]) =>
+        open.size === 0 ? ([name, floor, lastAt] as const) : ([name, floor, lastAt, [...open]] as const),
+      ),
       issuedBefore: this.#issuedBefore,
     };
   }
@@ -201,7 +218,8 @@ export class Operations {
   /** Starts from what a store or snapshot kept. */
   restore(memo: OperationsMemo, ops: readonly SavedOp[]): void {
     this.#issuedBefore = memo.issuedBefore;
-    for (const [name, floor, lastAt] of memo.clients) this.#clients.set(name, { name, floor, lastAt, ops: new Map() });
+    for (const [name, floor, lastAt, open] of memo.clients)
+      this.#clients.set(name, { name, floor, open: new Set(open), lastAt, ops: new Map() });
     for (const op of ops) this.remember(op, undefined);
     for (const [name, , lastAt] of memo.clients) {
       const client = this.#clients.get(name);
