@@ -30,10 +30,10 @@ const withoutHash = ({ header, payload }: Decoded): JournalRecord => ({ header, 
 
 test("codec: every kind of record comes back whole, plain, sealed and compressed", () => {
   const large: Payload = { kind: "park", id: "x", reason: "again and again ".repeat(500), parked: false };
+  const [commit] = (sampleBatch(1) as Batch).commits;
+  const open = { ...commit!, op: { ...commit!.op!, open: [3, 17] } };
+  const slow = { kind: "batch", commits: [open] } as const;
   for (const codec of [plain, sealed])
-    const [commit] = (sampleBatch(1) as Batch).commits;
-    const open = { ...commit!, op: { ...commit!.op!, open: [3, 17] } };
-    const slow = { kind: "batch", commits: [open] } as const;
     for (const payload of [...samplePayloads, sampleBatch(50), large, slow, { kind: "batch", commits: [] } as const]) {
       const record = sampleRecord(payload);
       const { bytes, hash } = codec.encode(record);
