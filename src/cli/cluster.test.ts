@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Callers, type RealCluster, startCallers, startCluster } from "./cluster.fixture.ts";
+import { type Callers, type RealCluster, startCallers, startCluster, until } from "./cluster.fixture.ts";
 import { folder, sheaf } from "./cli.fixture.ts";
 
 const keys = Array.from({ length: 8 }, (_, n) => `k${n}`);
@@ -35,6 +35,32 @@ async function freezeOwner(cluster: RealCluster, callers: Callers): Promise<void
     process.kill(owner.pid, "SIGCONT");
   }
   await Promise.all(keys.map((each) => callers.next(each)));
+}
+
+/** A drained node serves nothing and answers still; taken back, it serves again. Names and ids are told. */
+async function steer(data: string): Promise<void> {
+  const json = async <T>(...args: string[]): Promise<T> => {
+    const ran = await sheaf([...args, "--data", data, "--json"]);
+    assert.equal(ran.code, 0, ran.err);
+    return (JSON.parse(ran.out) as { data: T }).data;
+  };
+  type Row = { id: string; name: string; state: string; owns: number; cordoned: boolean };
+  const nodes = (): Promise<Row[]> => json("node", "ls");
+  const first = (await nodes()).find(({ state }) => state === "ready");
+  assert.ok(first);
+  const now = async (): Promise<Row | undefined> => (await nodes()).find(({ id }) => id === first.id);
+  await json("node", "drain", first.name);
+  assert.deepEqual([(await now())?.state, (await now())?.owns], ["draining", 0]);
+  assert.deepEqual(await json("shard", "ls", "--node", first.name), []);
+  await json("node", "undrain", first.id);
+  await json("node", "cordon", first.name);
+  assert.equal((await now())?.cordoned, true);
+  await json("node", "uncordon", first.name);
+  await until("it serves again", async () => ((await now())?.owns ?? 0) > 0 || undefined);
+  assert.equal((await sheaf(["node", "remove", first.name, "--data", data])).code, 5, "it answers");
+  const wrong = await sheaf(["node", "drain", `${first.name}x`, "--data", data]);
+  assert.equal(wrong.code, 3);
+  assert.ok(wrong.err.includes(first.name), "names the nearest");
 }
 
 test(
@@ -75,7 +101,7 @@ test("cluster: restarting its nodes one after another, under load, fails no call
 });
 
 test(
-  "cluster: two commands with folders of their own on one journal are one cluster",
+  "cluster: two commands with folders of their own on one journal are one cluster, steered from any of them",
   { timeout: 120_000 },
   async (t) => {
     const [journal, one, two] = [folder(t), folder(t), folder(t)];
@@ -87,6 +113,8 @@ test(
     const callers = startCallers([...first.gateways, ...second.gateways], keys);
     await Promise.all(keys.map((key) => callers.next(key)));
     assert.equal(await first.stop(), 0);
+    await Promise.all(keys.map((key) => callers.next(key)));
+    await steer(two);
     await Promise.all(keys.map((key) => callers.next(key)));
     assert.deepEqual(await callers.verify(), []);
     assert.deepEqual(callers.failures, []);

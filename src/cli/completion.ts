@@ -2,6 +2,7 @@
 // options come from the command tree; entity types and what can be called come from the running node, if it answers fast.
 
 import type { Command } from "commander";
+import type { Status } from "../admin/index.ts";
 import { SheafError } from "../base/index.ts";
 import { targets } from "./call.ts";
 import type { Context, Run } from "./context.ts";
@@ -70,6 +71,7 @@ async function candidates(context: Context, words: readonly string[]): Promise<s
   const argument = command.registeredArguments[used]?.name();
   if (argument === "SHELL") return Object.keys(scripts).filter(starts);
   if (argument === "ID") return (await inTime(context, idsOf(context, command.parent?.name() ?? ""))).filter(starts);
+  if (argument === "NODE") return (await inTime(context, nodesOf(context))).filter(starts);
   if (argument !== "TARGET" && argument !== "TYPE") return [];
   const known = await inTime(context, targets(gatewayOf(context, { data: ".sheaf" })));
   const offered =
@@ -87,6 +89,11 @@ function stepwise(known: readonly string[], typed: string): string[] {
     if (second !== "KEY" || third === undefined) return name;
     return parts.length < 3 || parts[0] !== first ? `${first}/` : `${first}/${parts.slice(1, -1).join("/")}/${third}`;
   });
+}
+
+async function nodesOf(context: Context): Promise<string[]> {
+  const { body } = await adminOf(context, { data: ".sheaf" }).ask("/admin/v1/status");
+  return (body as Status).nodes.map(({ name }) => name);
 }
 
 /** What `key revoke` and `parked release` take. */

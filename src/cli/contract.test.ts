@@ -24,6 +24,9 @@ const cleanups: (() => void)[] = [];
 const home = folder({ after: (fn) => void cleanups.push(fn) });
 const store = join(home, ".sheaf");
 let server: TestServer;
+/** A cluster of two, in which a third was killed. */
+const several = join(home, "several");
+let members: readonly TestServer[] = [];
 /** Of the command that crashed the process. */
 let parkedId = "";
 
@@ -135,6 +138,31 @@ const rows: Readonly<Record<string, Row>> = {
     fields: [],
     mistake: ["entity", "call", "thing", "a", "add", "{"],
   },
+  "node ls": {
+    good: () => ["node", "ls", "--data", several],
+    list: true,
+    schema: "sheaf.node.list/v1",
+    fields: ["id", "name", "pid", "addresses", "state", "zone", "weight", "cordoned", "peer", "owns", "startedAt"],
+    mistake: ["node", "ls", "--nonsense"],
+  },
+  ...Object.fromEntries(
+    ["drain", "undrain", "cordon", "uncordon", "remove"].map((action): [string, Row] => [
+      `node ${action} NODE`,
+      {
+        good: () => ["node", action, action === "remove" ? "c" : "b", "--data", several],
+        schema: `sheaf.node.${action}/v1`,
+        fields: ["id", "name"],
+        mistake: ["node", action],
+      },
+    ]),
+  ),
+  "shard ls": {
+    good: () => ["shard", "ls", "--data", several],
+    list: true,
+    schema: "sheaf.shard.list/v1",
+    fields: ["shard", "state", "owner", "followers", "epoch", "head", "applied", "hot", "reason"],
+    mistake: ["shard", "ls", "--nonsense"],
+  },
   "node token": {
     good: () => ["node", "token", "--data", join(home, "issuer")],
     schema: "sheaf.node.token/v1",
@@ -244,14 +272,27 @@ async function withParked(): Promise<TestServer> {
   return node;
 }
 
+/** Three nodes on one journal, the last of them killed. */
+async function withMembers(): Promise<TestServer[]> {
+  const nodes: TestServer[] = [];
+  for (const name of ["a", "b", "c"]) {
+    const data = name === "a" ? several : join(home, name);
+    const args = ["--insecure", "--name", name, "--engine", `sqlite:${several}`];
+    nodes.push(await startServer(data, name === "a" ? [...args, "--create"] : args, {}, app));
+  }
+  await nodes.pop()?.end("SIGKILL");
+  return nodes;
+}
+
 describe("every command", () => {
   before(async () => {
+    members = await withMembers();
     ensureCa(join(home, "issuer/ca"), { cluster: "0f".repeat(16), now: Date.now() });
     server = await withParked();
     parkedId = (await run(["parked", "ls", "-q", "--data", store])).out.trim();
   });
   after(async () => {
-    await server.end("SIGTERM");
+    for (const node of [server, ...members]) assert.equal(await node.end("SIGTERM"), 0, node.err());
     for (const cleanup of cleanups) cleanup();
   });
 

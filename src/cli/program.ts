@@ -80,7 +80,25 @@ function resources(program: Command, act: Act): void {
     act(async () => (await import("./call.ts")).callEntity),
   );
 
-  const node = program.command("node").description("the machines of a cluster");
+  const node = program.command("node").description("the nodes of a cluster");
+  remoteOptions(node.command("ls").description("list the nodes")).action(
+    act(async () => (await import("./node.ts")).list),
+  );
+  remoteOptions(node.command("drain NODE").description("let others take over what a node serves; it stays up"))
+    .option("--deadline <SPAN>", "wait so long until it serves nothing", "60s")
+    .action(act(async () => (await import("./node.ts")).drain));
+  remoteOptions(node.command("undrain NODE").description("let a drained node serve again")).action(
+    act(async () => (await import("./node.ts")).undrain),
+  );
+  remoteOptions(node.command("cordon NODE").description("give a node nothing more; it keeps what it has")).action(
+    act(async () => (await import("./node.ts")).cordon),
+  );
+  remoteOptions(node.command("uncordon NODE").description("give a node its share again")).action(
+    act(async () => (await import("./node.ts")).uncordon),
+  );
+  remoteOptions(node.command("remove NODE").description("forget a node that is gone for good")).action(
+    act(async () => (await import("./node.ts")).remove),
+  );
   node
     .command("token")
     .description("print a token by which one new machine joins the cluster")
@@ -89,6 +107,11 @@ function resources(program: Command, act: Act): void {
     .option("--name <NAME>", "only for the node of this name, also when it is taken")
     .option("--address <HOST:PORT>", "where this cluster's nodes listen to each other; printed before the token")
     .action(act(async () => (await import("./node-token.ts")).token));
+
+  const shard = program.command("shard").description("the shards of a cluster");
+  remoteOptions(shard.command("ls").description("list the shards: owner, followers, how far"))
+    .option("--node <NODE>", "only those that it serves")
+    .action(act(async () => (await import("./shard.ts")).list));
 
   const parked = program.command("parked").description("commands that crashed the process too often");
   remoteOptions(parked.command("ls").description("list what is parked and why")).action(

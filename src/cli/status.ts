@@ -14,20 +14,24 @@ const standing = ({ state, cordoned }: NodeStatus): string => (cordoned ? `${sta
 const styleOf = (state: string): Style =>
   state === "ready" || state === "serving" ? "green" : state === "quarantined" ? "red" : "yellow";
 
-const nodeColumns: readonly Column<NodeStatus>[] = [
+export const nodeColumns: readonly Column<NodeStatus>[] = [
   { title: "node", value: ({ name }) => name },
   { title: "state", value: standing, style: (node) => styleOf(standing(node)) },
   { title: "owns", value: ({ owns }) => owns, align: "right" },
   { title: "zone", value: ({ zone }) => zone || "-" },
   { title: "pid", value: ({ pid }) => pid, align: "right" },
-  { title: "memory", value: ({ rssBytes }) => `${Math.round(rssBytes / 1024 ** 2)} MiB`, align: "right" },
+  {
+    title: "memory",
+    value: ({ rssBytes }) => (rssBytes === 0 ? "-" : `${Math.round(rssBytes / 1024 ** 2)} MiB`),
+    align: "right",
+  },
   { title: "gateway", value: ({ addresses }) => addresses.gateway },
   { title: "admin", value: ({ addresses }) => addresses.admin },
   { title: "up", value: ({ startedAt }) => span(Date.now() - startedAt), align: "right" },
   { title: "id", value: ({ id }) => id },
 ];
 
-const shardColumns: readonly Column<ShardStatus>[] = [
+export const shardColumns: readonly Column<ShardStatus>[] = [
   { title: "shard", value: ({ shard }) => shard, align: "right" },
   { title: "state", value: ({ state }) => state, style: ({ state }) => styleOf(state) },
   { title: "owner", value: ({ owner }) => owner },

@@ -44,7 +44,7 @@ async function status(parts: Placed): Promise<Status> {
         pid: options.process?.pid ?? 0,
         addresses: options.process?.addresses() ?? { gateway: null, admin: null },
         role: "node",
-        state: parts.state,
+        state: parts.membership?.self.state === "draining" ? "draining" : parts.state,
         zone: options.meeting?.zone ?? "",
         weight: options.meeting?.weight ?? 1,
         cordoned: parts.membership?.self.cordoned ?? false,
