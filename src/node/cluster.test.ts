@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import type { Limits, Shard } from "../base/index.ts";
+import { type Limits, type Shard, shardOf } from "../base/index.ts";
 import { app, bindClient, type Client, entity, service } from "../model/index.ts";
 import { createWorld, simLimits, type World } from "../sim/world.ts";
 import type { FaultName } from "../sim/weather.ts";
@@ -211,6 +211,29 @@ test("cluster: a handler that is running when its shard is handed over ends, and
     assert.deepEqual(
       await slow,
       Array.from({ length: 12 }, () => 1),
+    );
+  }));
+
+test("cluster: a node that leaves waits for what others carry out for its callers", () =>
+  inWorld({ nodes: 2 }, async (world) => {
+    await world.sleep(calm);
+    const state = world.machines[0]!.state();
+    assert.ok(state.kind === "up");
+    const { node, host } = state;
+    const theirs = (await owners(world)).get("node-2") ?? [];
+    const keys = Array.from({ length: 12 }, (_, key) => `k${key}`);
+    const calls = keys
+      .filter((key) => theirs.includes(shardOf("counter", key, 8)))
+      .map((key) => {
+        const target = { kind: "command", entity: "counter", key, name: "slow" } as const;
+        return node.call({ target, input: 60, principal: { id: "t", roles: [] }, deadline: host.clock.tick() + 1000 });
+      });
+    assert.ok(calls.length > 0);
+    await world.sleep(10);
+    await world.machines[0]!.stop();
+    assert.deepEqual(
+      (await Promise.all(calls)).map(({ output }) => output),
+      calls.map(() => 1),
     );
   }));
 

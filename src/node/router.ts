@@ -52,10 +52,16 @@ export class Router {
   #operations = 0;
   /** Numbers of operations of this node's own that are not answered yet, lowest first. */
   readonly #unsettled = new Set<number>();
+  #inFlight = 0;
 
   constructor(options: RouterOptions) {
     this.#options = options;
     this.#issuer = toHex(options.host.dice.bytes(12));
+  }
+
+  /** Calls that are carried out elsewhere, or wait for somebody who will. */
+  get inFlight(): number {
+    return this.#inFlight;
   }
 
   call(call: Call): Promise<Reply> {
@@ -82,6 +88,7 @@ export class Router {
     let failure = failed;
     let doubt = failed?.outcome === "unknown";
     let losses = 0;
+    this.#inFlight++;
     try {
       for (let attempt = 0, next = first; ; attempt++, next = undefined) {
         const to = next ?? way(call, tried);
@@ -104,6 +111,7 @@ export class Router {
         if (attempt % 4 === 3) tried.clear();
       }
     } finally {
+      this.#inFlight--;
       if (issued !== undefined) this.#unsettled.delete(issued);
     }
   }

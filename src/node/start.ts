@@ -36,6 +36,8 @@ type Running = Placed & {
   readonly here: (call: Call) => Promise<Reply>;
   /** Carries a call out, wherever that may be. */
   route: (call: Call) => Promise<Reply>;
+  /** Calls that others carry out for callers of this node. */
+  routed: () => number;
   tokens: Sessions | undefined;
   unlisten?: () => void;
 };
@@ -104,6 +106,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     state: "starting",
     here,
     route: here,
+    routed: () => 0,
     tokens: meeting && !encryptionKey ? undefined : openSessions(host, cluster, encryptionKey ?? ownSecret(host)),
   };
   return parts;
@@ -153,6 +156,7 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
     way: wayOf(parts, membership),
   });
   parts.route = (call) => router.call(call);
+  parts.routed = () => router.inFlight;
   parts.unlisten = meeting.listen((pipe) => membership.peers.accept(pipe));
   await membership.start();
   parts.tokens ??= openSessions(host, parts.cluster, await insist(parts, () => sharedSecret(host, parts.route)));
@@ -240,11 +244,11 @@ function node(parts: Running, limits: Limits): Node {
 }
 
 async function stop(parts: Running, deadlineMs: number, { host, engine, store }: NodeOptions): Promise<void> {
-  const { shards, entities, services, membership } = parts;
+  const { shards, entities, services, membership, routed } = parts;
   parts.state = "draining";
   const until = host.clock.tick() + deadlineMs;
   await membership?.drain(until);
-  while (entities.inFlight + services.inFlight > 0 && host.clock.tick() < until) {
+  while (entities.inFlight + services.inFlight + routed() > 0 && host.clock.tick() < until) {
     await new Promise<void>((resolve) => void host.clock.after(10, resolve));
   }
   parts.state = "stopping";

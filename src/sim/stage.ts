@@ -18,8 +18,9 @@ export type Stage = {
   readonly world: World;
   readonly random: Random;
   readonly clients: readonly Client[];
-  /** Calls per client. */
+  /** Calls per client, as far as they begin before this time. */
   readonly rounds: number;
+  readonly until: Millis;
   readonly keys: readonly string[];
   /** What sessions saw. */
   readonly steps: SessionStep[];
@@ -34,13 +35,13 @@ const longestPauseMs: Millis = 12;
 
 /** Each client calls `rounds` times, with pauses; failed calls are part of the plan. */
 export async function perClient(
-  { world, random, clients, rounds }: Stage,
+  { world, random, clients, rounds, until }: Stage,
   act: (client: Client, index: number, round: number) => Promise<unknown>,
 ): Promise<void> {
   const pause = (): Promise<void> => world.sleep(random.float() * random.float() * longestPauseMs);
   await Promise.all(
     clients.map(async (client, index) => {
-      for (let round = 0; round < rounds; round++) {
+      for (let round = 0; round < rounds && world.schedule.now() < until; round++) {
         await act(client, index, round).catch(() => undefined);
         await pause();
       }

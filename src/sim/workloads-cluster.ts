@@ -148,6 +148,8 @@ export const rolling: Workload = {
   async run(stage) {
     const { world, random, keys, clients } = stage;
     let over = false;
+    // Where the engine is slow, more is on its way when a node goes.
+    world.weather.slowness = random.pick([1, 2, 5]);
     const load = clients.map(async (_, index) => {
       const client = bindClient(world.invoke({ name: `r${index}`, deadlineMs: 2_000, repeats: false }));
       while (!over) {
