@@ -121,8 +121,8 @@ export class Shards {
     const shard = this.all[number] as Shard;
     shard.release();
     try {
-      if (!this.#options.host.faults.mutant("C2"))
-        await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
+      if (this.#options.host.faults.mutant("C2")) shard.landed({ kind: "durable" });
+      else await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
     } catch (error) {
       if (shard.tenure.kind === "releasing") shard.tenure = { kind: "serving", epoch: shard.tenure.epoch };
       throw error;

@@ -53,9 +53,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "C2",
-    says: "hands a shard over before what it accepted is durable",
+    says: "hands a shard over as if what is under way were durable",
     within: 200,
-    trial: { workloads: ["rolling"] },
+    trial: { cluster: true, faults: ["flap", "restart", "unknown", "hang", "partition"] },
   },
   {
     name: "C3",
