@@ -137,6 +137,9 @@ export class Tail {
 }
 
 /** What is read of a journal whose owner has nothing under way is another's, or the owner's own of a moment ago. */
-function fenceIdle(shard: Shard, { head }: Page): void {
-  if (shard.held !== undefined && shard.idle && head.epoch > shard.held) shard.stepDown(head.epoch);
+function fenceIdle(shard: Shard, { head, entries }: Page): void {
+  if (shard.held === undefined || !shard.idle) return;
+  // The last record may be one to be voided, of an epoch below the claim's.
+  const epoch = entries.reduce((highest, entry) => Math.max(highest, entry.epoch), head.epoch);
+  if (epoch > shard.held) shard.stepDown(epoch);
 }
