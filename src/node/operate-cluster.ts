@@ -105,7 +105,12 @@ async function status(own: Operator, membership: Membership, others: readonly Me
     }),
   );
   const all = [mine, ...theirs];
-  const nodes = all.flatMap((one) => one.nodes).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const told = all.flatMap((one) => one.nodes);
+  const there = new Set(told.filter(({ state }) => state !== "unreachable").map(({ name }) => name));
+  // An earlier run of a node that runs again is nobody's concern.
+  const nodes = told
+    .filter(({ name, state }) => state !== "unreachable" || !there.has(name))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
   return { ...mine, nodes, shards: mine.shards.map(({ shard }) => merged(shard, all)) };
 }
 
