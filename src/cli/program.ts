@@ -22,6 +22,8 @@ export function buildProgram(context: Context, done: (code: number) => void): Co
     .addHelpText("after", flagsHelp);
   dailyLoop(program, act);
   resources(program, act);
+  clusterResources(program, act);
+  operatorResources(program, act);
   meta(program, act);
   prepare(program, context);
   return program;
@@ -79,7 +81,9 @@ function resources(program: Command, act: Act): void {
   callOptions(entity.command("call TYPE KEY NAME [INPUT]").description("run a command or query on it")).action(
     act(async () => (await import("./call.ts")).callEntity),
   );
+}
 
+function clusterResources(program: Command, act: Act): void {
   const node = program.command("node").description("the nodes of a cluster");
   remoteOptions(node.command("ls").description("list the nodes")).action(
     act(async () => (await import("./node.ts")).list),
@@ -112,7 +116,9 @@ function resources(program: Command, act: Act): void {
   remoteOptions(shard.command("ls").description("list the shards: owner, followers, how far"))
     .option("--node <NODE>", "only those that it serves")
     .action(act(async () => (await import("./shard.ts")).list));
+}
 
+function operatorResources(program: Command, act: Act): void {
   const parked = program.command("parked").description("commands that crashed the process too often");
   remoteOptions(parked.command("ls").description("list what is parked and why")).action(
     act(async () => (await import("./parked.ts")).list),
