@@ -6,7 +6,7 @@ import { after, test } from "node:test";
 import { natsCluster, natsBed, withoutNats } from "../engines/nats/nats-cluster.fixture.ts";
 import { serverOfThisFile, serverTest } from "../engines/postgres/server.fixture.ts";
 import { startCallers, startCluster } from "./cluster.fixture.ts";
-import { folder } from "./cli.fixture.ts";
+import { folder, ledgerApp, sheaf, startServer } from "./cli.fixture.ts";
 
 const keys = Array.from({ length: 8 }, (_, n) => `k${n}`);
 
@@ -32,6 +32,34 @@ after(() => {
 
 serverTest("cluster on PostgreSQL: kill -9 of an owner loses and doubles nothing, and calls go on", async () => {
   await survivesKill({ after: (fn) => void cleanups.push(fn) }, (await postgres()).url());
+});
+
+serverTest("cluster on PostgreSQL: another machine joins with a token, and without one it is refused", async () => {
+  const keep = { after: (fn: () => void) => void cleanups.push(fn) };
+  const [server, one, two] = [await postgres(), folder(keep), folder(keep)];
+  await server.sql("CREATE DATABASE machines");
+  const engine = ["--engine", server.url("machines"), "--copies", "2"];
+  const first = await startServer(one, ["--create", "--name", "one", ...engine]);
+  const { data } = JSON.parse((await sheaf(["node", "ls", "--data", one, "--json"])).out) as {
+    data: { peer: string }[];
+  };
+  const address = data[0]?.peer ?? "";
+  const args = ["start", ledgerApp, "--data", two, "--port", "0", "--admin-port", "0", "--shards", "4", ...engine];
+  for (const create of [[], ["--create"]]) {
+    const refused = await sheaf([...args, ...create]);
+    assert.equal(refused.code, 4, refused.err);
+    assert.match(refused.err, /UNTRUSTED[^]*--join/);
+  }
+  const token = (await sheaf(["node", "token", "--data", one, "--address", address])).out.trim();
+  let second = await startServer(two, ["--name", "two", "--join", token, ...engine]);
+  const names = async (): Promise<string> => (await sheaf(["node", "ls", "--data", one, "-q"])).out;
+  assert.equal(await names(), "one\ntwo\n");
+  assert.equal(await second.end("SIGTERM"), 0);
+  // It is a member now: the token was for once.
+  second = await startServer(two, ["--name", "two", ...engine]);
+  assert.match(await names(), /two/);
+  assert.equal(await first.end("SIGTERM"), 0);
+  assert.equal(await second.end("SIGTERM"), 0);
 });
 
 test(

@@ -61,7 +61,7 @@ export function statusText(found: Status, terminal: Terminal, allShards: boolean
   const { cluster, engine } = found;
   const facts = [
     `${cluster.shards} shards`,
-    `${String(engine["name"] ?? engine["engine"] ?? "embedded")} engine`,
+    `${String(engine["name"])} engine`,
     cluster.encrypted ? "encrypted" : "not encrypted",
   ];
   const odd = found.shards.filter(({ state }) => state !== "serving");

@@ -36,7 +36,7 @@ async function status(parts: Placed): Promise<Status> {
   return {
     cluster: { id: cluster.id, name: cluster.name, shards: cluster.shards, encrypted: cluster.keyCheck !== undefined },
     app: parts.app.name,
-    engine: await options.engine.describe(),
+    engine: { name: options.engine.name, ...(await options.engine.describe()) },
     nodes: [
       {
         id: parts.id,
