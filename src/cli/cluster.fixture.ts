@@ -23,7 +23,12 @@ export type NodeReady = {
   readonly name: string;
 };
 
-type Event = { readonly event: string; readonly name?: string; readonly how?: string } & Partial<NodeReady>;
+type Event = {
+  readonly event: string;
+  readonly name?: string;
+  readonly how?: string;
+  readonly restartsInMs?: number | null;
+} & Partial<NodeReady>;
 
 export interface RealCluster {
   readonly child: ChildProcess;
@@ -42,16 +47,27 @@ export interface RealCluster {
   stop(): Promise<number | null>;
 }
 
-const benchApp = fileURLToPath(new URL("./bench-app.ts", import.meta.url));
+export const benchApp = fileURLToPath(new URL("./bench-app.ts", import.meta.url));
 
 export async function startCluster(
   t: { after(fn: () => void): void },
   data: string,
   nodes: number,
   args: readonly string[] = [],
+  revive = true,
 ): Promise<RealCluster> {
-  const flags = "--create --insecure --restart --port 0 --admin-port 0 --shards 8 --json".split(" ");
-  const words = ["start", benchApp, "--data", data, "--nodes", String(nodes), ...flags, ...args];
+  const flags = "--create --insecure --port 0 --admin-port 0 --shards 8 --json".split(" ");
+  const words = [
+    "start",
+    benchApp,
+    "--data",
+    data,
+    "--nodes",
+    String(nodes),
+    ...flags,
+    ...(revive ? ["--restart"] : []),
+    ...args,
+  ];
   const child = spawn(process.execPath, [commandFile, ...words], { env: clean, stdio: ["ignore", "pipe", "pipe"] });
   t.after(() => child.kill("SIGKILL"));
   const known = new Map<string, NodeReady>();

@@ -2,10 +2,11 @@
 // continued, and restarted one after another. Whatever happens, what was acknowledged is there exactly once.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import process from "node:process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Callers, type RealCluster, startCallers, startCluster, until } from "./cluster.fixture.ts";
+import { benchApp, type Callers, type RealCluster, startCallers, startCluster, until } from "./cluster.fixture.ts";
 import { folder, sheaf } from "./cli.fixture.ts";
 
 const keys = Array.from({ length: 8 }, (_, n) => `k${n}`);
@@ -119,5 +120,22 @@ test(
     assert.deepEqual(await callers.verify(), []);
     assert.deepEqual(callers.failures, []);
     assert.equal(await second.stop(), 0);
+  },
+);
+
+test(
+  "cluster: without --restart a node that ends stays down, and when the last has ended so has the command",
+  { timeout: 120_000 },
+  async (t) => {
+    const cluster = await startCluster(t, folder(t), 2, [], false);
+    const exit = once(cluster.child, "exit") as Promise<[number | null]>;
+    for (const { pid, name } of cluster.nodes.values()) {
+      const ended = cluster.heard((event) => event.event === "ended" && event.name === name);
+      process.kill(pid, "SIGKILL");
+      const { how, restartsInMs } = await ended;
+      assert.deepEqual([how, restartsInMs], ["SIGKILL", null]);
+    }
+    assert.equal((await exit)[0], 1);
+    assert.match((await sheaf(["start", benchApp, "--nodes", "2"], { cwd: folder(t) })).err, /NO_CLUSTER/);
   },
 );
