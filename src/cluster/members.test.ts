@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { SheafError } from "../base/index.ts";
-import { checkTiming, type Member, type MemberRecord, mostAccused, trackMembers } from "./index.ts";
+import { checkTiming, type Member, type MemberRecord, mostAccused, timingFor, trackMembers } from "./index.ts";
 import { memberNamed } from "./world.fixture.ts";
 
 /** One observer, `a`, and what is put before it: each beat of 150 ms, the members named in `heard` and `beating`. */
@@ -352,4 +352,8 @@ test("timing: timings that contradict each other are refused by name", () => {
       /beatMs \* 3 <= leaseMs; beatMs \* 3 <= confirmMs; leaseMs <= forgetMs/.test(error.message),
   );
   assert.throws(() => checkTiming({ healMs: Number.NaN }), /healMs must be above 0/);
+});
+
+test("members: the times of every beat fit each other", () => {
+  for (let beatMs = 1; beatMs <= 5_000; beatMs++) assert.equal(checkTiming(timingFor(beatMs)).beatMs, beatMs);
 });

@@ -44,3 +44,10 @@ export function checkTiming(given: Partial<Timing> = {}): Timing {
   if (wrong.length > 0) throw new SheafError("USAGE", `timings do not fit each other: ${wrong.join("; ")}`);
   return timing;
 }
+
+/** All times keep their proportion to the beat. */
+export function timingFor(beatMs: Millis): Timing {
+  // Multiplied before it is divided: what is a whole number of beats stays exactly that.
+  const scaled = Object.entries(defaultTiming).map(([name, ms]) => [name, (ms * beatMs) / defaultTiming.beatMs]);
+  return Object.fromEntries(scaled) as { [name in keyof Timing]: Millis };
+}

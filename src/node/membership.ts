@@ -6,7 +6,6 @@
 
 import { asSheafError, type Millis, type Shard as ShardNumber, SheafError, type Tick } from "../base/index.ts";
 import {
-  defaultTiming,
   type Holding,
   type Member,
   type Members,
@@ -18,6 +17,7 @@ import {
   type ShardSight,
   type Step,
   type Timing,
+  timingFor,
   trackMembers,
   unpackMemberRecord,
   type View,
@@ -141,11 +141,6 @@ export class Membership {
       shard,
       this.view.members.filter(({ standing }) => standing === "alive").map(({ member }) => member),
     );
-  }
-
-  /** Copies of a shard other than the owner's, by placement. */
-  followersOf(shard: ShardNumber): readonly string[] {
-    return (this.#placement()[shard] ?? []).slice(1);
   }
 
   /** Says what has become of this node, and acts on it. */
@@ -403,11 +398,3 @@ function byEar(view: View, me: string, peers: Peers): View {
 }
 
 const isOurs = ({ target }: Call): boolean => target.kind === "procedure" && target.service === peerService;
-
-/** All times of the cluster keep their proportion to the beat. */
-function timingFor(beatMs: Millis): Timing {
-  const factor = beatMs / defaultTiming.beatMs;
-  return Object.fromEntries(Object.entries(defaultTiming).map(([name, ms]) => [name, ms * factor])) as {
-    [name in keyof Timing]: number;
-  };
-}

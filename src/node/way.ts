@@ -27,11 +27,14 @@ function toEntity(parts: Parts, membership: Membership, call: Call, tried: Reado
   // What is called from within a command is still taken by who gives the shard up.
   if (kind === "releasing" && call.chain !== undefined) return here;
   if (kind === "following" && !tried.has(parts.id) && levelOf(parts, call) !== "strong") return here;
+  const reach = (id: string): Way | undefined => (tried.has(id) ? undefined : there(membership, id));
   const owner = membership.ownerOf(shard);
-  const likely = owner === undefined ? [] : [owner];
-  for (const id of [...likely, ...membership.ranking(shard.number)]) {
-    const way = tried.has(id) ? undefined : there(membership, id);
-    if (way) return way;
+  const way = owner === undefined ? undefined : reach(owner);
+  if (way) return way;
+  // Who else may own it is worked out only where the owner is not known or did not answer.
+  for (const id of membership.ranking(shard.number)) {
+    const likely = reach(id);
+    if (likely) return likely;
   }
   return { kind: "nowhere", why: `nobody is known to serve shard ${shard.number} at the moment` };
 }

@@ -83,7 +83,8 @@ export class Tail {
       for (const page of pages) {
         const ask = places.get(page.head.shard);
         if (ask) this.#apply(ask, page);
-        if (ask && ask.fold.seq < page.head.seq) places.delete(page.head.shard);
+        // Behind what the engine has, or told by an old copy of it: neither makes this copy fresh.
+        if (ask && ask.fold.seq !== page.head.seq) places.delete(page.head.shard);
       }
       // A cut answer says nothing of the shards after the cut: they are looked at again first.
       const cut = pages.some(({ head, entries }) => (entries.at(-1)?.seq ?? 0) < head.seq);
