@@ -106,3 +106,22 @@ test("copies: a causal read that a copy cannot answer waits for it once, then go
     world.weather.cutFromEngine.clear();
     await world.sleep(600);
   }));
+
+test("copies: an engine that answers from an old copy of itself makes no copy fresh", () =>
+  inCluster(counting, {}, async (client, world) => {
+    for (const key of keys) await client.entity(Counter, key).add(1);
+    await world.sleep(100);
+    let asked = 0;
+    world.shared.tail = async (asks) =>
+      asks
+        .filter(({ from }) => from > 2)
+        .map(({ shard }) => {
+          asked++;
+          return { entries: [], first: 1, head: { shard, generation: 1, epoch: 0, seq: 0 } };
+        });
+    await world.sleep(300);
+    assert.ok(asked > 5, "nobody was told of old: this test saw nothing");
+    const answers = await Promise.all([0, 1].flatMap((index) => keys.map((key) => ask(world, index, key, "eventual"))));
+    const copies = answers.filter(({ staleMs }) => (staleMs ?? 0) > 200);
+    assert.ok(copies.length >= keys.length, `${copies.length} answers say how old they are`);
+  }));
