@@ -35,6 +35,13 @@ test("chain C2: the planted defect M1 shows stale records, which the guarantee a
   assert.equal(follow(tip(7, 5), record(8, 4, hashOf(7)), faults).kind, "apply");
 });
 
-test("chain C3: a record of another generation is corruption", () => {
+test("chain C3: a record of another generation is corruption, but for a generation record of a higher one", () => {
   assert.equal(follow(tip(7, 2), record(8, 2, hashOf(7), 2)).kind, "corrupt");
+  const raise = (generation: number): Parameters<typeof follow>[1] => ({
+    ...record(8, 3, hashOf(7), generation),
+    payload: { kind: "generation" },
+  });
+  assert.deepEqual(follow(tip(7, 2), raise(5)), { kind: "apply", tip: { ...tip(8, 3), generation: 5 } });
+  for (const generation of [0, 1]) assert.equal(follow(tip(7, 2), raise(generation)).kind, "corrupt");
+  assert.equal(follow({ ...tip(8, 3), generation: 5 }, record(9, 3, hashOf(8))).kind, "corrupt");
 });

@@ -3,11 +3,11 @@
 //
 // C1. Sequences are contiguous, and each record names the hash of the one before it.
 // C2. A record whose epoch is below the highest before it is void (F3): part of the chain, counted, never shown.
-// C3. A chain stays within its generation.
+// C3. A chain stays within its generation until a generation record, which names the one it leaves, goes on in a higher one.
 
 import { bytesEqual, type Epoch, type Generation, type Seq } from "../base/index.ts";
 import type { Faults } from "../host/index.ts";
-import type { Decoded, Hash } from "./record.ts";
+import type { Decoded, Hash, Payload } from "./record.ts";
 
 /** Up to where a chain was followed. */
 export type Tip = {
@@ -28,10 +28,14 @@ export type Verdict =
 /** The chain before its first record. */
 export const noTip: Tip = { generation: 1, epoch: 0, seq: 0, hash: new Uint8Array(32) };
 
+/** What of a record decides whether it continues a chain. */
+export type Link = Pick<Decoded, "header" | "hash"> & { readonly payload?: Pick<Payload, "kind"> | undefined };
+
 /** Judges the record that was read next after `tip`. */
-export function follow(tip: Tip, record: Pick<Decoded, "header" | "hash">, faults?: Faults): Verdict {
+export function follow(tip: Tip, record: Link, faults?: Faults): Verdict {
   const { generation, epoch, seq, prev } = record.header;
-  if (generation !== tip.generation)
+  const goesOn = record.payload?.kind === "generation" ? generation > tip.generation : generation === tip.generation;
+  if (!goesOn)
     return {
       kind: "corrupt",
       why: `record ${seq} is of generation ${generation}, its journal of generation ${tip.generation}`,

@@ -33,8 +33,10 @@ test("codec: every kind of record comes back whole, plain, sealed and compressed
   const [commit] = (sampleBatch(1) as Batch).commits;
   const open = { ...commit!, op: { ...commit!.op!, open: [3, 17] } };
   const slow = { kind: "batch", commits: [open] } as const;
+  const raised: Payload = { kind: "generation", was: 3, why: "restored from a backup" };
+  const none = { kind: "batch", commits: [] } as const;
   for (const codec of [plain, sealed])
-    for (const payload of [...samplePayloads, sampleBatch(50), large, slow, { kind: "batch", commits: [] } as const]) {
+    for (const payload of [...samplePayloads, sampleBatch(50), large, slow, raised, none]) {
       const record = sampleRecord(payload);
       const { bytes, hash } = codec.encode(record);
       const decoded = codec.decode(bytes, place);
@@ -42,6 +44,18 @@ test("codec: every kind of record comes back whole, plain, sealed and compressed
       assert.deepEqual(decoded.hash, hash);
       assert.deepEqual(bytes.slice(-32), hash);
     }
+});
+
+test("codec: without the key a record's header and hash can be read and its damage seen, its payload not", () => {
+  const { bytes } = sealed.encode(sampleRecord(sampleBatch(5)));
+  const { header, hash } = sealed.decode(bytes, place);
+  assert.deepEqual(plain.envelope(bytes, place), { header, hash });
+  assert.equal(refusal(() => plain.decode(bytes, place)).code, "WRONG_KEY");
+  for (let at = 0; at < bytes.length; at++) {
+    const bent = bytes.slice();
+    bent[at]! ^= 1;
+    assert.equal(refusal(() => plain.envelope(bent, place)).code, "CORRUPT", `byte ${at}`);
+  }
 });
 
 test("codec: compression is used only where it makes a record smaller", () => {

@@ -51,6 +51,7 @@ export function recordCodec(options: CodecOptions): RecordCodec {
   return {
     encode: (record) => encode(codec, record),
     decode: (bytes, place) => decode(codec, bytes, place),
+    envelope: (bytes, place) => openEnvelope(codec, bytes, place),
   };
 }
 
@@ -100,8 +101,12 @@ function writeEnvelope(into: Uint8Array, codec: Codec, { header }: JournalRecord
   into.set(envelope.bytes);
 }
 
-function decode(codec: Codec, bytes: Uint8Array, place: { shard: Shard; seq: Seq }): Decoded {
-  const where = `record ${place.seq} of shard ${place.shard}`;
+type Where = { readonly shard: Shard; readonly seq: Seq };
+
+const placeOf = ({ seq, shard }: Where): string => `record ${seq} of shard ${shard}`;
+
+function openEnvelope(codec: Codec, bytes: Uint8Array, place: Where): Pick<Decoded, "header" | "hash"> {
+  const where = placeOf(place);
   const end = bytes.length - HASH_BYTES;
   if (bytes.length < LEAST_BYTES) throw corrupt(`${where} is cut short`);
   const hash = sha256(codec.crypto, bytes.subarray(0, end));
@@ -113,27 +118,30 @@ function decode(codec: Codec, bytes: Uint8Array, place: { shard: Shard; seq: Seq
   const shard = view.getUint32(18);
   const seq = getUint64(view, 34);
   if (shard !== place.shard || seq !== place.seq) throw corrupt(`${where} says it is record ${seq} of shard ${shard}`);
+  const header = {
+    cluster: codec.cluster,
+    shard,
+    generation: view.getUint32(22),
+    epoch: getUint64(view, 26),
+    seq,
+    prev: bytes.slice(42, 42 + HASH_BYTES),
+    at: view.getFloat64(74),
+  };
+  return { header, hash };
+}
+
+function decode(codec: Codec, bytes: Uint8Array, place: Where): Decoded {
+  const { header, hash } = openEnvelope(codec, bytes, place);
+  const where = placeOf(place);
   const plain = unseal(codec, {
-    body: bytes.subarray(ENVELOPE_BYTES, end),
+    body: bytes.subarray(ENVELOPE_BYTES, bytes.length - HASH_BYTES),
     flags: bytes[1]!,
-    keyId: view.getUint32(82),
+    keyId: new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(82),
     aad: bytes.subarray(0, ENVELOPE_BYTES),
     maxBytes: mostRecordBytes, // a limit that was lowered since is no reason to refuse what was acknowledged
     what: where,
   });
-  return {
-    header: {
-      cluster: codec.cluster,
-      shard,
-      generation: view.getUint32(22),
-      epoch: getUint64(view, 26),
-      seq,
-      prev: bytes.slice(42, 42 + HASH_BYTES),
-      at: view.getFloat64(74),
-    },
-    payload: payloadFromValue(readPlain(plain, where)),
-    hash,
-  };
+  return { header, payload: payloadFromValue(readPlain(plain, where)), hash };
 }
 
 const unknownFormat = (where: string, format: number): SheafError =>

@@ -9,6 +9,7 @@ const CLAIM = 1;
 const NOOP = 2;
 const BATCH = 3;
 const PARK = 4;
+const GENERATION = 5;
 
 export function putPayload(put: Put, payload: Payload): void {
   switch (payload.kind) {
@@ -24,6 +25,8 @@ export function putPayload(put: Put, payload: Payload): void {
       return;
     case "park":
       return put.value([PARK, payload.id, payload.reason, payload.parked]);
+    case "generation":
+      return put.value([GENERATION, payload.was, payload.why]);
   }
 }
 
@@ -59,6 +62,8 @@ export function payloadFromValue(value: unknown): Payload {
       return { kind: "batch", commits: list(rest[0]).map(commitFromValue) };
     case PARK:
       return { kind: "park", id: text(rest[0]), reason: text(rest[1]), parked: truth(rest[2]) };
+    case GENERATION:
+      return { kind: "generation", was: number(rest[0]), why: text(rest[1]) };
     default:
       throw unfit(`an unknown kind ${String(kind)}`);
   }

@@ -55,7 +55,10 @@ export type Payload =
   | { readonly kind: "noop" }
   | { readonly kind: "batch"; readonly commits: readonly Commit[] }
   /** A command that crashed the process too often: refused until released. `id` names type, key, command and input. */
-  | { readonly kind: "park"; readonly id: string; readonly reason: string; readonly parked: boolean };
+  | { readonly kind: "park"; readonly id: string; readonly reason: string; readonly parked: boolean }
+  /** The journal goes on in the generation of this record: it was `was` up to the record before, the base. What was written
+   *  behind the base elsewhere is lost by an operator's will, who says `why` (F8). */
+  | { readonly kind: "generation"; readonly was: Generation; readonly why: string };
 
 export type JournalRecord = { readonly header: Header; readonly payload: Payload };
 
@@ -69,4 +72,6 @@ export interface RecordCodec {
   /** Throws CORRUPT when the checksum, the cluster, the place (shard, seq, epoch) or the encryption does not fit, and
    *  CORRUPT with a hint when the format version is newer than this build reads. */
   decode(bytes: Uint8Array, place: { shard: Shard; seq: Seq }): Decoded;
+  /** What can be told of a record without the key: all but its payload. Throws CORRUPT as `decode` does. */
+  envelope(bytes: Uint8Array, place: { shard: Shard; seq: Seq }): Pick<Decoded, "header" | "hash">;
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { concat, fromHex, SheafError, toHex } from "../base/index.ts";
 import { realCompress, realCrypto } from "../platform/crypto.ts";
-import { decodeSnapshot, encodeSnapshot, type SnapshotName, type SnapshotOptions } from "./index.ts";
+import { checkSnapshot, decodeSnapshot, encodeSnapshot, type SnapshotName, type SnapshotOptions } from "./index.ts";
 import { sampleCluster, sampleKey } from "./sample.ts";
 
 const plain: SnapshotOptions = { crypto: realCrypto, compress: realCompress, cluster: sampleCluster };
@@ -115,6 +115,34 @@ test("snapshot: frames left out, repeated, swapped or taken from another snapsho
     ])
       assert.equal(await outcome(options, mixed), "CORRUPT");
     assert.equal(await outcome(options, chunks.slice(0, -1)), "CORRUPT");
+  }
+});
+
+test("snapshot: without the key every flipped bit, cut, exchange and wrong name is noticed all the same", async () => {
+  const check = (chunks: readonly Uint8Array[], as = name): Promise<string> =>
+    checkSnapshot(plain, as, chunks).then(
+      (bytes) => String(bytes),
+      (error: unknown) => (error as SheafError).code,
+    );
+  for (const options of [plain, sealed]) {
+    const whole = concat(await encode(options, small));
+    assert.equal(await check([whole]), String(whole.length));
+    for (let bit = 0; bit < whole.length * 8; bit++) {
+      const bent = whole.slice();
+      bent[bit >> 3]! ^= 1 << (bit & 7);
+      assert.equal(await check([bent]), "CORRUPT", `bit ${bit}`);
+    }
+    for (let length = 0; length < whole.length; length++)
+      assert.equal(await check([whole.subarray(0, length)]), "CORRUPT");
+    assert.equal(await check([whole, Uint8Array.of(0)]), "CORRUPT");
+    assert.equal(await check([whole], { ...name, seq: 1 }), "CORRUPT");
+    const [a, b, c, ...rest] = (await encode(options, large)) as [Uint8Array, Uint8Array, Uint8Array, ...Uint8Array[]];
+    for (const mixed of [
+      [a, c, b, ...rest],
+      [a, b, b, c, ...rest],
+      [a, b, ...rest],
+    ])
+      assert.equal(await check(mixed), "CORRUPT");
   }
 });
 

@@ -79,6 +79,32 @@ export async function* decodeSnapshot(
   }
 }
 
+/** Follows the frames of a snapshot as far as that can be done without the key: checksums, order, name and end, but not
+ *  what is in it. Throws CORRUPT when anything about it is wrong. Returns how many bytes it has. */
+export async function checkSnapshot(
+  options: Pick<SnapshotOptions, "cluster" | "crypto" | "compress">,
+  name: SnapshotName,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<number> {
+  const input = new FrameInput(chunks);
+  const reader = new FrameReader({ ...options, key: undefined });
+  let bytes = 0;
+  try {
+    for (let kind = 0, number = 0; kind !== END; number++) {
+      const frame = await reader.check(input);
+      kind = frame.bytes[2]!;
+      bytes += frame.bytes.length;
+      if (number === 0 && (kind !== NAME || !bytesEqual(reader.open(frame), pack(nameToValue(options.cluster, name)))))
+        throw corrupt("the snapshot is another one than its name says");
+      if (number > 0 && kind !== ITEMS && kind !== END) throw corrupt("the snapshot's frames are out of order");
+    }
+    if (!(await input.ended())) throw corrupt("the snapshot goes on behind its end");
+    return bytes;
+  } finally {
+    await input.close();
+  }
+}
+
 async function* readFrames(
   reader: FrameReader,
   input: FrameInput,
@@ -168,6 +194,8 @@ class FrameWriter {
 /** What `Crypto.seal` adds. */
 const SEAL_BYTES = 28;
 
+type Frame = { readonly bytes: Uint8Array; readonly keyId: number; readonly where: string };
+
 /** Reads and checks what FrameWriter wrote. */
 class FrameReader {
   readonly #options: SnapshotOptions;
@@ -181,6 +209,12 @@ class FrameReader {
   }
 
   async next(input: FrameInput): Promise<{ kind: number; body: Uint8Array }> {
+    const frame = await this.check(input);
+    return { kind: frame.bytes[2]!, body: this.open(frame) };
+  }
+
+  /** The next frame, once its checksum and its place among the others are right. */
+  async check(input: FrameInput): Promise<Frame> {
     const head = await input.take(HEAD_BYTES);
     const view = new DataView(head.buffer, head.byteOffset, HEAD_BYTES);
     const length = view.getUint32(11);
@@ -202,15 +236,18 @@ class FrameReader {
     }
     this.#number++;
     this.#before = hash;
-    const kind = frame[2]!;
-    const body = unseal(kind === NAME ? { ...this.#options, key: undefined } : this.#options, {
-      body: frame.subarray(HEAD_BYTES, end),
-      flags: frame[1]!,
-      keyId: view.getUint32(7),
-      aad: frame.subarray(0, HEAD_BYTES),
+    return { bytes: frame, keyId: view.getUint32(7), where };
+  }
+
+  /** The body of a frame that was checked. */
+  open({ bytes, keyId: id, where }: Frame): Uint8Array {
+    return unseal(bytes[2] === NAME ? { ...this.#options, key: undefined } : this.#options, {
+      body: bytes.subarray(HEAD_BYTES, bytes.length - HASH_BYTES),
+      flags: bytes[1]!,
+      keyId: id,
+      aad: bytes.subarray(0, HEAD_BYTES),
       maxBytes: MAX_BODY_BYTES,
       what: where,
     });
-    return { kind, body };
   }
 }

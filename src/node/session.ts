@@ -97,5 +97,4 @@ async function followed(shard: Shard, wanted: Wanted, deadline: Tick, clock: Clo
   }
 }
 
-const reaches = ({ fold }: Shard, wanted: Wanted): boolean =>
-  wanted.generation === fold.generation && wanted.seq <= fold.seq;
+const reaches = ({ fold }: Shard, { generation, seq }: Wanted): boolean => fold.reaches(generation, seq);

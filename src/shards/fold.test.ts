@@ -123,3 +123,30 @@ test("fold: a fold restored from its position goes on as the one it was saved fr
   assert.equal(next.operations.find("op", undefined)?.version, 1);
   assert.equal(next.parked.get("x#1")?.reason, "crashes");
 });
+
+test("fold: what was seen of an earlier generation is there up to its base, also after a restart (F8)", () => {
+  const raise = (fold: Fold, generation: number): void => {
+    const { header, hash: own } = record(fold, { kind: "noop" }, fold.epoch + 1);
+    const payload: Payload = { kind: "generation", was: fold.generation, why: "restored" };
+    fold.apply({ header: { ...header, generation }, payload, hash: own });
+  };
+  const first = new Fold(0, limits);
+  for (let version = 1; version <= 3; version++) first.apply(record(first, batch(commit("a", version))));
+  raise(first, 40);
+  const changes = first.drain();
+  assert.ok(changes);
+  const again = new Fold(0, limits);
+  again.restore(changes.position, changes.ops);
+  for (const fold of [first, again]) {
+    const reached = [
+      fold.reaches(1, 3),
+      fold.reaches(1, 4),
+      fold.reaches(2, 1),
+      fold.reaches(40, 4),
+      fold.reaches(40, 5),
+    ];
+    assert.deepEqual(reached, [true, false, false, true, false]);
+    raise(fold, 90);
+    assert.deepEqual([fold.reaches(1, 3), fold.reaches(40, 4), fold.reaches(40, 5)], [true, true, false]);
+  }
+});

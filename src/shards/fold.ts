@@ -55,6 +55,7 @@ type Memo = {
   readonly operations: OperationsMemo;
   readonly parked: readonly (readonly [string, string, Instant])[];
   readonly owner?: string | undefined;
+  readonly left?: readonly (readonly [Generation, Seq])[] | undefined;
 };
 
 /** Times the usual number of entities. */
@@ -84,6 +85,8 @@ export class Fold {
   #size = 0;
   #sweepAt: number;
   #dirty = new Set<Hot>();
+  /** Generations before this one, and the last record of each that is in this journal. */
+  readonly #left = new Map<Generation, Seq>();
   /** The position moved since the last save. */
   #moved = false;
   /** The last save failed. */
@@ -149,6 +152,9 @@ export class Fold {
         this.owner = payload.node;
         break;
       case "noop":
+        break;
+      case "generation":
+        this.#left.set(payload.was, record.header.seq - 1);
         break;
       case "park":
         if (payload.parked) this.parked.set(payload.id, { reason: payload.reason, at: record.header.at });
@@ -271,6 +277,7 @@ export class Fold {
       operations: this.operations.memo(),
       parked: [...this.parked].map(([id, { reason, at }]) => [id, reason, at] as const),
       owner: this.owner,
+      ...(this.#left.size > 0 && { left: [...this.#left] }),
     };
     return {
       generation: this.generation,
@@ -294,6 +301,7 @@ export class Fold {
     this.owner = memo.owner;
     this.operations.restore(memo.operations, ops);
     for (const [id, reason, at] of memo.parked) this.parked.set(id, { reason, at });
+    for (const [generation, seq] of memo.left ?? []) this.#left.set(generation, seq);
   }
 
   /** Lets entities rest that are saved, idle and were not used since the last sweep, until a tenth of the room is free.
@@ -320,6 +328,12 @@ export class Fold {
         this.#size--;
       }
     }
+  }
+
+  /** Whether all that was there at this place of this generation is here (F8): of an earlier one what is at or below its base. */
+  reaches(generation: Generation, seq: Seq): boolean {
+    const last = generation === this.generation ? this.seq : this.#left.get(generation);
+    return last !== undefined && seq <= last;
   }
 
   /** Entities in memory, for status and audits. */

@@ -48,11 +48,15 @@ async function restore(shard: Shard, store: Store): Promise<void> {
   let stored = await store.position(shard.number);
   const from = Math.max(1, stored?.seq ?? 0);
   const page = await within(host.clock, limits.appendPatienceMs, engine.read(shard.number, from, 1));
-  const way = approach(stored, page.first, page.head);
+  let way = approach(stored, page.first, page.head);
+  if (way.kind === "left") {
+    await store.clear(shard.number);
+    stored = undefined;
+    way = approach(stored, page.first, page.head);
+  }
   if (way.kind === "behind" && stored) throw await doubtfullyBehind(shard, stored);
   if (way.kind === "read" && stored && !continues(shard, stored, page)) throw behind(shard.number);
   if (way.kind === "snapshot") stored = await loadSnapshot(shard, store, page.first);
-  shard.fold.generation = page.head.generation;
   if (stored) shard.fold.restore(stored, await store.ops(shard.number));
 }
 

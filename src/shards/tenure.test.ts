@@ -23,13 +23,14 @@ test("tenure: a barrier shows an owner itself, another owner, or a journal that 
   assert.equal(sight(place, head(10, 3, 2)).kind, "behind");
 });
 
-test("tenure: T5 a stored place beyond the journal, or of another generation, is behind", () => {
+test("tenure: T5 a stored place beyond the journal is behind; one of a generation that was left is forgotten", () => {
   const stored = { generation: 1, epoch: 3, seq: 10 };
   assert.equal(approach(stored, 1, head(10)).kind, "read");
   assert.equal(approach(stored, 11, head(20)).kind, "read");
   assert.equal(approach(stored, 12, head(20)).kind, "snapshot");
   assert.equal(approach(stored, 1, head(9)).kind, "behind");
-  assert.equal(approach(stored, 1, head(10, 3, 2)).kind, "behind");
+  assert.equal(approach(stored, 1, head(10, 3, 2)).kind, "left");
+  assert.equal(approach({ ...stored, generation: 3 }, 1, head(10, 3, 2)).kind, "behind");
   assert.equal(approach(undefined, 1, head(0)).kind, "read");
   assert.equal(approach(undefined, 5, head(9)).kind, "snapshot");
 });

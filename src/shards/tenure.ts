@@ -54,11 +54,14 @@ export type Approach =
   | { readonly kind: "read" }
   /** The local state cannot be continued from the journal: load a snapshot. */
   | { readonly kind: "snapshot" }
+  /** The local state is of a generation that an operator has left: it is forgotten, and the journal read anew. */
+  | { readonly kind: "left" }
   | { readonly kind: "behind" };
 
 /** How to catch up from a stored place: the journal keeps `first`..`head.seq`. */
 export function approach(stored: Place | undefined, first: Seq, head: Head): Approach {
   const seq = stored?.seq ?? 0;
-  if (stored && (stored.generation !== head.generation || seq > head.seq)) return { kind: "behind" };
+  if (stored && stored.generation < head.generation) return { kind: "left" };
+  if (stored && (stored.generation > head.generation || seq > head.seq)) return { kind: "behind" };
   return first > seq + 1 ? { kind: "snapshot" } : { kind: "read" };
 }
