@@ -341,6 +341,7 @@ export const journalRules: readonly Rule[] = [
       const refused = [
         engine.identify(),
         engine.create(kitCluster),
+        engine.restore(kitCluster, true),
         engine.barrier([1]),
         engine.read(1, 1, 1),
         engine.tail([{ shard: 1, from: 1 }], 1),

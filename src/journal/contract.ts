@@ -3,6 +3,7 @@
 
 import { journalRules } from "./contract-journal.ts";
 import { registryRules } from "./contract-registry.ts";
+import { restorationRules } from "./contract-restoration.ts";
 import { snapshotRules } from "./contract-snapshots.ts";
 import { tailAndWatchRules } from "./contract-tail.ts";
 import type { KitTools } from "./contract-tools.ts";
@@ -20,7 +21,7 @@ export type EngineBed = {
 
 /** Registers the kit's tests under `name`. `bed` is called once per test. */
 export function engineContract(name: string, tools: KitTools, bed: () => Promise<EngineBed>): void {
-  for (const rule of [...journalRules, ...tailAndWatchRules, ...snapshotRules, ...registryRules])
+  for (const rule of [...journalRules, ...tailAndWatchRules, ...snapshotRules, ...registryRules, ...restorationRules])
     tools.test(`${name} engine: ${rule.says}`, async () => {
       const storage = await bed();
       const opened: Engine[] = [];

@@ -76,6 +76,19 @@ export interface Registry {
   list(): Promise<ReadonlyMap<string, Uint8Array>>;
 }
 
+/** An engine that is being filled with a cluster that was kept elsewhere. Until `finish` has resolved nobody finds the cluster
+ *  there, whatever dies: `identify` and `create` reject ENGINE_REFUSED. Nothing else is asked of that engine meanwhile. */
+export interface Restoration {
+  /** Adds entries of one shard behind those that it has; the first of all may have any sequence. `generation` is that of the
+   *  last one. One call of a shard at a time; at most about 8 MiB. Rejects CORRUPT when they do not continue what is there. */
+  load(shard: Shard, generation: Generation, entries: readonly Entry[]): Promise<void>;
+  readonly put: Snapshots["put"];
+  /** From now on the engine holds the cluster. Everything is durable when it resolves. */
+  finish(): Promise<void>;
+  /** Removes all that was filled in: the engine is empty again. */
+  abandon(): Promise<void>;
+}
+
 export interface Engine {
   /** Short name for people: "memory", "embedded", "postgres", "nats". */
   readonly name: string;
@@ -85,6 +98,9 @@ export interface Engine {
   identify(): Promise<Cluster | undefined>;
   /** Creates the cluster on an empty engine. Rejects WRONG_CLUSTER when it holds one already. Durable when it resolves. */
   create(cluster: Cluster): Promise<void>;
+  /** Begins to fill an empty engine. Rejects WRONG_CLUSTER when it holds a cluster, and ENGINE_REFUSED when it holds an
+   *  unfinished restoration, unless `again` says to remove that first: whoever was at it then can neither go on nor finish. */
+  restore(cluster: Cluster, again?: boolean): Promise<Restoration>;
   /** Appends many shards' batches in one round trip, at most one per shard, sorted by shard. Each is durable, fenced,
    *  refused or unknown; never half of one. Shards are independent: a fenced one fails alone, and nothing may rely on
    *  atomicity across shards. Results are in the order given. Never rejects. */

@@ -1,6 +1,7 @@
 export * from "./engine.ts";
 export * from "./tail.ts";
 export * from "./registry.ts";
+export * from "./restoration.ts";
 export * from "./record.ts";
 export * from "./codec.ts";
 export * from "./chain.ts";

@@ -6,7 +6,19 @@
 // D2. Entries of a shard are contiguous from `first` to the head.
 
 import { defaultLimits, invariant, type Seq, type Shard, SheafError } from "../base/index.ts";
-import type { Append, AppendResult, Ask, Cluster, Entry, Head, Page, SnapshotName } from "./engine.ts";
+import type {
+  Append,
+  AppendResult,
+  Ask,
+  Cluster,
+  Entry,
+  Head,
+  Page,
+  Restoration,
+  SnapshotName,
+  Snapshots,
+} from "./engine.ts";
+import { checkContinues, unfinishedRestoration } from "./restoration.ts";
 import { hasNews, maxPageBytes } from "./tail.ts";
 
 export type MemoryDiskOptions = {
@@ -54,6 +66,8 @@ export type Inside = {
   life(): number;
   identify(): Cluster | undefined;
   create(cluster: Cluster): void;
+  /** As `Engine.restore`; snapshots are put by `put`. */
+  restore(cluster: Cluster, again: boolean, put: Snapshots["put"]): Restoration;
   /** `byExpectedOnly` forgets the epoch, as engines do that fence by sequence alone. */
   append(one: Append, byExpectedOnly?: boolean): AppendResult;
   head(shard: Shard): Head;
@@ -86,6 +100,8 @@ type Kept = {
   readonly maxRecordBytes: number;
   readonly syncsItself: boolean;
   cluster: Cluster | undefined;
+  /** The cluster that is being filled in; another object for each attempt. */
+  restoring: Cluster | undefined;
   journals: Map<Shard, Journal>;
   snapshots: Map<string, Snapshot>;
   /** Newest last; never empty. */
@@ -101,6 +117,7 @@ export function memoryDisk(options: MemoryDiskOptions = {}): MemoryDisk {
     maxRecordBytes: options.maxRecordBytes ?? defaultLimits.maxRecordBytes,
     syncsItself: options.acknowledgeUnsynced !== true,
     cluster: undefined,
+    restoring: undefined,
     journals: new Map(),
     snapshots: new Map(),
     registry: [new Map()],
@@ -152,12 +169,20 @@ export function memoryDisk(options: MemoryDiskOptions = {}): MemoryDisk {
 function insideOf(kept: Kept): Inside {
   return {
     life: () => kept.life,
-    identify: () => kept.cluster,
+    identify() {
+      if (kept.restoring) throw unfinishedRestoration("this engine", kept.restoring.name);
+      return kept.cluster;
+    },
     create(given) {
-      const { cluster } = kept;
-      if (cluster !== undefined)
-        throw new SheafError("WRONG_CLUSTER", `this engine holds the cluster ${cluster.name} (${cluster.id})`);
+      needEmpty(kept, false);
       kept.cluster = structuredClone(given);
+    },
+    restore(given, again, put) {
+      needEmpty(kept, again);
+      empty(kept);
+      const mine = structuredClone(given);
+      kept.restoring = mine;
+      return restoration(kept, mine, put);
     },
     append: (one, byExpectedOnly = false) => append(kept, one, byExpectedOnly),
     head: (shard) => journalOf(kept, shard).head,
@@ -185,6 +210,49 @@ function insideOf(kept: Kept): Inside {
     putMember: (key, value) => changeMembers(kept, (members) => members.set(key, value)),
     deleteMember: (key) => changeMembers(kept, (members) => members.delete(key)),
     listMembers: (behind) => membersOf(kept, behind),
+  };
+}
+
+function needEmpty({ cluster, restoring }: Kept, again: boolean): void {
+  if (restoring && !again) throw unfinishedRestoration("this engine", restoring.name);
+  if (cluster) throw new SheafError("WRONG_CLUSTER", `this engine holds the cluster ${cluster.name} (${cluster.id})`);
+}
+
+function empty(kept: Kept): void {
+  kept.restoring = undefined;
+  kept.journals = new Map();
+  kept.snapshots = new Map();
+}
+
+function restoration(kept: Kept, mine: Cluster, put: Snapshots["put"]): Restoration {
+  const needMine = (): void => {
+    if (kept.restoring !== mine) throw new SheafError("IN_USE", "another restoration has taken this one's place");
+  };
+  return {
+    async load(shard, generation, entries) {
+      needMine();
+      const last = entries.at(-1);
+      if (!last) return;
+      const journal = journalOf(kept, shard);
+      checkContinues(journal.head, entries);
+      for (const { seq, epoch, record } of entries)
+        journal.entries.push({ shard, seq, epoch, record: record.slice(), write: ++kept.writes });
+      journal.head = { shard, generation, epoch: last.epoch, seq: last.seq };
+    },
+    async put(name, chunks) {
+      needMine();
+      await put(name, chunks);
+    },
+    async finish() {
+      needMine();
+      kept.cluster = mine;
+      kept.restoring = undefined;
+      sync(kept);
+    },
+    async abandon() {
+      needMine();
+      empty(kept);
+    },
   };
 }
 

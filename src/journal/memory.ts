@@ -3,7 +3,7 @@
 
 import { invariant, type Millis, never, type Seq, type Shard, SheafError } from "../base/index.ts";
 import type { Clock } from "../host/index.ts";
-import type { Append, AppendResult, Cluster, Engine, Head, Page, Registry, Snapshots } from "./engine.ts";
+import type { Append, AppendResult, Cluster, Engine, Head, Page, Registry, Restoration, Snapshots } from "./engine.ts";
 import { type Inside, type MemoryDisk, memoryDisk } from "./memory-disk.ts";
 import { checkRegistryEntry, checkRegistryKey } from "./registry.ts";
 
@@ -23,7 +23,7 @@ export type MemoryRequest =
   | { readonly kind: "registry"; readonly act: "put" | "delete"; readonly key: string }
   | { readonly kind: "registry"; readonly act: "list" }
   | { readonly kind: "trim"; readonly shard: Shard; readonly through: Seq }
-  | { readonly kind: "identify" | "create" }
+  | { readonly kind: "identify" | "create" | "restore" }
   | { readonly kind: "snapshot"; readonly act: "put" | "get" | "list" | "delete"; readonly shard: Shard };
 
 /** What becomes of a request. `latencyMs` passes before anything happens. Fates other than `ok`, `fail` and `hang` are
@@ -92,6 +92,19 @@ export function memoryEngine(options: MemoryEngineOptions = {}): Engine {
     return done;
   };
 
+  const snapshots = snapshotsOf(inside, request);
+  /** Each step takes what a request takes. */
+  const restore = async (cluster: Cluster, again = false): Promise<Restoration> => {
+    const step = async <T>(act: () => Promise<T>): Promise<T> => await request({ kind: "restore" }, act);
+    const begun = await step(async () => inside.restore(cluster, again, snapshots.put));
+    return {
+      load: (shard, generation, entries) => step(() => begun.load(shard, generation, entries)),
+      put: begun.put,
+      finish: () => step(begun.finish),
+      abandon: () => step(begun.abandon),
+    };
+  };
+
   const appendOne = async (one: Append): Promise<AppendResult> => {
     const { shard, epoch, expected, record } = one;
     try {
@@ -108,6 +121,7 @@ export function memoryEngine(options: MemoryEngineOptions = {}): Engine {
     maxRecordBytes: disk.maxRecordBytes,
     identify: () => request({ kind: "identify" }, (): Cluster | undefined => inside.identify()),
     create: (cluster) => request({ kind: "create" }, () => inside.create(cluster)),
+    restore,
     append(batch) {
       if (closed) return Promise.resolve(batch.map(() => ({ kind: "refused", error: unavailable("closed") })));
       const results = Promise.all(batch.map(appendOne));
@@ -130,7 +144,7 @@ export function memoryEngine(options: MemoryEngineOptions = {}): Engine {
       return () => void (end(), watches.delete(end));
     },
     trim: (shard, through) => request({ kind: "trim", shard, through }, () => inside.trim(shard, through)),
-    snapshots: snapshotsOf(inside, request),
+    snapshots,
     registry: registryOf(inside, request),
     describe: () =>
       Promise.resolve({ durable: false, entries: disk.entryCount(), maxRecordBytes: disk.maxRecordBytes }),

@@ -170,6 +170,7 @@ const keptOpen = (shared: Engine): Engine => ({
   maxRecordBytes: shared.maxRecordBytes,
   identify: () => shared.identify(),
   create: (cluster) => shared.create(cluster),
+  restore: (cluster, again) => shared.restore(cluster, again),
   append: (batch) => shared.append(batch),
   barrier: (shards) => shared.barrier(shards),
   read: (shard, from, limit) => shared.read(shard, from, limit),

@@ -156,6 +156,7 @@ export function connectEngine(options: ConnectionOptions): Engine {
     maxRecordBytes: shared.maxRecordBytes,
     identify: () => ask(() => shared.identify()),
     create: (cluster) => ask(() => shared.create(cluster)),
+    restore: (cluster, again) => ask(() => shared.restore(cluster, again)),
     append,
     barrier: (shards) => ask(() => shared.barrier(shards)),
     read: (shard, from, limit) => ask(() => shared.read(shard, from, limit)),

@@ -24,6 +24,7 @@ import { recordHeader } from "./mirror.ts";
 import { checkedSpace, type NatsOptions } from "./options.ts";
 import { reader } from "./reader.ts";
 import { registryOf } from "./registry.ts";
+import { beginRestoration } from "./restoration.ts";
 import { checkJetStream, checkServer, checkSync } from "./server-check.ts";
 import { snapshotsOf } from "./snapshots.ts";
 
@@ -187,6 +188,11 @@ export async function natsEngine(options: NatsOptions): Promise<Engine> {
       whileOpen();
       const present = await identity.create(cluster, streamsWanted);
       ground ??= groundOf(present);
+    },
+    async restore(cluster, again = false) {
+      whileOpen();
+      const options = { link, layout, identity, streams: streamsWanted, patienceMs, whileOpen };
+      return beginRestoration(options, cluster, again);
     },
     append(batch) {
       try {

@@ -4,10 +4,12 @@
 // I2. Then its streams are made, each marked with the cluster's id by its first message, and only then `complete` is
 //     written. Whoever finds a record without it finishes the work: every step is the same however often it is done.
 // I3. Once complete, nothing is made again: a stream that is missing, or whose mark is gone, is CORRUPT (F8).
+// I4. While a cluster that was kept elsewhere is being filled in, its record has a format that nobody takes for a cluster's.
+//     It is replaced by the right one, which the engine takes only in the place of that very record, when all is there.
 
 import { randomBytes } from "node:crypto";
 import { type Millis, SheafError } from "../../base/index.ts";
-import type { Cluster } from "../../journal/index.ts";
+import { type Cluster, unfinishedRestoration } from "../../journal/index.ts";
 import { journalSubjects, type Layout, layoutOf, unsafeSettings } from "./layout.ts";
 import { codeOfApi, isStreamMissing, type Link, type Stored, unavailable } from "./link.ts";
 import { type Deadline, deadlineIn, persist } from "./patience.ts";
@@ -16,7 +18,7 @@ import { type Deadline, deadlineIn, persist } from "./patience.ts";
 export type Found = { readonly cluster: Cluster; readonly streams: number };
 
 type Written = {
-  readonly format: 1;
+  readonly format: number;
   /** Tells creators apart that make the same cluster. */
   readonly creation: string;
   readonly id: string;
@@ -30,7 +32,20 @@ type Written = {
 export type Identity = {
   identify(): Promise<Found | undefined>;
   create(cluster: Cluster, streams: number): Promise<Found>;
+  /** Makes the streams of a cluster that is to be filled in; removes first what an unfinished restoration left if `again`. */
+  begin(cluster: Cluster, streams: number, again: boolean): Promise<Begun>;
 };
+
+/** A cluster that is being filled in. Each call rejects IN_USE when another restoration has taken its place. */
+export type Begun = {
+  check(): Promise<void>;
+  finish(): Promise<void>;
+  abandon(): Promise<void>;
+};
+
+const format = 1;
+/** In place of the format while a restoration is under way: no build takes it for a cluster. */
+const restoringFormat = 2 ** 30;
 
 const nameInUse = new Set([10058, 10065]);
 const noPeers = new Set([10005, 10074]);
@@ -40,9 +55,10 @@ const packed = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.str
 function unpacked(bytes: Uint8Array, subject: string): Written {
   try {
     const written = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as Partial<Written>;
-    const { format, id, name, shards, createdAt, streams } = written;
-    const counts = [format, shards, createdAt, streams].every((one) => typeof one === "number");
-    if (counts && typeof id === "string" && typeof name === "string" && format === 1) return written as Written;
+    const { format: found, id, name, shards, createdAt, streams } = written;
+    const counts = [found, shards, createdAt, streams].every((one) => typeof one === "number");
+    if (counts && typeof id === "string" && typeof name === "string" && (found === format || found === restoringFormat))
+      return written as Written;
   } catch {
     // As unreadable as one that lacks something.
   }
@@ -118,15 +134,19 @@ export function identityOf(link: Link, layout: Layout, replicas: number, patienc
     });
   }
 
-  async function complete({ cluster, streams }: Found, deadline: Deadline): Promise<void> {
+  async function makeStreams({ cluster, streams }: Found, deadline: Deadline): Promise<void> {
     await Promise.all(layout.all(streams).map((config) => make(config, deadline)));
     await Promise.all(
       Array.from({ length: streams }, async (_, index) => {
         await writeOnce(layout.journal(index), journalSubjects(space, index).mark, packed(cluster.id), deadline);
       }),
     );
-    await check({ cluster, streams }, deadline);
-    await writeOnce(layout.store, completeAt, packed(cluster.id), deadline);
+  }
+
+  async function complete(found: Found, deadline: Deadline): Promise<void> {
+    await makeStreams(found, deadline);
+    await check(found, deadline);
+    await writeOnce(layout.store, completeAt, packed(found.cluster.id), deadline);
   }
 
   /** Rejects CORRUPT for a stream that is missing or not this cluster's, ENGINE_REFUSED for one with unsafe settings. */
@@ -173,29 +193,101 @@ export function identityOf(link: Link, layout: Layout, replicas: number, patienc
       if (!present.has(layout.journal(0))) return undefined;
       throw new SheafError("CORRUPT", `NATS: stream ${layout.store} has lost its cluster record`);
     }
-    const found = foundIn(unpacked(record.bytes, recordAt));
+    const written = unpacked(record.bytes, recordAt);
+    if (written.format === restoringFormat) throw unfinishedRestoration(`NATS: space ${space}`, written.name);
+    const found = foundIn(written);
     if (await last(layout.store, completeAt, deadline)) await check(found, deadline);
     else await complete(found, deadline);
     return found;
   }
 
+  /** Writes the record of a cluster where there is none. */
+  async function write(cluster: Cluster, streams: number, as: number, deadline: Deadline): Promise<Written> {
+    await make(layoutOf(space, replicas).all(0)[0] as object, deadline);
+    const creation = randomBytes(12).toString("base64url");
+    const { id, name, shards, createdAt, keyCheck } = cluster;
+    const key = keyCheck && { keyCheck: Buffer.from(keyCheck).toString("base64") };
+    const written: Written = { format: as, creation, id, name, shards, createdAt, ...key, streams };
+    const record = await writeOnce(layout.store, recordAt, packed(written), deadline);
+    const kept = unpacked(record.bytes, recordAt);
+    if (kept.creation !== creation) throw holdsAnother(foundIn(kept).cluster);
+    return written;
+  }
+
+  /** Where the record of a restoration lies. Rejects IN_USE when it is not there any more. */
+  async function placeOf({ creation, format: as }: Written, deadline: Deadline): Promise<number> {
+    const there = (await names(deadline)).has(layout.store);
+    const record = there ? await last(layout.store, recordAt, deadline) : undefined;
+    const kept = record && unpacked(record.bytes, recordAt);
+    if (record && kept?.creation === creation && kept.format === as) return record.position;
+    throw new SheafError("IN_USE", "another restoration has taken this one's place");
+  }
+
+  /** Removes all streams, the one that says whose they are last. */
+  async function remove(streams: number, deadline: Deadline): Promise<void> {
+    for (const { name } of layout.all(streams).toReversed())
+      await persist(`removed stream ${name}`, deadline, async () => {
+        try {
+          return (await link.streams.delete(name as string)) || undefined;
+        } catch (error) {
+          if (isStreamMissing(error)) return true;
+          throw unavailable(`stream ${name} could not be removed`, error);
+        }
+      });
+  }
+
+  /** What an unfinished restoration has left is removed. */
+  async function removeUnfinished(): Promise<void> {
+    const deadline = deadlineIn(4 * patienceMs);
+    if (!(await names(deadline)).has(layout.store)) return;
+    const record = await last(layout.store, recordAt, deadline);
+    const written = record && unpacked(record.bytes, recordAt);
+    if (written?.format === restoringFormat) await remove(written.streams, deadline);
+  }
+
+  async function needNone(): Promise<void> {
+    const present = await identify();
+    if (present) throw holdsAnother(present.cluster);
+  }
+
   return {
     identify,
     async create(cluster, streams) {
-      const present = await identify();
-      if (present) throw holdsAnother(present.cluster);
+      await needNone();
       const deadline = deadlineIn(4 * patienceMs);
-      await make(layoutOf(space, replicas).all(0)[0] as object, deadline);
-      const creation = randomBytes(12).toString("base64url");
-      const { id, name, shards, createdAt, keyCheck } = cluster;
-      const key = keyCheck && { keyCheck: Buffer.from(keyCheck).toString("base64") };
-      const written: Written = { format: 1, creation, id, name, shards, createdAt, ...key, streams };
-      const record = await writeOnce(layout.store, recordAt, packed(written), deadline);
-      const kept = unpacked(record.bytes, recordAt);
-      const found = foundIn(kept);
-      if (kept.creation !== creation) throw holdsAnother(found.cluster);
+      const found = foundIn(await write(cluster, streams, format, deadline));
       await complete(found, deadline);
       return found;
+    },
+    async begin(cluster, streams, again) {
+      if (again) await removeUnfinished();
+      await needNone();
+      const deadline = deadlineIn(4 * patienceMs);
+      const written = await write(cluster, streams, restoringFormat, deadline);
+      const found = foundIn(written);
+      await makeStreams(found, deadline);
+      const later = (): Deadline => deadlineIn(4 * patienceMs);
+      return {
+        check: async () => void (await placeOf(written, later())),
+        async finish() {
+          const deadline = later();
+          const after = await placeOf(written, deadline);
+          const bytes = packed({ ...written, format } satisfies Written);
+          await persist(`wrote ${recordAt}`, deadline, async () => {
+            const timeoutMs = deadline.tryMs();
+            const sent = await link.publish({ stream: layout.store, subject: recordAt, bytes, after, timeoutMs });
+            if (sent.kind === "full") throw sent.error;
+            if (sent.kind === "refused") await placeOf({ ...written, format }, deadline); // Its own first copy is as good.
+            return sent.kind === "stored" || sent.kind === "refused" || undefined;
+          });
+          await complete(found, deadline);
+        },
+        async abandon() {
+          const deadline = later();
+          await placeOf(written, deadline);
+          await remove(streams, deadline);
+        },
+      };
     },
   };
 }

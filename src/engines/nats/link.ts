@@ -31,6 +31,8 @@ export type Publish = {
   readonly id?: string;
   /** Position of the subject's last message; 0 when it must have none. Not checked when left out. */
   readonly after?: number;
+  /** Position of the stream's last message. Unlike `after`, many of one subject may be under way at once. */
+  readonly behind?: number;
   readonly record?: string;
   /** The message goes by itself after this long: whole seconds. */
   readonly goneAfter?: `${number}s`;
@@ -197,7 +199,7 @@ export async function linkOn(connection: NatsConnection): Promise<Link> {
     connection,
     client,
     streams,
-    async publish({ stream, subject, bytes, id, after, record, goneAfter, isGone, timeoutMs }) {
+    async publish({ stream, subject, bytes, id, after, behind, record, goneAfter, isGone, timeoutMs }) {
       const carried = headers();
       if (isGone === true) carried.set(goneHeader, "1");
       if (record !== undefined) carried.set(recordHeader, record);
@@ -207,6 +209,7 @@ export async function linkOn(connection: NatsConnection): Promise<Link> {
           headers: carried,
           ...(id !== undefined && { msgID: id }),
           ...(after !== undefined && { expect: { lastSubjectSequence: after } }),
+          ...(behind !== undefined && { expect: { lastSequence: behind } }),
           ...(goneAfter !== undefined && { ttl: goneAfter }),
         });
         const ack = await unlessBroken(asked);

@@ -12,6 +12,7 @@ import { openLane } from "./lane.ts";
 import { checkNotPooled, dial, type Link } from "./link.ts";
 import { reader } from "./reader.ts";
 import { tableRegistry } from "./registry.ts";
+import { beginRestoration } from "./restoration.ts";
 import { tableSnapshots } from "./snapshots.ts";
 import { createCluster, identifyCluster } from "./tables.ts";
 import { trimmer } from "./trimmer.ts";
@@ -59,13 +60,16 @@ export async function postgresEngine(options: PostgresOptions): Promise<Engine> 
   const underWay = new Set<Promise<unknown>>();
   let closed: Promise<void> | undefined;
 
-  async function create(cluster: Parameters<Engine["create"]>[0]): Promise<void> {
+  async function apart<T>(act: (link: Link) => Promise<T>): Promise<T> {
     const link = await dialOne(patienceMs);
     try {
-      await createCluster(link, address.schema, cluster, patienceMs);
+      return await act(link);
     } finally {
       await link.end();
     }
+  }
+  async function create(cluster: Parameters<Engine["create"]>[0]): Promise<void> {
+    await apart((link) => createCluster(link, address.schema, cluster, patienceMs));
     await identity.identify();
   }
   async function close(): Promise<void> {
@@ -81,6 +85,12 @@ export async function postgresEngine(options: PostgresOptions): Promise<Engine> 
     async create(cluster) {
       if (closed) throw closedError();
       await create(cluster);
+    },
+    async restore(cluster, again = false) {
+      if (closed) throw closedError();
+      const { schema } = address;
+      const options = { lane: bulk, schema, patienceMs, apart, onFinished: identity.identify };
+      return beginRestoration(options, cluster, again);
     },
     append(batch) {
       if (closed) return Promise.resolve(batch.map((): AppendResult => ({ kind: "refused", error: closedError() })));

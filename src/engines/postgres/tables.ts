@@ -5,11 +5,13 @@
 // records which are missing above it are known to be lost.
 
 import { type Millis, SheafError } from "../../base/index.ts";
-import type { Cluster } from "../../journal/index.ts";
+import { type Cluster, unfinishedRestoration } from "../../journal/index.ts";
 import type { Link } from "./link.ts";
 
 /** Version of the tables. A newer one is refused. */
-const format = 1;
+export const format = 1;
+/** In place of the format while a restoration is under way: above any, so that no build takes the cluster for whole. */
+export const leastMark = 2 ** 30;
 const names = ["chunk", "cluster", "head", "member", "record", "snapshot"];
 
 // Rows of `head` and `member` are rewritten all the time: room in their pages lets each stay on its own.
@@ -54,6 +56,7 @@ export async function identifyCluster(ask: Link["ask"], schema: string, ms: Mill
   const [row] = await ask<Row>("SELECT * FROM cluster", [], ms);
   if (!row) throw new SheafError("CORRUPT", `schema ${schema} has lost the identity of its cluster`, { hint: restore });
   if (typeof row.format !== "number") throw foreign(schema);
+  if (row.format >= leastMark) throw unfinishedRestoration(`schema ${schema}`, row.name);
   if (row.format > format) {
     const hint = "start the version of Sheaf that made it, or a newer one";
     throw new SheafError("ENGINE_REFUSED", `schema ${schema} has format ${row.format}; this build reads ${format}`, {
@@ -69,11 +72,21 @@ const foreign = (schema: string): SheafError =>
     hint: "name another schema in the engine's address: ?schema=NAME",
   });
 
+/** `mark` is the format, or a restoration's mark; `again` removes what an unfinished one has left. */
+export type Making = { readonly mark: number; readonly again: boolean };
+
 /** Makes the tables and the cluster, in one transaction. The connection is this call's alone. */
-export async function createCluster(link: Link, schema: string, cluster: Cluster, ms: Millis): Promise<void> {
+export async function createCluster(
+  link: Link,
+  schema: string,
+  cluster: Cluster,
+  ms: Millis,
+  { mark, again }: Making = { mark: format, again: false },
+): Promise<void> {
   const { ask } = link;
   await ask("BEGIN", [], ms);
   await ask("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [`sheaf ${schema}`], ms);
+  if (again && (await markOf(ask, schema, ms)) !== undefined) await dropTables(ask, ms);
   const held = await identifyCluster(ask, schema, ms);
   if (held) throw new SheafError("WRONG_CLUSTER", `this engine holds the cluster ${held.name} (${held.id})`);
   const [there] = await ask("SELECT 1 FROM pg_namespace WHERE nspname = $1", [schema], ms);
@@ -82,9 +95,30 @@ export async function createCluster(link: Link, schema: string, cluster: Cluster
   const { id, name, shards, createdAt, keyCheck } = cluster;
   await ask(
     "INSERT INTO cluster (format, id, name, shards, created_at, key_check) VALUES ($1, $2, $3, $4, $5, $6)",
-    [format, id, name, shards, createdAt, keyCheck ? Buffer.from(keyCheck) : null],
+    [mark, id, name, shards, createdAt, keyCheck ? Buffer.from(keyCheck) : null],
     ms,
   );
   await ask("INSERT INTO head SELECT n, 1, 0, 0, 1 FROM generate_series(0, $1::int - 1) AS n", [shards], ms);
   await ask("COMMIT", [], ms);
 }
+
+/** The mark of the restoration that is under way in this schema, if one is. */
+async function markOf(ask: Link["ask"], schema: string, ms: Millis): Promise<number | undefined> {
+  const [there] = await ask("SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = 'cluster'", [schema], ms);
+  if (!there) return undefined;
+  const [row] = await ask<{ format: unknown }>("SELECT format FROM cluster", [], ms);
+  return typeof row?.format === "number" && row.format >= leastMark ? row.format : undefined;
+}
+
+const dropTables = (ask: Link["ask"], ms: Millis): Promise<unknown> => ask(`DROP TABLE ${names.join(", ")}`, [], ms);
+
+/** Takes away what a restoration has made, unless another has taken its place: then it rejects IN_USE. */
+export async function dropRestoration({ ask }: Link, schema: string, mark: number, ms: Millis): Promise<void> {
+  await ask("BEGIN", [], ms);
+  await ask("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [`sheaf ${schema}`], ms);
+  if ((await markOf(ask, schema, ms)) !== mark) throw replaced();
+  await dropTables(ask, ms);
+  await ask("COMMIT", [], ms);
+}
+
+export const replaced = (): SheafError => new SheafError("IN_USE", "another restoration has taken this one's place");

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { SheafError } from "../../base/index.ts";
 import type { Cluster } from "../../journal/index.ts";
-import { decodeMarker, journalFile, markerFile, readCluster, replaceMarker } from "./journal-file.ts";
+import { decodeMarker, format, journalFile, markerFile, readCluster, replaceMarker } from "./journal-file.ts";
 
 function readMarker(dir: string): Cluster | undefined {
   try {
@@ -19,7 +19,7 @@ function readMarker(dir: string): Cluster | undefined {
 
 /** The cluster, once both places agree; a missing marker is written again. */
 export function identifyCluster(dir: string, db: DatabaseSync): Cluster | undefined {
-  const cluster = readCluster(db);
+  const cluster = readCluster(db, dir);
   const marker = readMarker(dir);
   if (marker && marker.id !== cluster?.id) {
     const says = `${markerFile} names cluster ${JSON.stringify(marker.name)}, ${journalFile} holds ${cluster ? `cluster ${JSON.stringify(cluster.name)}` : "no cluster"}`;
@@ -35,14 +35,24 @@ export function identifyCluster(dir: string, db: DatabaseSync): Cluster | undefi
 export function createCluster(dir: string, db: DatabaseSync, lock: () => void, cluster: Cluster): void {
   lock();
   try {
-    const there = readCluster(db);
-    if (there)
-      throw new SheafError("WRONG_CLUSTER", `${dir} holds cluster ${JSON.stringify(there.name)} (${there.id}) already`);
-    const { id, name, shards, createdAt, keyCheck = null } = cluster;
-    db.prepare("INSERT INTO cluster VALUES (1, 1, ?, ?, ?, ?, ?)").run(id, name, shards, createdAt, keyCheck);
+    needNone(dir, db);
+    insertCluster(db, cluster, format);
     db.exec("COMMIT");
   } finally {
     if (db.isTransaction) db.exec("ROLLBACK");
   }
   replaceMarker(dir, cluster);
+}
+
+/** Throws when the file holds a cluster, or an unfinished one. */
+export function needNone(dir: string, db: DatabaseSync): void {
+  const there = readCluster(db, dir);
+  if (there)
+    throw new SheafError("WRONG_CLUSTER", `${dir} holds cluster ${JSON.stringify(there.name)} (${there.id}) already`);
+}
+
+/** `mark` is the format, or a restoration's mark. */
+export function insertCluster(db: DatabaseSync, cluster: Cluster, mark: number): void {
+  const { id, name, shards, createdAt, keyCheck = null } = cluster;
+  db.prepare("INSERT INTO cluster VALUES (1, ?, ?, ?, ?, ?, ?)").run(mark, id, name, shards, createdAt, keyCheck);
 }

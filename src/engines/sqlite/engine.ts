@@ -13,6 +13,8 @@ import { maxShards } from "./journal-file.ts";
 import { startWorker, type Link } from "./link.ts";
 import { unpackEntries } from "./packed.ts";
 import type { Facts, PackedPage } from "./reader.ts";
+import { beginRestoration } from "./restoration.ts";
+import type { RestoreAsk } from "./restoring.ts";
 import { fileSnapshots, sweepUnfinished, type PutStep } from "./snapshots.ts";
 import { asEngineError } from "./sqlite-error.ts";
 import { openWatches } from "./watches.ts";
@@ -56,6 +58,11 @@ const unpackPage = ({ entries, first, head }: PackedPage): Page => ({
   first,
   head,
 });
+
+function checkShards({ shards }: Cluster): void {
+  if (shards >= 1 && shards <= maxShards) return;
+  throw new SheafError("ENGINE_REFUSED", `the embedded engine holds 1 to ${maxShards} shards, not ${shards}`);
+}
 
 /** Resolves once the folder is open and sound. Rejects ENGINE_REFUSED when it cannot be used, CORRUPT when its journal is
  *  missing, lost its tables or is no database, ENGINE_FULL when the disk has no room for an empty journal. */
@@ -113,13 +120,15 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
     maxRecordBytes,
     identify: () => write<Cluster | undefined>({ kind: "identify" }),
     async create(cluster) {
-      if (!(cluster.shards >= 1 && cluster.shards <= maxShards)) {
-        throw new SheafError(
-          "ENGINE_REFUSED",
-          `the embedded engine holds 1 to ${maxShards} shards, not ${cluster.shards}`,
-        );
-      }
+      checkShards(cluster);
       await write({ kind: "create", cluster });
+    },
+    async restore(cluster, again = false) {
+      const step = async (ask: RestoreAsk): Promise<void> => {
+        if (await write<boolean>({ kind: "restore", ask })) checkpointOnce();
+      };
+      checkShards(cluster);
+      return beginRestoration({ folder, step, snapshots }, cluster, again);
     },
     async append(batch) {
       if (closed) {

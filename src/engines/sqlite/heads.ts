@@ -50,6 +50,8 @@ export type KeptHeads = {
   of(shard: Shard): Head;
   /** Raises the sequence by one, in memory. */
   advance(shard: Shard, epoch: Epoch): void;
+  /** Puts a head in the place of what is there, in memory. */
+  set(head: Head): void;
   /** Writes the rows that changed. */
   store(): void;
   /** Forgets all: they are read again when next asked for. */
@@ -76,6 +78,10 @@ export function openKeptHeads(db: DatabaseSync): KeptHeads {
       const at = placeOf(shard);
       row[at + 1] = epoch;
       row[at + 2]!++;
+      changed.add(blockOf(shard));
+    },
+    set({ shard, generation, epoch, seq }) {
+      rowOf(blockOf(shard)).splice(placeOf(shard), width, generation, epoch, seq);
       changed.add(blockOf(shard));
     },
     store() {

@@ -24,12 +24,12 @@ import {
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fromHex, invariant, SheafError, toHex, type Seq, type Shard } from "../../base/index.ts";
-import type { Cluster } from "../../journal/index.ts";
+import { type Cluster, unfinishedRestoration } from "../../journal/index.ts";
 import { isBusy } from "./sqlite-error.ts";
 
 export const journalFile = "journal.db";
 export const markerFile = "cluster.json";
-const format = 1;
+export const format = 1;
 
 const seqSpan = 2 ** 37;
 /** Row id of the run that begins with this record. */
@@ -113,10 +113,24 @@ export function prepareFolder(dir: string, patienceMs: number): void {
   }
 }
 
-export function readCluster(db: DatabaseSync): Cluster | undefined {
-  type Row = { id: string; name: string; shards: number; created_at: number; key_check: Uint8Array | null };
-  const row = db.prepare("SELECT id, name, shards, created_at, key_check FROM cluster").get() as Row | undefined;
+/** In place of the format while a restoration is under way: above any, so that no build takes the cluster for whole. */
+export const leastMark = 2 ** 30;
+
+/** Throws ENGINE_REFUSED for a cluster whose restoration was not finished. */
+export function readCluster(db: DatabaseSync, dir: string): Cluster | undefined {
+  type Row = {
+    format: number;
+    id: string;
+    name: string;
+    shards: number;
+    created_at: number;
+    key_check: Uint8Array | null;
+  };
+  const row = db.prepare("SELECT format, id, name, shards, created_at, key_check FROM cluster").get() as
+    | Row
+    | undefined;
   if (!row) return undefined;
+  if (row.format >= leastMark) throw unfinishedRestoration(dir, row.name);
   const cluster = { id: row.id, name: row.name, shards: row.shards, createdAt: row.created_at };
   return row.key_check ? { ...cluster, keyCheck: row.key_check } : cluster;
 }

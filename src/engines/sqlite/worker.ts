@@ -8,6 +8,7 @@ import { told, type Call, type Told } from "./link.ts";
 import type { MemberChange } from "./members.ts";
 import type { Packed } from "./packed.ts";
 import { openReader, type PackedPage, type Reader } from "./reader.ts";
+import type { RestoreAsk } from "./restoring.ts";
 import { serve, type Answer } from "./serve.ts";
 import { openWriter, type Progress, type Verdict, type Writer } from "./writer.ts";
 
@@ -17,6 +18,8 @@ export type WriterAsk =
   | { readonly kind: "append"; readonly packed: Packed }
   | { readonly kind: "create"; readonly cluster: Cluster }
   | { readonly kind: "identify" }
+  /** Answered with whether a checkpoint is due. */
+  | { readonly kind: "restore"; readonly ask: RestoreAsk }
   | { readonly kind: "trim"; readonly shard: Shard; readonly through: Seq }
   | { readonly kind: "change-member"; readonly change: MemberChange }
   | { readonly kind: "finish-checkpoint" };
@@ -129,6 +132,8 @@ function writing(writer: () => Writer, patienceMs: number): (calls: readonly Cal
         changes.push({ id, until, slice: () => writer().changeMember(other.change) });
         upkeepSoon(answer);
       } else if (other.kind === "create") answer(id, () => ({ value: writer().create(other.cluster) }));
+      else if (other.kind === "restore")
+        answer(id, () => (writer().restore(other.ask), { value: writer().checkpointDue() }));
       else if (other.kind === "identify") answer(id, () => ({ value: writer().identify() }));
       else answer(id, () => ({ value: writer().finishCheckpoint() }));
     }

@@ -20,6 +20,7 @@ import { openKeptHeads } from "./heads.ts";
 import { journalFile, openJournal, patiently, rowId, shortNap } from "./journal-file.ts";
 import { changeMember, type MemberChange } from "./members.ts";
 import { countAppends, unpackAppends, type Packed } from "./packed.ts";
+import { openRestoring, type RestoreAsk } from "./restoring.ts";
 import { asEngineError, isBusy, sqliteCode } from "./sqlite-error.ts";
 import { openTrimmer } from "./trimmer.ts";
 
@@ -48,6 +49,8 @@ export type Writer = {
   finishCheckpoint(): void;
   identify(): Cluster | undefined;
   create(cluster: Cluster): void;
+  /** One step of a restoration, in a transaction of its own. */
+  restore(ask: RestoreAsk): void;
   /** Deletes one slice of what is at or below `through`. */
   trimSlice(shard: Shard, through: Seq): Progress;
   /** Changes the registry. */
@@ -73,6 +76,7 @@ export function openWriter(dir: string, patienceMs: number): Writer {
   const heads = openKeptHeads(db);
   const folding = openFolding(db);
   const trim = openTrimmer(db);
+  const restoring = openRestoring(dir, db, lock, heads);
   /** The newest batch as of which `heads` were read; undefined when they are not to be trusted. */
   let seen: number | undefined;
   /** Per shard that this process has appended to: why it is refused, or that it is sound. */
@@ -231,6 +235,13 @@ export function openWriter(dir: string, patienceMs: number): Writer {
     },
     identify: () => identifyCluster(dir, db),
     create: (cluster) => createCluster(dir, db, lock, cluster),
+    restore(ask) {
+      seen = undefined;
+      restoring(ask);
+      audited.clear();
+      highest = undefined;
+      if (ask.step === "load") bytesSinceLook += ask.entries.bytes.length;
+    },
     trimSlice: (shard, through) => aside(() => trim(shard, through)),
     changeMember: (change) => aside(() => (changeMember(db, change), true)),
     foldDue: () => foldable && folding.due(),
