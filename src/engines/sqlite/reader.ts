@@ -1,4 +1,7 @@
-// Reads journal.db on its own connection, so that reading never waits for a sync and never delays an append.
+// Reads journal.db on its own connection, so that reading never delays an append.
+//
+// R1. A record is shown only when it is durable: what was committed since the last sync here is synced first, whoever
+//     committed it. A head alone may be ahead of that.
 
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +14,7 @@ import { listMembers } from "./members.ts";
 import { packEntries, type Packed } from "./packed.ts";
 import { openRecords, type Scan, type Stored } from "./records.ts";
 import { asEngineError } from "./sqlite-error.ts";
+import { openWalSync } from "./wal-sync.ts";
 
 export type PackedPage = { readonly entries: Packed; readonly first: Seq; readonly head: Head };
 export type Facts = Record<string, string | number | boolean>;
@@ -33,8 +37,13 @@ export type Reader = {
   close(): void;
 };
 
-export function openReader(dir: string, patienceMs: number): Reader {
+/** `syncFile` is another than the system's in tests only. */
+export function openReader(dir: string, patienceMs: number, syncFile?: (file: number) => void): Reader {
   const db = openJournal(dir, patienceMs);
+  const wal = openWalSync(db, join(dir, journalFile), syncFile);
+  /** Changes whenever another connection has committed. */
+  const dataVersion = db.prepare("PRAGMA data_version");
+  let durableVersion: number | undefined;
   const heads = openHeadReader(db);
   const floorOf = db.prepare("SELECT first FROM floor WHERE shard = ?");
   const recordsOf = openRecords(db);
@@ -48,6 +57,20 @@ export function openReader(dir: string, patienceMs: number): Reader {
       db.exec("COMMIT");
     }
   }
+  /** As `consistently`, and what it found is durable (R1). */
+  function durably<T>(fn: () => T, shows: (found: T) => boolean): T {
+    let version: number | undefined;
+    const found = consistently(() => {
+      ({ data_version: version } = dataVersion.get() as { data_version: number });
+      return fn();
+    });
+    if (version === durableVersion || !shows(found)) return found;
+    wal.sync();
+    durableVersion = version;
+    return found;
+  }
+  const hasEntries = ({ entries }: PackedPage): boolean => entries.numbers.length > 0;
+
   function missing(shard: Shard, seq: Seq): SheafError {
     const hint = "restore the data directory from a backup";
     return new SheafError("CORRUPT", `record ${seq} of shard ${shard} is missing from ${join(dir, journalFile)}`, {
@@ -91,33 +114,36 @@ export function openReader(dir: string, patienceMs: number): Reader {
   return {
     heads: (shards) => consistently(() => heads(shards)),
     page: (shard, from, limit) =>
-      consistently(() => {
+      durably(() => {
         const [head] = heads([shard]) as [Head];
         const { first, start, count } = place(head, from, limit);
         const records = recordsOf(new Map([[shard, start]]))(shard);
         return { entries: packEntries(collect(shard, records, start, count, maxPageBytes, true)), first, head };
-      }),
+      }, hasEntries),
     tail: (asks, limit) =>
-      consistently(() => {
-        const found = heads(asks.map(({ shard }) => shard));
-        const due = asks.flatMap(({ from }, i) => {
-          const head = found[i] as Head;
-          const at = place(head, from, limit);
-          return hasNews(from, { first: at.first, head }) ? [{ head, ...at }] : [];
-        });
-        const scan = recordsOf(
-          new Map(due.flatMap(({ head, start, count }) => (count > 0 ? [[head.shard, start]] : []))),
-        );
-        const pages: PackedPage[] = [];
-        let room = maxPageBytes;
-        for (const { head, first, start, count } of due) {
-          const entries = collectReadable(head.shard, scan, start, count, room);
-          if (entries === "full") break;
-          for (const { record } of entries) room -= record.length;
-          pages.push({ entries: packEntries(entries), first, head });
-        }
-        return pages;
-      }),
+      durably(
+        () => {
+          const found = heads(asks.map(({ shard }) => shard));
+          const due = asks.flatMap(({ from }, i) => {
+            const head = found[i] as Head;
+            const at = place(head, from, limit);
+            return hasNews(from, { first: at.first, head }) ? [{ head, ...at }] : [];
+          });
+          const scan = recordsOf(
+            new Map(due.flatMap(({ head, start, count }) => (count > 0 ? [[head.shard, start]] : []))),
+          );
+          const pages: PackedPage[] = [];
+          let room = maxPageBytes;
+          for (const { head, first, start, count } of due) {
+            const entries = collectReadable(head.shard, scan, start, count, room);
+            if (entries === "full") break;
+            for (const { record } of entries) room -= record.length;
+            pages.push({ entries: packEntries(entries), first, head });
+          }
+          return pages;
+        },
+        (pages) => pages.some(hasEntries),
+      ),
     members: () => listMembers(db),
     growth,
     checkpoint() {
@@ -144,6 +170,7 @@ export function openReader(dir: string, patienceMs: number): Reader {
     },
     close() {
       growth.stop();
+      wal.close();
       db.close();
     },
   };

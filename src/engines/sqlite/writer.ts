@@ -1,11 +1,13 @@
 // Everything that writes journal.db, on one connection and one thread. Group commit: appends that wait together
 // become one transaction and one sync.
 //
-// W1. An append is answered durable only after COMMIT returned and the file is still the one at its path.
+// W1. An append is answered durable only after COMMIT returned, the log was synced since, and the file is still the one at
+//     its path.
 // W2. What fails before COMMIT is certainly not stored (refused); COMMIT itself may fail either way (unknown), except
 //     for a full disk: SQLite writes the commit frame last, so a frame that found no room ends an invalid transaction.
+//     What was not synced is unknown too.
 // W3. Heads are kept in memory and compared inside the transaction, which has first seen that no other process has added
-//     a batch since they were read (J2).
+//     a batch since they were read (J2). They may be ahead of what is durable: a sync makes all before it durable (Y1).
 // W4. A shard whose rows contradict its head is refused alone, with CORRUPT.
 
 import { statSync } from "node:fs";
@@ -23,6 +25,7 @@ import { countAppends, unpackAppends, type Packed } from "./packed.ts";
 import { openRestoring, type RestoreAsk } from "./restoring.ts";
 import { asEngineError, isBusy, sqliteCode } from "./sqlite-error.ts";
 import { openTrimmer } from "./trimmer.ts";
+import { openWalSync } from "./wal-sync.ts";
 
 export type Verdict = "durable" | "fenced" | "unknown" | "refused";
 /** One answer per append, and why for those unknown or refused. */
@@ -37,6 +40,8 @@ const lookBytes = 1024 * 1024;
 const maxRowBytes = 16 * 1024 * 1024;
 /** For how long one meeting with another writer is taken to mean that there are others. */
 const contentionMs = 1000;
+/** What each leaves the others between two transactions then, unless a sync took longer anyway: else they would starve. */
+const leftMs = 0.25;
 
 /** Of upkeep in slices: "busy" when another process holds the lock. */
 export type Progress = "done" | "more" | "busy";
@@ -63,9 +68,13 @@ export type Writer = {
   close(): void;
 };
 
-export function openWriter(dir: string, patienceMs: number): Writer {
+/** `syncFile` is another than the system's in tests only. */
+export function openWriter(dir: string, patienceMs: number, syncFile?: (file: number) => void): Writer {
   const db: DatabaseSync = openJournal(dir, patienceMs);
   const path = join(dir, journalFile);
+  // Syncing at COMMIT would keep the lock for as long as the disk takes.
+  db.exec("PRAGMA synchronous = NORMAL");
+  const wal = openWalSync(db, path, syncFile);
   const born = statSync(path, { bigint: true });
   const begin = db.prepare("BEGIN IMMEDIATE");
   const commit = db.prepare("COMMIT");
@@ -85,12 +94,13 @@ export function openWriter(dir: string, patienceMs: number): Writer {
   let foldable = true;
   let foldingStopped: SheafError | undefined;
   let contendedUntil = 0;
+  let committedAt = 0;
   let commitsSinceLook = 0;
   let bytesSinceLook = 0;
 
-  /** While other processes write too, each leaves the others a moment between two transactions, or they would starve. */
   function lock(): void {
-    if (performance.now() < contendedUntil) shortNap();
+    const now = performance.now();
+    if (now < contendedUntil && now < committedAt + leftMs) shortNap();
     patiently(
       patienceMs,
       () => begin.run(),
@@ -177,7 +187,6 @@ export function openWriter(dir: string, patienceMs: number): Writer {
 
   /** A transaction of upkeep: without a sync, and not waiting for another process's lock. */
   function aside(fn: () => boolean): Progress {
-    db.exec("PRAGMA synchronous = NORMAL");
     try {
       begin.run();
       const done = fn();
@@ -188,7 +197,16 @@ export function openWriter(dir: string, patienceMs: number): Writer {
       throw error;
     } finally {
       abandon();
-      db.exec("PRAGMA synchronous = FULL");
+    }
+  }
+
+  /** What is committed meanwhile is durable at once. */
+  function syncing(fn: () => void): void {
+    db.exec("PRAGMA synchronous = FULL");
+    try {
+      fn();
+    } finally {
+      db.exec("PRAGMA synchronous = NORMAL");
     }
   }
 
@@ -196,6 +214,7 @@ export function openWriter(dir: string, patienceMs: number): Writer {
     append(group) {
       let committing = false;
       try {
+        wal.check();
         lock();
         const before = (newest.get() as { id: number | null }).id ?? 0;
         if (before !== seen) heads.forget();
@@ -209,6 +228,8 @@ export function openWriter(dir: string, patienceMs: number): Writer {
         heads.store();
         committing = true;
         commit.run();
+        committedAt = performance.now();
+        wal.sync();
         checkSameFile();
         seen = id;
         commitsSinceLook++;
@@ -234,10 +255,10 @@ export function openWriter(dir: string, patienceMs: number): Writer {
       db.exec("PRAGMA wal_checkpoint(PASSIVE)");
     },
     identify: () => identifyCluster(dir, db),
-    create: (cluster) => createCluster(dir, db, lock, cluster),
+    create: (cluster) => syncing(() => createCluster(dir, db, lock, cluster)),
     restore(ask) {
       seen = undefined;
-      restoring(ask);
+      syncing(() => restoring(ask));
       audited.clear();
       highest = undefined;
       if (ask.step === "load") bytesSinceLook += ask.entries.bytes.length;
@@ -265,6 +286,7 @@ export function openWriter(dir: string, patienceMs: number): Writer {
     },
     close() {
       foldable = false;
+      wal.close();
       db.close();
     },
   };

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { after, test } from "node:test";
+import { journalFile, prepareFolder } from "./journal-file.ts";
+import { packAppends, type Packed } from "./packed.ts";
+import { openReader } from "./reader.ts";
+import { openWriter, type Verdicts, type Writer } from "./writer.ts";
+
+const root = mkdtempSync(join(tmpdir(), "sheaf-sync-"));
+after(() => rmSync(root, { recursive: true, force: true }));
+function folder(): string {
+  const dir = mkdtempSync(join(root, "d-"));
+  prepareFolder(dir, 1000);
+  return dir;
+}
+
+const next = (shard: number, expected: number): Packed =>
+  packAppends([{ shard, generation: 1, epoch: 1, expected, record: Uint8Array.of(shard, expected) }]);
+const append = (writer: Writer, shard: number, expected: number): Verdicts | undefined =>
+  writer.append([next(shard, expected)])[0];
+
+/** A disk that is told when to fail, and counts its syncs. */
+function disk(): { syncs: number; broken: boolean; during: () => void; sync: () => void } {
+  const self = {
+    syncs: 0,
+    broken: false,
+    during: (): void => {},
+    sync(): void {
+      self.syncs++;
+      self.during();
+      if (self.broken) throw Object.assign(new Error("EIO: i/o error, fdatasync"), { code: "EIO" });
+    },
+  };
+  return self;
+}
+
+test("embedded engine: an append is answered after a sync that followed its commit, and other processes write meanwhile", () => {
+  const dir = folder();
+  const slow = disk();
+  const writer = openWriter(dir, 1000, slow.sync);
+  const other = openWriter(dir, 0);
+  const heads = openReader(dir, 1000);
+  let others = 0;
+  slow.during = () => {
+    assert.equal(heads.heads([1])[0]?.seq, 1, "it syncs what is committed");
+    assert.deepEqual(append(other, 2, 0)?.each, ["durable"], "no lock is held while the disk works");
+    others++;
+  };
+  assert.deepEqual(append(writer, 1, 0)?.each, ["durable"]);
+  assert.equal(others, 1);
+  for (const each of [writer, other, heads]) each.close();
+});
+
+test("embedded engine: what was committed but not synced is unknown, and nothing is durable again before it was carried into the file", () => {
+  const dir = folder();
+  const failing = disk();
+  const writer = openWriter(dir, 1000, failing.sync);
+  assert.deepEqual(append(writer, 1, 0)?.each, ["durable"]);
+  const old = new DatabaseSync(join(dir, journalFile));
+  old.exec("BEGIN");
+  old.prepare("SELECT count(*) FROM batch").get();
+  failing.broken = true;
+  const lost = append(writer, 1, 1);
+  assert.deepEqual(lost?.each, ["unknown"]);
+  assert.equal(lost?.error?.code, "ENGINE_UNAVAILABLE");
+  failing.broken = false;
+  const { syncs } = failing;
+  const refused = append(writer, 2, 0);
+  assert.deepEqual(
+    refused?.each,
+    ["refused"],
+    "a sync that succeeds proves nothing of what one before it failed to keep",
+  );
+  assert.match(refused?.error?.message ?? "", /did not sync the journal: EIO/);
+  assert.equal(failing.syncs, syncs);
+  old.exec("COMMIT"); // Nobody needs the file as it was: the log can be carried over.
+  assert.deepEqual(append(writer, 2, 0)?.each, ["durable"]);
+  assert.deepEqual(append(writer, 1, 2)?.each, ["durable"]);
+  old.close();
+  writer.close();
+});
+
+test("embedded engine: a record is shown once it is durable, whoever committed it, and looking again syncs nothing", () => {
+  const dir = folder();
+  const mine = disk();
+  const reader = openReader(dir, 1000, mine.sync);
+  const theirs = disk();
+  const other = openWriter(dir, 1000, theirs.sync);
+  theirs.broken = true; // As if that process had been killed between its commit and its sync.
+  assert.deepEqual(append(other, 1, 0)?.each, ["unknown"]);
+  assert.equal(reader.heads([1])[0]?.seq, 1);
+  assert.equal(mine.syncs, 0);
+  mine.broken = true;
+  assert.throws(() => reader.page(1, 1, 10), { code: "ENGINE_UNAVAILABLE" });
+  assert.throws(() => reader.tail([{ shard: 1, from: 1 }], 10), { code: "ENGINE_UNAVAILABLE" });
+  mine.broken = false;
+  const { syncs } = mine;
+  assert.equal(reader.page(1, 1, 10).entries.bytes.length, 2);
+  assert.equal(mine.syncs, syncs + 1);
+  assert.equal(reader.tail([{ shard: 1, from: 1 }], 10)[0]?.entries.bytes.length, 2);
+  assert.equal(mine.syncs, syncs + 1);
+  other.close();
+  reader.close();
+});
