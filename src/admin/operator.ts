@@ -33,6 +33,9 @@ export type NodeStatus = {
   readonly state: "starting" | "ready" | "draining" | "stopping" | "unreachable";
   readonly zone: string;
   readonly weight: number;
+  /** Whether it hosts entities, and so shards; and the names of the services that it hosts. */
+  readonly entities: boolean;
+  readonly services: readonly string[];
   /** It is given no more shards. */
   readonly cordoned: boolean;
   /** Where other nodes reach it; null for a node that is alone. */

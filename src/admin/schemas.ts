@@ -53,6 +53,8 @@ const nodeStatus = object({
   state: { type: "string", enum: ["starting", "ready", "draining", "stopping", "unreachable"] },
   zone: text,
   weight: { type: "number", minimum: 0 },
+  entities: flag,
+  services: listOf(text),
   cordoned: flag,
   peer: orNull(text),
   owns: whole,

@@ -66,6 +66,8 @@ export const catalogue = {
   CALL_LOST: kind(504, 7, "later", "unknown", "the connection broke before the answer came"),
   UNREACHABLE: kind(503, 7, "later", "not-applied", "no connection could be made"),
   NOT_OWNER: kind(503, 7, "now", "not-applied", "another node owns this shard"),
+  NOT_HOSTED: kind(503, 7, "later", "not-applied", "no node of the cluster hosts this at the moment"),
+  EXTERNAL_FAILED: kind(502, 7, "later", "unknown", "a service outside of the cluster did not answer as it should"),
   NOT_READY: kind(503, 7, "later", "not-applied", "the shard is still being opened"),
   STOPPING: kind(503, 7, "later", "not-applied", "the node is stopping"),
   ENGINE_UNAVAILABLE: kind(503, 7, "later", "not-applied", "the engine does not answer"),

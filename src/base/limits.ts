@@ -16,6 +16,8 @@ export const defaultLimits = {
   maxMailbox: 1024,
   /** Calls this node has accepted and not answered. */
   maxInFlight: 16_384,
+  /** Calls of one service under way on one node. A quarter of all, so that one that hangs leaves room for the others. */
+  maxServiceInFlight: 4096,
   /** An entity key, UTF-8 bytes: it is in every record and in URLs. */
   maxKeyBytes: 512,
   /** An idempotency key as the caller sends it, characters. */

@@ -40,7 +40,7 @@ export async function meet(options: ServerOptions, given: MeetingOptions, world:
   const name = nameOf(host, given.name);
   const { identity, issuer } = await identityOf(options, given, name, world);
   const forget = (): void => void (identity.kind === "certified" && identity.close());
-  const { host: at, port, advertise, zone, weight, copies } = given;
+  const { host: at, port, advertise, zone, weight, roles, copies } = given;
   const peers = await openPeers({ host: at, port, advertise, identity, limits, world: host, issuer }).catch(
     (error: unknown) => {
       forget();
@@ -49,7 +49,7 @@ export async function meet(options: ServerOptions, given: MeetingOptions, world:
   );
   const { address, dial, listen } = peers;
   return {
-    meeting: { name, address, dial, listen, zone, weight, copies },
+    meeting: { name, address, dial, listen, zone, weight, roles, copies },
     async close() {
       forget();
       await peers.close();

@@ -177,6 +177,7 @@ function serverOptions(command: Command): Command {
     .option("--join <HOST:PORT#TOKEN>", "join a cluster on other machines, with what sheaf node token printed there")
     .option("--name <NAME>", "of the node, the same over restarts (default: kept in --data)")
     .option("--zone <NAME>", "what fails together: copies of a shard are spread over zones")
+    .option("--roles <LIST>", "host only these: names of services, entities, services, gateway (default: everything)")
     .option("--weight <N>", "share of the shards, relative to the other nodes' (default 1)")
     .option("--copies <N>", "of each shard, on as many nodes (default 3)")
     .option("--shards <N>", "number of shards, only when the cluster is created (default 64)")

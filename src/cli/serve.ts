@@ -13,7 +13,7 @@ import process from "node:process";
 import { checkLimits, fromHex, SheafError } from "../base/index.ts";
 import { apiKeys } from "../control/index.ts";
 import { collectWhenIdle, openEngine, sqliteStore } from "../engines/index.ts";
-import type { AppShape } from "../model/index.ts";
+import { type AppShape, hostedBy } from "../model/index.ts";
 import { identify, type Node, startNode } from "../node/index.ts";
 import { lockFolder, realHost, type RealHost } from "../platform/index.ts";
 import { openAdmin, openGateway } from "./listeners.ts";
@@ -57,6 +57,8 @@ async function unwind(undo: Undo): Promise<void> {
 }
 
 async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<Server> {
+  // A mistake in them is told before anything is created.
+  hostedBy(app, options.meeting?.roles);
   lock(options, undo);
   const limits = checkLimits(options.limits);
   const host = realHost({ dir: own(options), log: { level: options.mode === "dev" ? "warn" : "info" } });

@@ -22,6 +22,7 @@ export type ServerFlags = {
   readonly name?: string;
   readonly zone?: string;
   readonly weight?: string;
+  readonly roles?: string;
   readonly copies?: string;
   readonly peerHost?: string;
   readonly peerPort?: string;
@@ -49,6 +50,8 @@ export type MeetingOptions = {
   readonly advertise: string | undefined;
   readonly zone: string | undefined;
   readonly weight: number | undefined;
+  /** What the nodes host; everything when undefined. */
+  readonly roles: readonly string[] | undefined;
   readonly copies: number | undefined;
 };
 
@@ -144,7 +147,17 @@ function nodeOf(first: ServerOptions, meeting: MeetingOptions, number: number, n
 }
 
 /** What makes even a single node one among others. */
-const meetingFlags = ["name", "zone", "weight", "copies", "peerHost", "peerPort", "advertise", "join"] as const;
+const meetingFlags = [
+  "name",
+  "zone",
+  "weight",
+  "roles",
+  "copies",
+  "peerHost",
+  "peerPort",
+  "advertise",
+  "join",
+] as const;
 const usualFolder = ".sheaf";
 const mostNodes = 64;
 
@@ -171,6 +184,7 @@ function meetingOptions(first: ServerOptions, flags: ServerFlags, nodes: number)
     advertise: flags.advertise,
     zone: flags.zone,
     weight: flags.weight === undefined ? undefined : parseCount(flags.weight, "--weight", 0, 1_000_000),
+    roles: flags.roles?.split(",").map((role) => role.trim()),
     copies: flags.copies === undefined ? undefined : parseCount(flags.copies, "--copies", 1, 16),
   };
 }

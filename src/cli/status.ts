@@ -14,10 +14,19 @@ const standing = ({ state, cordoned }: NodeStatus): string => (cordoned ? `${sta
 const styleOf = (state: string): Style =>
   state === "ready" || state === "serving" ? "green" : state === "quarantined" ? "red" : "yellow";
 
+const mostNamed = 3;
+
+/** What of the application a node hosts. */
+function hosts({ entities, services }: NodeStatus): string {
+  const named = services.length > mostNamed ? [`${services.length} services`] : services;
+  return [...(entities ? ["entities"] : []), ...named].join(" ") || "gateway";
+}
+
 export const nodeColumns: readonly Column<NodeStatus>[] = [
   { title: "node", value: ({ name }) => name },
   { title: "state", value: standing, style: (node) => styleOf(standing(node)) },
   { title: "owns", value: ({ owns }) => owns, align: "right" },
+  { title: "hosts", value: hosts },
   { title: "zone", value: ({ zone }) => zone || "-" },
   { title: "pid", value: ({ pid }) => pid, align: "right" },
   {

@@ -4,6 +4,7 @@ export * from "./compile.ts";
 export * from "./context.ts";
 export * from "./declared.ts";
 export * from "./entity.ts";
+export { type Hosted, hostedBy } from "./hosted.ts";
 export type * from "./inference.ts";
 export * from "./json-schema.ts";
 export * from "./plain.ts";

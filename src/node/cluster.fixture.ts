@@ -3,15 +3,20 @@
 import assert from "node:assert/strict";
 import type { Limits } from "../base/index.ts";
 import { type AppShape, bindClient, type Client } from "../model/index.ts";
-import { createWorld, simLimits, type World } from "../sim/world.ts";
+import { createWorld, simLimits, type World, type WorldOptions } from "../sim/world.ts";
 import type { Node } from "./index.ts";
 
-type Given = { readonly nodes?: number; readonly shards?: number; readonly limits?: Partial<Limits> };
+type Given = {
+  readonly nodes?: number;
+  readonly shards?: number;
+  readonly limits?: Partial<Limits>;
+  readonly each?: WorldOptions["each"];
+};
 
 /** Runs `play` once every node is there and holds its share. Checks every journal afterwards. */
 export async function inCluster<A extends AppShape>(
   code: A,
-  { nodes = 2, shards = 2, limits = {} }: Given,
+  { nodes = 2, shards = 2, limits = {}, each }: Given,
   play: (client: Client<A["contract"]>, world: World) => Promise<void>,
 ): Promise<void> {
   const { world, started } = createWorld(code, {
@@ -26,6 +31,7 @@ export async function inCluster<A extends AppShape>(
     faultEveryMs: 60,
     strict: true,
     direct: false,
+    each,
   });
   await world.driver.drive(
     (async () => {

@@ -144,7 +144,7 @@ export class Membership {
   }
 
   /** Says what has become of this node, and acts on it. */
-  async become(change: Partial<Pick<Member, "state" | "cordoned">>): Promise<void> {
+  async become(change: Partial<Pick<Member, "state" | "cordoned" | "services" | "entities">>): Promise<void> {
     this.#self = { ...this.#self, ...change };
     this.#members.self(this.#self, this.#now());
     this.#think();

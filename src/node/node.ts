@@ -28,6 +28,8 @@ export type Meeting = {
   readonly zone?: string | undefined;
   /** Share of the shards, relative to others'; 1 when absent. */
   readonly weight?: number | undefined;
+  /** What of the application the node hosts, as `hostedBy` reads it; everything when absent. */
+  readonly roles?: readonly string[] | undefined;
 };
 
 export type NodeOptions = {

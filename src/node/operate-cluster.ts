@@ -124,6 +124,8 @@ const unreachable = (member: Member): NodeStatus => ({
   state: "unreachable",
   zone: member.zone,
   weight: member.weight,
+  entities: member.entities,
+  services: member.services,
   cordoned: member.cordoned,
   peer: member.peer,
   owns: 0,

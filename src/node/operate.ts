@@ -47,6 +47,8 @@ async function status(parts: Placed): Promise<Status> {
         state: parts.membership?.self.state === "draining" ? "draining" : parts.state,
         zone: options.meeting?.zone ?? "",
         weight: options.meeting?.weight ?? 1,
+        entities: parts.membership?.self.entities ?? true,
+        services: [...parts.compiled.services.keys()],
         cordoned: parts.membership?.self.cordoned ?? false,
         peer: options.meeting?.address ?? null,
         owns: shards.all.filter((shard) => shard.held !== undefined).length,

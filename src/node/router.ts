@@ -6,16 +6,20 @@
 //     already called others may run again: those calls are then repeats.
 // G3. A call that another node passed on is carried out here or refused: it never travels in circles.
 // G4. A call under which nodes keep dying is given up after a few: it may be what kills them.
+// G5. A procedure that a node is too busy for, or does not have in its release, is asked of each other node once, the former
+//     within a budget: nodes that have too much to do are not given the same work many times over.
 
 import { asSheafError, type Millis, SheafError, toHex } from "../base/index.ts";
+import { RetryBudget } from "../cluster/index.ts";
 import type { Host } from "../host/index.ts";
 import { type Call, inDoubt, type Operation, type Reply } from "../rpc/index.ts";
 
-/** Where a call may be carried out now. `nowhere`: nobody is known who would. */
+/** Where a call may be carried out now. `nowhere`: nobody is known who would at the moment. `refused`: nor will be soon. */
 export type Way =
   | { readonly kind: "here" }
   | { readonly kind: "there"; readonly node: string; call(call: Call): Promise<Reply> }
-  | { readonly kind: "nowhere"; readonly why: string };
+  | { readonly kind: "nowhere"; readonly why: string }
+  | { readonly kind: "refused"; readonly error: SheafError };
 
 export type RouterOptions = {
   readonly host: Host;
@@ -52,6 +56,7 @@ export class Router {
   #operations = 0;
   /** Numbers of operations of this node's own that are not answered yet, lowest first. */
   readonly #unsettled = new Set<number>();
+  readonly #budget = new RetryBudget();
   #inFlight = 0;
 
   constructor(options: RouterOptions) {
@@ -79,36 +84,54 @@ export class Router {
     return error.outcome === "not-applied" || call.target.kind === "query" || call.op !== undefined;
   }
 
+  /** G5 */
+  #mayAskAnother({ target }: Call, { code, outcome }: SheafError): boolean {
+    if (target.kind !== "procedure" || outcome !== "not-applied" || !this.#options.open()) return false;
+    return code === "UNKNOWN_TARGET" || (code === "OVERLOADED" && this.#budget.take(this.#options.host.clock.tick()));
+  }
+
   async #carry(given: Call, first: Way | undefined, failed?: SheafError): Promise<Reply> {
     const { host, way, here, self } = this.#options;
     const issued = given.target.kind === "command" && given.op === undefined ? this.#issue() : undefined;
     const call = issued === undefined ? given : { ...given, op: this.#operation(issued) };
     // What failed before this was tried here.
     const tried = new Set(failed ? [self] : []);
+    /** They need not be asked again, ever. */
+    const asked = new Set<string>();
     let failure = failed;
     let doubt = failed?.outcome === "unknown";
     let losses = 0;
     this.#inFlight++;
+    this.#budget.called();
     try {
       for (let attempt = 0, next = first; ; attempt++, next = undefined) {
         const to = next ?? way(call, tried);
+        // Whoever might have said otherwise has been asked.
+        if (to.kind === "nowhere" && failure && asked.size > 0) throw inDoubt(failure, doubt);
         try {
           const renamed = attempt > 0 && issued !== undefined && host.faults.mutant("C3");
           const sent = renamed ? { ...call, op: this.#operation(this.#issue()) } : call;
           if (to.kind === "here") return await here(sent);
           if (to.kind === "there") return await to.call(sent);
+          if (to.kind === "refused") throw to.error;
           failure ??= new SheafError("NOT_READY", to.why, { retryAfterMs: 100 });
         } catch (error) {
           failure = asSheafError(error);
           if (failure.code === "CALL_LOST") losses++;
+          if (to.kind === "there" && this.#mayAskAnother(call, failure)) {
+            asked.add(to.node);
+            tried.add(to.node);
+            continue;
+          }
           if (losses === mostLosses || !this.#mayRepeat(call, failure)) throw inDoubt(failure, doubt);
           doubt ||= failure.outcome === "unknown";
         }
-        if (to.kind === "nowhere") tried.clear();
-        else tried.add(to.kind === "there" ? to.node : self);
+        if (to.kind === "there") tried.add(to.node);
+        else if (to.kind === "here") tried.add(self);
+        else again(tried, asked);
         const pause = Math.min(longestPause, firstPause * 2 ** attempt) * (0.5 + host.dice.random() / 2);
         if (!(await this.#rest(pause, call))) throw inDoubt(failure, doubt);
-        if (attempt % 4 === 3) tried.clear();
+        if (attempt % 4 === 3) again(tried, asked);
       }
     } finally {
       this.#inFlight--;
@@ -146,3 +169,9 @@ export class Router {
 }
 
 const none: ReadonlySet<string> = new Set();
+
+/** All may be asked again, but for a few. */
+function again(tried: Set<string>, but: ReadonlySet<string>): void {
+  tried.clear();
+  for (const node of but) tried.add(node);
+}

@@ -12,7 +12,7 @@ import { type Member, mostAccused, packMemberRecord, unpackMemberRecord } from "
 import { systemEntities } from "../control/index.ts";
 import { Entities, Poison } from "../entities/index.ts";
 import { type Cluster, maxRegistryBytes, recordCodec } from "../journal/index.ts";
-import { type AppShape, type CompiledApp, compileApp } from "../model/index.ts";
+import { type AppShape, type CompiledApp, compileApp, type Hosted, hostedBy } from "../model/index.ts";
 import type { Call, Calls, Reply, Sessions } from "../rpc/index.ts";
 import { Services } from "../services/index.ts";
 import { Shards } from "../shards/index.ts";
@@ -27,7 +27,15 @@ import { Router } from "./router.ts";
 import { inSession, openSessions, ownSecret, sharedSecret } from "./session.ts";
 import { wayOf } from "./way.ts";
 
-const compile = (app: AppShape): CompiledApp => compileApp({ ...app, entities: [...app.entities, ...systemEntities] });
+/** Only services that are hosted run here; of entities that others host it is good to know what their queries ask for. */
+const compile = (app: AppShape, { services }: Hosted): CompiledApp =>
+  compileApp({
+    ...app,
+    entities: [...app.entities, ...systemEntities],
+    services: app.services.filter(({ contract }) => services.includes(contract.name)),
+  });
+
+const hosted = (app: AppShape, { meeting }: NodeOptions): Hosted => hostedBy(app, meeting?.roles);
 
 const insistMs: Millis = 500;
 
@@ -54,7 +62,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       `the engine takes records up to ${engine.maxRecordBytes} bytes; maxRecordBytes is ${limits.maxRecordBytes}`,
     );
   }
-  const compiled = compile(options.app);
+  const compiled = compile(options.app, hosted(options.app, options));
   const cluster = await identify(options);
   const parts = compose(options, limits, compiled, cluster);
   if (meeting) await join(parts, meeting);
@@ -137,8 +145,7 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
     zone: meeting.zone ?? "",
     weight: meeting.weight ?? 1,
     release: "",
-    services: [...parts.compiled.services.keys()],
-    entities: true,
+    ...hosted(options.app, options),
     state: "ready",
     cordoned: false,
     startedAt: parts.startedAt,
@@ -153,7 +160,7 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
     self: id,
     here,
     open: () => parts.state !== "stopping",
-    way: wayOf(parts, membership),
+    way: wayOf(parts, membership, here),
   });
   parts.route = (call) => router.call(call);
   parts.routed = () => router.inFlight;
@@ -230,11 +237,13 @@ function node(parts: Running, limits: Limits): Node {
       if (failed) throw failed;
     },
     reload(app: AppShape) {
-      const compiled = compile(app);
+      const hosts = hosted(app, options);
+      const compiled = compile(app, hosts);
       parts.app = app;
       parts.compiled = compiled;
       entities.reload(compiled);
       services.reload(compiled);
+      void parts.membership?.become(hosts);
     },
     stop(deadlineMs = 5_000) {
       stopped ??= stop(parts, deadlineMs, options);

@@ -1,19 +1,22 @@
-// Which node a call goes to: the owner of its key, a copy here that may answer, or one that offers the service.
+// Which node a call goes to: the owner of its key, a copy here that may answer, or the best of those that offer the service.
 
-import { shardOf } from "../base/index.ts";
-import type { Call, Consistency } from "../rpc/index.ts";
+import { asSheafError, shardOf, SheafError } from "../base/index.ts";
+import { Balance, type Endpoint, type Seen, verdictOf, type View } from "../cluster/index.ts";
+import type { Call, Consistency, Reply } from "../rpc/index.ts";
 import type { Membership } from "./membership.ts";
 import type { Parts } from "./parts.ts";
 import type { Way } from "./router.ts";
 
-export const wayOf =
-  (parts: Parts, membership: Membership) =>
-  (call: Call, tried: ReadonlySet<string>): Way => {
-    const { target } = call;
-    return target.kind === "procedure"
-      ? toService(parts, membership, target.service, tried)
-      : toEntity(parts, membership, call, tried);
-  };
+/** `here` carries a call out on this node. */
+export function wayOf(
+  parts: Parts,
+  membership: Membership,
+  here: (call: Call) => Promise<Reply>,
+): (call: Call, tried: ReadonlySet<string>) => Way {
+  const toService = serviceWay(parts, membership, here);
+  return (call, tried) =>
+    call.target.kind === "procedure" ? toService(call.target.service, tried) : toEntity(parts, membership, call, tried);
+}
 
 const here: Way = { kind: "here" };
 
@@ -36,6 +39,7 @@ function toEntity(parts: Parts, membership: Membership, call: Call, tried: Reado
     const likely = reach(id);
     if (likely) return likely;
   }
+  if (!membership.view.members.some(({ member }) => member.entities)) return unhosted("entities", "entities");
   return { kind: "nowhere", why: `nobody is known to serve shard ${shard.number} at the moment` };
 }
 
@@ -46,22 +50,93 @@ function levelOf({ compiled }: Parts, { target, consistency }: Call): Consistenc
   return consistency ?? operation?.consistency ?? "strong";
 }
 
-/** Here where it is offered, else the less busy of two that offer it (Mitzenmacher, "The Power of Two Choices", 2001). */
-function toService(parts: Parts, membership: Membership, service: string, tried: ReadonlySet<string>): Way {
-  if (parts.compiled.services.has(service)) return here;
-  const offers = membership.view.members.filter(({ member }) => member.services.includes(service));
-  if (offers.length === 0) return here;
-  const able = offers.filter(({ member, standing }) => standing === "alive" && !tried.has(member.id));
-  const ready = able.filter(({ member }) => member.state === "ready");
-  const most = ready.length > 0 ? ready : able;
-  const nowhere: Way = { kind: "nowhere", why: `no node that offers ${service} answers` };
-  if (most.length === 0) return nowhere;
-  const { random } = parts.options.host.dice;
-  const pick = (): string => most[Math.floor(random() * most.length)]?.member.id ?? "";
-  const [a, b] = [pick(), pick()];
-  const busy = (id: string): number => membership.peers.get(id)?.inFlight ?? Infinity;
-  return there(membership, busy(a) <= busy(b) ? a : b) ?? nowhere;
+/** To the node that balancing picks of those that offer the service, this one among them. */
+function serviceWay(
+  parts: Parts,
+  membership: Membership,
+  here: (call: Call) => Promise<Reply>,
+): (service: string, tried: ReadonlySet<string>) => Way {
+  const { clock, dice } = parts.options.host;
+  const balance = new Balance({
+    random: () => dice.random(),
+    self: parts.id,
+    zone: membership.self.zone,
+    changed: reporter(parts),
+  });
+  const offersOf = offers(membership);
+  const carry = (node: string): ((call: Call) => Promise<Reply>) | undefined => {
+    if (node === parts.id) return here;
+    const peer = membership.peers.get(node);
+    return peer?.state === "up" ? (call) => peer.call(call) : undefined;
+  };
+  return (service, tried) => {
+    const seen = offersOf(service);
+    if (seen.length === 0)
+      return isKnown(parts, service) ? unhosted(service, `the service ${service}`) : { kind: "here" };
+    const able = seen.filter(({ member: { id }, standing }) => id === parts.id || (standing === "alive" && carry(id)));
+    const ready = able.filter(({ member }) => member.state === "ready");
+    const endpoints: Endpoint[] = (ready.length > 0 ? ready : able).map(({ member }) => member);
+    const node = balance.pick(service, endpoints, tried, clock.tick());
+    const send = node === undefined ? undefined : carry(node);
+    if (node === undefined || !send) return { kind: "nowhere", why: `no node that offers ${service} answers` };
+    return {
+      kind: "there",
+      node,
+      async call(call) {
+        const ended = balance.begin(service, node, clock.tick());
+        try {
+          const reply = await send(call);
+          ended(verdictOf(undefined), clock.tick());
+          return reply;
+        } catch (error) {
+          ended(verdictOf(asSheafError(error)), clock.tick());
+          throw error;
+        }
+      },
+    };
+  };
 }
+
+/** Who offers a service, worked out once per view. */
+function offers(membership: Membership): (service: string) => readonly Seen[] {
+  let known: { readonly view: View; readonly byService: Map<string, readonly Seen[]> } | undefined;
+  return (service) => {
+    const { view } = membership;
+    if (known?.view !== view) known = { view, byService: new Map() };
+    let found = known.byService.get(service);
+    if (!found) {
+      found = view.members.filter(({ member }) => member.services.includes(service));
+      // What nobody offers is whatever a caller made up.
+      if (found.length > 0) known.byService.set(service, found);
+    }
+    return found;
+  };
+}
+
+/** Says when a node is avoided for a service, and when no longer. */
+function reporter({ options: { host } }: Parts): (service: string, node: string, broken: boolean) => void {
+  const opened = host.meter.counter(
+    "sheaf_breaker_opened_total",
+    "Times that a node was avoided since a service failed there.",
+  );
+  return (service, node, broken) => {
+    if (broken) {
+      opened.add();
+      host.log.warn("a service fails on a node: its calls avoid it", { service, node });
+    } else host.log.info("a service that failed on a node is well again there", { service, node });
+  };
+}
+
+const isKnown = ({ app }: Parts, name: string): boolean => app.contract.services.some((one) => one.name === name);
+
+/** `role` is what a node would be started with to change that. */
+const unhosted = (role: string, what: string): Way => ({
+  kind: "refused",
+  error: new SheafError("NOT_HOSTED", `no node of the cluster hosts ${what}`, {
+    retryAfterMs: 1_000,
+    hint: `Start a node that does: sheaf start … --roles ${role}, or without --roles. See: sheaf node ls.`,
+  }),
+});
 
 function there({ peers }: Membership, id: string): Way | undefined {
   const peer = peers.get(id);

@@ -38,6 +38,8 @@ export class Services {
   readonly #options: ServicesOptions;
   #app: CompiledApp;
   readonly #open = new Set<Procedure>();
+  /** How many are open of each service. */
+  readonly #busy = new Map<string, number>();
   readonly #deadlines: Deadlines;
   readonly #meters: CallMeters;
 
@@ -79,13 +81,19 @@ export class Services {
     const { target } = call;
     const service = target.kind === "procedure" ? this.#app.services.get(target.service) : undefined;
     const operation = service?.operations.get(target.name);
-    if (!operation) throw unknown(call, this.#app);
+    if (!service || !operation) throw unknown(call, this.#app);
     const input = operation.input(call.input);
     const { host, limits } = this.#options;
     if (call.deadline <= host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
     if (call.signal?.aborted) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
-    if (this.#open.size >= limits.maxInFlight) throw new SheafError("OVERLOADED", undefined, { retryAfterMs: 100 });
-    const ended = (procedure: Procedure): void => void this.#open.delete(procedure);
+    const { name } = service.contract;
+    const busy = this.#busy.get(name) ?? 0;
+    if (busy >= limits.maxServiceInFlight || this.#open.size >= limits.maxInFlight) throw full(name, busy);
+    this.#busy.set(name, busy + 1);
+    const ended = (procedure: Procedure): void => {
+      this.#open.delete(procedure);
+      this.#busy.set(name, (this.#busy.get(name) ?? 1) - 1);
+    };
     const procedure = new Procedure(this.#options, call, operation, answer, ended);
     this.#open.add(procedure);
     this.#deadlines.add(call.deadline);
@@ -240,3 +248,8 @@ function unknown({ target }: Call, app: CompiledApp): SheafError {
     hint: `it has: ${names}`,
   });
 }
+
+const full = (service: string, busy: number): SheafError =>
+  new SheafError("OVERLOADED", `this node has ${busy} calls of ${service} under way, and no room for more`, {
+    retryAfterMs: 100,
+  });

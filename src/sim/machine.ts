@@ -25,6 +25,7 @@ export type Ground = {
   readonly shared: Engine;
   readonly rot: Map<string, number>;
   readonly app: AppShape;
+  readonly each?: ((name: string) => Setup) | undefined;
   readonly shards: number;
   readonly limits: Partial<Limits>;
   readonly mutants: ReadonlySet<string>;
@@ -36,6 +37,13 @@ export type Ground = {
   readonly onLog: (line: LogLine) => void;
   /** Something happened that no fault explains. */
   readonly onProblem: (says: string) => void;
+};
+
+/** What is a machine's own; the world's application and everything of it when absent. */
+export type Setup = {
+  readonly app?: AppShape;
+  readonly zone?: string;
+  readonly roles?: readonly string[];
 };
 
 export type MachineState =
@@ -71,8 +79,11 @@ export function createMachine(ground: Ground, name: string): Machine {
     const { network } = ground;
     if (!network) return undefined;
     const station = { name, alive, deliver };
+    const { zone, roles } = ground.each?.(name) ?? {};
     return {
       name,
+      zone,
+      roles,
       address: name,
       dial: network.dialer(station),
       listen: (accept) => (unlisten = network.listen(station, accept)),
@@ -87,7 +98,7 @@ export function createMachine(ground: Ground, name: string): Machine {
       host,
       engine,
       store: store.open(host.alive),
-      app: ground.app,
+      app: ground.each?.(name).app ?? ground.app,
       cluster: "simulation",
       shards: ground.shards,
       create: true,

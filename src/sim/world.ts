@@ -9,7 +9,7 @@ import { bringBack, rotSnapshot, runs, startFaults } from "./fault-schedule.ts";
 import { createHistory, type History } from "./history.ts";
 import { type Audit, auditJournal } from "./journal-audit.ts";
 import { createLink } from "./link.ts";
-import { createMachine, type Ground, type Machine } from "./machine.ts";
+import { createMachine, type Ground, type Machine, type Setup } from "./machine.ts";
 import { createNetwork } from "./network.ts";
 import { createPlacement, type Placement } from "./placement.ts";
 import { type Random, seeded } from "./random.ts";
@@ -34,6 +34,8 @@ export type WorldOptions = {
   readonly strict: boolean;
   /** No delays, no losses, and time moves only when told: for tests of handlers. */
   readonly direct: boolean;
+  /** What is a machine's own, by its name: `node-1` and so on. */
+  readonly each?: ((name: string) => Setup) | undefined;
 };
 
 export type CallerSettings = {
@@ -108,6 +110,7 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
     shared,
     rot,
     app,
+    each: options.each,
     shards,
     limits,
     mutants,
