@@ -27,6 +27,7 @@ export class Tail {
   #again = false;
   #scheduled = false;
   #turn = 0;
+  #closed = false;
 
   constructor(ground: Pick<Ground, "host" | "limits" | "engine">, reopen: (shard: Shard) => void) {
     this.#ground = ground;
@@ -34,6 +35,7 @@ export class Tail {
   }
 
   add(shard: Shard): void {
+    if (this.#closed) return;
     this.#following.set(shard.number, shard);
     this.#unwatch ??= this.#ground.engine.watch(() => this.#soon());
     this.#soon();
@@ -41,11 +43,17 @@ export class Tail {
 
   delete(shard: Shard): void {
     this.#following.delete(shard.number);
-    if (this.#following.size === 0) this.close();
+    if (this.#following.size === 0) this.#pause();
   }
 
+  /** Nothing is followed any more, not even what is opened or handed over later. */
   close(): void {
+    this.#closed = true;
     this.#following.clear();
+    this.#pause();
+  }
+
+  #pause(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#unwatch?.();
