@@ -31,6 +31,8 @@ export type Accusations = {
   restart(now: Tick): void;
 };
 
+const nobody: ReadonlyMap<string, ReadonlySet<string>> = new Map();
+
 export function accusationsOf(timing: Timing): Accusations {
   /** By accuser, then accused: what both did since. */
   let open = new Map<string, Map<string, Both>>();
@@ -40,6 +42,7 @@ export function accusationsOf(timing: Timing): Accusations {
     const next: typeof open = new Map();
     const found: Accusation[] = [];
     for (const [accuser, { accuses, beat: own }] of beating) {
+      if (accuses.length === 0) continue;
       const before = open.get(accuser);
       const after = new Map<string, Both>();
       for (const accused of accuses) {
@@ -60,8 +63,8 @@ export function accusationsOf(timing: Timing): Accusations {
   return {
     read(beating, now) {
       const accusations = proven(beating, now);
+      if (accusations.length === 0 && candidates.size === 0) return nobody;
       const aside = new Map<string, ReadonlySet<string>>();
-      if (accusations.length === 0 && candidates.size === 0) return aside;
       const members = new Map([...beating].map(([id, { member }]) => [id, member]));
       const next: typeof candidates = new Map();
       for (const id of standAside(members, accusations)) {

@@ -60,10 +60,23 @@ export type CompiledApp = {
 
 export function compileApp(app: AppShape): CompiledApp {
   return {
-    entities: new Map(app.entities.map((entity) => [entity.contract.name, compileEntity(entity)])),
-    services: new Map(app.services.map((service) => [service.contract.name, compileService(service)])),
+    entities: new Map(app.entities.map((entity) => [entity.contract.name, entityOnce(entity)])),
+    services: new Map(app.services.map((service) => [service.contract.name, serviceOnce(service)])),
   };
 }
+
+/** Nodes of one process share what is ready, and a reload makes only what is new. */
+function once<From extends object, To>(make: (from: From) => To): (from: From) => To {
+  const made = new WeakMap<From, To>();
+  return (from) => {
+    let ready = made.get(from);
+    if (ready === undefined) made.set(from, (ready = make(from)));
+    return ready;
+  };
+}
+
+const entityOnce = once(compileEntity);
+const serviceOnce = once(compileService);
 
 export function compileService({ contract, handlers }: ServiceImplementation): CompiledService {
   return { contract, operations: new Map(operationsOf("procedure", contract.name, contract.procedures, handlers)) };

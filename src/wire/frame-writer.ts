@@ -25,12 +25,14 @@ export type CallFields = {
 };
 
 const HEADER = 5;
+/** Most connections carry little at a time, and there are thousands. */
+const FIRST_BYTES = 1024;
 const NIL = 0xc0;
 
 export class MessageWriter {
   /** Frames since the last `take`. */
   frames = 0;
-  #bytes = new Uint8Array(16 * 1024);
+  #bytes = new Uint8Array(FIRST_BYTES);
   #view = new DataView(this.#bytes.buffer);
   #at = HEADER;
 
@@ -45,7 +47,7 @@ export class MessageWriter {
     this.#view.setUint32(1, this.frames);
     const message = this.#bytes.slice(0, this.#at);
     // One large frame must not keep its buffer for the life of the connection.
-    if (this.#bytes.length > 1024 * 1024) this.#grow(16 * 1024, 0);
+    if (this.#bytes.length > 1024 * 1024) this.#grow(FIRST_BYTES, 0);
     this.frames = 0;
     this.#at = HEADER;
     return message;
