@@ -1,6 +1,6 @@
-// Completes package-lock.json: `npm ci` refuses a lock file in which an optional package of another platform is missing, and
-// npm leaves those out that the registry it asked does not carry. Run it after any change of dependencies. What it adds is
-// pinned by the package that asks for it; a hash is added by npm on a machine that can see the package.
+// Completes package-lock.json, here and in bench/: `npm ci` refuses a lock file in which an optional package of another platform
+// is missing, and npm leaves those out that the registry it asked does not carry. Run it after any change of dependencies. What
+// it adds is pinned by the package that asks for it; a hash is added by npm on a machine that can see the package.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -47,8 +47,10 @@ export function completed(lock) {
 }
 
 if (process.argv[1] === join(root, "scripts", "complete-lock.mjs")) {
-  const file = join(root, "package-lock.json");
-  const { lock, added } = completed(JSON.parse(readFileSync(file, "utf8")));
-  if (added > 0) writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
-  process.stdout.write(`${added} entries added\n`);
+  for (const name of ["package-lock.json", "bench/package-lock.json"]) {
+    const file = join(root, name);
+    const { lock, added } = completed(JSON.parse(readFileSync(file, "utf8")));
+    if (added > 0) writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
+    process.stdout.write(`${name}: ${added} entries added\n`);
+  }
 }

@@ -19,9 +19,7 @@ export class Rounds {
     const began = performance.now();
     await this.#loop(ms, times);
     const seconds = (performance.now() - began) / 1000;
-    times.sort((a, b) => a - b);
-    const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
-    return { opsPerSec: times.length / seconds, p50Ms: at(0.5), p99Ms: at(0.99) };
+    return { opsPerSec: times.length / seconds, p50Ms: quantile(times, 0.5), p99Ms: quantile(times, 0.99) };
   }
 
   #next = 0;
@@ -40,7 +38,13 @@ export class Rounds {
   }
 }
 
+/** The value below which that share of the values is, 0 for none. Sorts them in place. */
+export function quantile(values: number[], share: number): number {
+  values.sort((a, b) => a - b);
+  return values[Math.min(values.length - 1, Math.floor(values.length * share))] ?? 0;
+}
+
 /** The run in the middle by rate. */
-export function median(runs: readonly Timing[]): Timing {
+export function median<T extends Timing>(runs: readonly T[]): T {
   return [...runs].sort((a, b) => a.opsPerSec - b.opsPerSec)[Math.floor(runs.length / 2)]!;
 }

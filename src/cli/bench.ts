@@ -24,17 +24,17 @@ type BenchOptions = RemoteOptions & {
   readonly keys: string;
 };
 
-type Client = ConnectedClient<typeof app.contract>;
+export type BenchClient = ConnectedClient<typeof app.contract>;
 
 /** What is done once, and whether the limit it is held against syncs a disk. */
 type Work = {
   readonly says: string;
   readonly durable: boolean;
-  readonly once: (client: Client, n: number, keys: number) => Promise<unknown>;
+  readonly once: (client: BenchClient, n: number, keys: number) => Promise<unknown>;
 };
 
 const memo = "x".repeat(80);
-const works: Readonly<Record<string, Work>> = {
+export const works = {
   write: {
     says: "durable command, spread over keys",
     durable: true,
@@ -51,7 +51,9 @@ const works: Readonly<Record<string, Work>> = {
     once: (client, n, keys) => client.entity(Counter, `k${n % keys}`).total({ consistency: "strong" }),
   },
   call: { says: "procedure, 100 bytes", durable: false, once: (client) => client.service(Echo).say({ by: 1, memo }) },
-};
+} as const satisfies Readonly<Record<string, Work>>;
+
+type WorkName = keyof typeof works;
 
 type Result = Timing & {
   readonly name: string;
@@ -75,7 +77,7 @@ const columns: readonly Column<Result>[] = [
 
 export const bench: Run<BenchOptions> = async (context, _args, options) => {
   const chosen = options.work.split(",").map((name) => {
-    if (Object.hasOwn(works, name)) return name;
+    if (Object.hasOwn(works, name)) return name as WorkName;
     throw new SheafError("USAGE", `there is no work "${name}"`, { hint: `Work: ${Object.keys(works).join(", ")}` });
   });
   const levels = options.concurrency.split(",").map((text) => parseCount(text, "--concurrency", 1, 4096));
@@ -89,7 +91,7 @@ export const bench: Run<BenchOptions> = async (context, _args, options) => {
       const results: Result[] = [];
       for (const name of chosen) {
         for (const concurrency of levels) {
-          context.output.note(`${name} with ${concurrency} in flight: ${works[name]!.says}`);
+          context.output.note(`${name} with ${concurrency} in flight: ${works[name].says}`);
           results.push(await measure(name, { concurrency, ms, runs, keys, folder, place }));
         }
       }
@@ -108,7 +110,7 @@ export const bench: Run<BenchOptions> = async (context, _args, options) => {
 };
 
 type Place = {
-  readonly client: Client;
+  readonly client: BenchClient;
   /** Folder of our own node's data. */ readonly data: string | undefined;
   stop(): Promise<void>;
 };
@@ -138,8 +140,8 @@ type Conditions = {
 };
 
 /** Alternates ours and the limit, so that a machine that slows down meanwhile slows both. */
-async function measure(name: string, { concurrency, ms, runs, keys, folder, place }: Conditions): Promise<Result> {
-  const work = works[name]!;
+async function measure(name: WorkName, { concurrency, ms, runs, keys, folder, place }: Conditions): Promise<Result> {
+  const work: Work = works[name];
   const ours: Timing[] = [];
   const limits: Timing[] = [];
   let done = 0;

@@ -8,7 +8,7 @@ import { nearest } from "./nearest.ts";
 const names = Object.keys(defaultLimits) as (keyof Limits)[];
 
 /** What differs from the defaults. Rejects USAGE for what is no limit, no number, or does not fit the others. */
-export function limitsOf(context: Context, flags: readonly string[]): Partial<Limits> {
+export function limitsOf(context: Pick<Context, "env">, flags: readonly string[]): Partial<Limits> {
   const variable = (context.env["SHEAF_LIMITS"] ?? "").split(",").filter((each) => each.trim() !== "");
   const given: Partial<Record<keyof Limits, number>> = {};
   for (const [texts, source] of [

@@ -88,7 +88,7 @@ const loopback = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
 
 /** The options of each node that the command is to run: one, or as many as `--nodes` says. */
 export function serverOptions(
-  context: Context,
+  context: Pick<Context, "cwd" | "env">,
   mode: "dev" | "start",
   app: string,
   flags: ServerFlags,
@@ -212,7 +212,7 @@ function port(text: string | undefined, usual: number, option: string): Port {
 
 /** Undefined: the embedded engine in the data folder. No error repeats the address: it may hold a password. */
 function engineOf(
-  context: Context,
+  context: Pick<Context, "cwd" | "env">,
   flags: ServerFlags,
 ): { readonly url: string | undefined; readonly folder: string | undefined } {
   const url = flags.engine ?? (context.env["SHEAF_ENGINE"] || undefined);
@@ -230,7 +230,7 @@ function engineOf(
 }
 
 /** 32 bytes from the file or the environment, as hexadecimal. */
-function encryptionKey(context: Context, file: string | undefined): string | undefined {
+function encryptionKey(context: Pick<Context, "cwd" | "env">, file: string | undefined): string | undefined {
   let text = context.env["SHEAF_ENCRYPTION_KEY"];
   if (file !== undefined) {
     try {

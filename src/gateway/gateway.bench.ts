@@ -6,7 +6,6 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +13,7 @@ import { defaultLimits } from "../base/index.ts";
 import { checker } from "../model/index.ts";
 import { listen, realHost } from "../platform/index.ts";
 import { openAuthenticator, rolePolicy } from "../security/index.ts";
+import { serveBareHttp } from "./bare-http.fixture.ts";
 import { bank, Rates } from "./gateway.fixture.ts";
 import { gateway } from "./index.ts";
 
@@ -21,21 +21,6 @@ const body = JSON.stringify({
   pair: "EUR/USD, as seen from the trading desk in the late afternoon, with some words to fill a hundred bytes",
 });
 const path = "/services/rates/quote";
-
-async function serveBare(): Promise<number> {
-  const server = createServer((request, response) => {
-    const parts: Buffer[] = [];
-    request.on("data", (part: Buffer) => parts.push(part));
-    request.on("end", () => {
-      const text = JSON.stringify(JSON.parse(Buffer.concat(parts).toString()));
-      response.writeHead(200, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) });
-      response.end(text);
-    });
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return (server.address() as { port: number }).port;
-}
 
 async function serveGateway(): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), "sheaf-bench-"));
@@ -129,7 +114,7 @@ if (what === "bare" || what === "gateway") {
     const { user, system } = process.cpuUsage();
     process.send?.(user + system);
   });
-  process.send?.(await (what === "bare" ? serveBare() : serveGateway()));
+  process.send?.(await (what === "bare" ? serveBareHttp() : serveGateway()));
 } else {
   await compare(Number(what));
 }

@@ -2,13 +2,11 @@
 // many streams, each expecting its subject's last position, over one connection, in turns in the same run. Then barriers,
 // looks and tails. Three servers on this machine sync each write. `node engine.bench.ts` prints one JSON object per line.
 
-import { jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
 import type { Engine } from "../../journal/index.ts";
 import { natsEngine } from "./engine.ts";
 import { sample } from "./journals.fixture.ts";
-import { layoutOf } from "./layout.ts";
-import { natsBed, natsCluster, type NatsCluster } from "./nats-cluster.fixture.ts";
+import { natsBed, natsCluster } from "./nats-cluster.fixture.ts";
+import { type RawStreams, rawStreams } from "./raw-streams.fixture.ts";
 
 const turnMs = 1500;
 const turns = 5;
@@ -57,36 +55,24 @@ async function appends(engine: Engine, shards: readonly number[], size: number):
   };
 }
 
-async function raw(cluster: NatsCluster): Promise<{ act(subjects: number, size: number): Act; end(): Promise<void> }> {
-  const link = await connect({ servers: [...cluster.addresses], noAsyncTraces: true });
-  const manager = await jetstreamManager(link);
-  const client = jetstream(link);
-  for (const config of layoutOf("raw", 3).all(streams).slice(2)) {
-    const { republish: _, ...plain } = config as StreamConfig;
-    await manager.streams.add(plain);
-  }
-  const lasts = new Map<string, number>();
-  return {
-    act(subjects, size) {
-      const bytes = new Uint8Array(size).fill(7);
-      return () =>
-        Promise.all(
-          Array.from({ length: subjects }, async (_, n) => {
-            const subject = `raw.journal.${n % streams}.${n}`;
-            const expect = { lastSubjectSequence: lasts.get(subject) ?? 0 };
-            lasts.set(subject, (await client.publish(subject, bytes, { expect })).seq);
-          }),
-        );
-    },
-    end: () => link.close(),
-  };
+/** One record to each of so many subjects, each of which expects its last position. */
+function rawAppends({ client, subject }: RawStreams, subjects: number, size: number): Act {
+  const bytes = new Uint8Array(size).fill(7);
+  return () =>
+    Promise.all(
+      Array.from({ length: subjects }, async (_, shard) => {
+        const expect = { lastSubjectSequence: lasts.get(shard) ?? 0 };
+        lasts.set(shard, (await client.publish(subject(shard), bytes, { expect })).seq);
+      }),
+    );
 }
 
+const lasts = new Map<number, number>();
 const cluster = await natsCluster();
 const { options } = natsBed(cluster);
 const engine = await natsEngine({ ...options, streams });
 await engine.create(sample);
-const limit = await raw(cluster);
+const limit = await rawStreams(cluster.addresses, streams);
 const shapes: readonly (readonly [count: number, size: number, says: string])[] = [
   [1, 200, "1 shard × 200 B"],
   [64, 200, "64 shards × 200 B"],
@@ -94,7 +80,7 @@ const shapes: readonly (readonly [count: number, size: number, says: string])[] 
 ];
 for (const [count, size, says] of shapes) {
   const shards = Array.from({ length: count }, (_, shard) => shard);
-  const [theirs, ours] = [limit.act(count, size), await appends(engine, shards, size)];
+  const [theirs, ours] = [rawAppends(limit, count, size), await appends(engine, shards, size)];
   const found: [Turn[], Turn[]] = [[], []];
   await run(ours, 500);
   await run(theirs, 500);

@@ -1,0 +1,90 @@
+// Measures what the targets say, row by row: ours, what a user would pick instead, and the physical limit, in one run on one
+// machine; what an operation costs; and which targets are met.
+//
+//   node bench/run.ts [--only ROW,…] [--seconds S] [--runs N] [--json FILE] [--markdown]
+//
+// Tables go to stdout, all else to stderr. The whole takes about 25 minutes on two idle cores; a machine that does anything
+// else meanwhile measures that.
+
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { messageOf } from "../src/base/index.ts";
+import { conditionsOf } from "./contender.ts";
+import { removeFolders } from "./folders.ts";
+import { isMet, type Outcome, render } from "./outcome.ts";
+import type { Row } from "./row.ts";
+import { rows } from "./rows.ts";
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    seconds: { type: "string", default: "1" },
+    runs: { type: "string", default: "3" },
+    json: { type: "string" },
+    markdown: { type: "boolean", default: false },
+  },
+});
+
+type Told = { readonly row: string; readonly title: string; readonly seconds: number } & (
+  | Outcome
+  | { readonly failed: string }
+);
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
+function chosen(): readonly Row[] {
+  if (values.only === undefined) return rows;
+  return values.only.split(",").map((id) => {
+    const row = rows.find((each) => each.id === id);
+    if (row) return row;
+    say(`There is no row "${id}". Rows: ${rows.map((each) => each.id).join(", ")}`);
+    return process.exit(2);
+  });
+}
+
+async function measure(row: Row): Promise<Told> {
+  const began = performance.now();
+  const conditions = conditionsOf({ ms: Number(values.seconds) * 1000, runs: Number(values.runs) }, (text) =>
+    say(`  ${text}`),
+  );
+  const told = { row: row.id, title: row.title };
+  say(`${row.id}: ${row.title}`);
+  try {
+    const outcome = await row.run(conditions);
+    const checks = outcome.checks.map((check) => ({ ...check, met: isMet(check) ?? null }));
+    return { ...told, seconds: (performance.now() - began) / 1000, ...outcome, checks };
+  } catch (error) {
+    say(`  failed: ${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}`);
+    return { ...told, seconds: (performance.now() - began) / 1000, failed: messageOf(error) };
+  }
+}
+
+function machine(): Readonly<Record<string, string | number>> {
+  const all = cpus();
+  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
+  const [load = 0] = loadavg();
+  const [cpu, date] = [all[0]?.model.trim() ?? "unknown", new Date().toISOString().slice(0, 10)];
+  return { commit, date, cpu, cores: all.length, load, node: process.version };
+}
+
+const about = machine();
+const { commit, date, cpu, cores, load, node } = about;
+const pace = `${values.runs} runs of ${values.seconds} s`;
+process.stdout.write(`Commit \`${commit}\`, ${date}, ${cores} × ${cpu}, Node ${node}, load ${load}: ${pace}.\n`);
+const told: Told[] = [];
+for (const row of chosen()) {
+  const one = await measure(row);
+  told.push(one);
+  const heading = `${values.markdown ? "## " : ""}${row.id}: ${row.title}`;
+  process.stdout.write(`\n${heading}\n\n${"failed" in one ? `failed: ${one.failed}` : render(one)}\n`);
+  // After each row: a run that is cut short has told what it has.
+  const all = { machine: about, seconds: Number(values.seconds), runs: Number(values.runs), rows: told };
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(all, null, 2)}\n`);
+}
+const minutes = told.reduce((sum, { seconds }) => sum + seconds, 0) / 60;
+say(`done in ${minutes.toFixed(1)} minutes`);
+removeFolders();
+process.exit(told.some((one) => "failed" in one) ? 1 : 0);
