@@ -105,6 +105,10 @@ const says: Readonly<Record<string, string>> = {
   "POST /admin/v1/nodes/:id/cordon": "give the node nothing more; it keeps what it has; 204",
   "POST /admin/v1/nodes/:id/uncordon": "take that back; 204",
   "DELETE /admin/v1/nodes/:id": "forget a node that is gone for good; 204",
+  "GET /admin/v1/shards/moves": "shards that are not where they belong, or are pinned, and why",
+  "POST /admin/v1/shards/:shard/move":
+    "pin a shard to the node whose id is in `{ to }`; it goes when its turn comes; 204",
+  "DELETE /admin/v1/shards/:shard/pin": "let it go where it belongs; 204",
   "GET /admin/v1/keys": "API keys, never their text; `?after=`, `?limit=`",
   "POST /admin/v1/keys": "make one from `{ name, roles, expiresAt }`; its text is in this answer only",
   "DELETE /admin/v1/keys/:id": "revoke one; 204",

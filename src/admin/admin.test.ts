@@ -49,12 +49,17 @@ function desk(): Desk {
       return note(view(key), "entity", type, key);
     },
     history: async (type, key, limit) => note({ items: [], complete: true }, "history", type, key, limit),
-    search: async (type, prefix, after, limit) => note([view("a"), view("b")], "search", type, prefix, after, limit),
-    parked: async () => note([], "parked"),
+    search: async (type, prefix, after, limit) => {
+      const warnings = prefix === "b" ? ["what is in shard 3 is missing: nöde-2 did not answer"] : [];
+      return note({ items: [view("a"), view("b")], warnings }, "search", type, prefix, after, limit);
+    },
+    parked: async () => note({ items: [], warnings: [] }, "parked"),
     release: async (id) => note(undefined, "release", id),
     drain: async (node, on) => note(undefined, "drain", node, on),
     cordon: async (node, on) => note(undefined, "cordon", node, on),
     remove: async (node) => note(undefined, "remove", node),
+    move: async (shard, node) => note(undefined, "move", shard, node),
+    moves: async () => note([], "moves"),
     ready: () => ({ ok: true, checks: { engine: "ok" } }),
   };
   const http = adminApi({
@@ -96,6 +101,10 @@ test("admin: each address asks the operator what it says and answers in JSON", a
   assert.deepEqual(await json("/admin/v1/parked"), []);
   assert.equal(((await json("/admin/v1/limits")) as { maxDepth: number }).maxDepth, 64);
   assert.equal((await ask("/admin/v1/parked/p%2F1/release", { method: "POST" })).status, 204);
+  assert.deepEqual(await json("/admin/v1/shards/moves"), []);
+  const body = JSON.stringify({ to: "n-2" });
+  assert.equal((await ask("/admin/v1/shards/17/move", { method: "POST", body })).status, 204);
+  assert.equal((await ask("/admin/v1/shards/17/pin", { method: "DELETE" })).status, 204);
   assert.deepEqual(asked, [
     ["status"],
     ["entity", "account", "a/b"],
@@ -104,7 +113,29 @@ test("admin: each address asks the operator what it says and answers in JSON", a
     ["search", "account", "", undefined, 50],
     ["parked"],
     ["release", "p/1"],
+    ["moves"],
+    ["move", 17, "n-2"],
+    ["move", 17, null],
   ]);
+});
+
+test("admin: what is missing of a list is said beside it, in ASCII", async () => {
+  const { ask } = desk();
+  const answer = await ask("/admin/v1/entities/account?prefix=b");
+  assert.equal(((await answer.json()) as unknown[]).length, 2);
+  const warnings = answer.headers.get("sheaf-warnings") ?? "";
+  assert.match(warnings, /^[ -~]+$/);
+  assert.deepEqual(JSON.parse(warnings), ["what is in shard 3 is missing: nöde-2 did not answer"]);
+  assert.equal((await ask("/admin/v1/entities/account")).headers.get("sheaf-warnings"), null);
+});
+
+test("admin: a move that does not say which shard, or where to, is refused", async () => {
+  const { ask, asked } = desk();
+  const move = async (shard: string, body: string): Promise<number> =>
+    (await ask(`/admin/v1/shards/${shard}/move`, { method: "POST", body })).status;
+  for (const body of ["{}", "null", '{"to":7}', '"n-2"', "[]"]) assert.equal(await move("1", body), 400, body);
+  for (const shard of ["x", "-1", "1.5", "1e3", "999999"]) assert.equal(await move(shard, '{"to":"n-2"}'), 404, shard);
+  assert.deepEqual(asked, []);
 });
 
 test("admin: a key is made, listed, used and revoked, and its text is shown once", async () => {

@@ -20,7 +20,28 @@ export type ShardStatus = {
   readonly hot: number;
   /** Why it is not serving, if it is not. */
   readonly reason: string | null;
+  /** Name of the node that an operator wants it at. */
+  readonly pinned: string | null;
+  /** Id of the node that its owner is handing it to. */
+  readonly movingTo: string | null;
 };
+
+/** A shard that is not where weights and zones alone would have it, or is kept there by a pin. */
+export type ShardMove = {
+  readonly shard: Shard;
+  /** Id of its owner; null while nobody serves it. */
+  readonly from: string | null;
+  /** Id of the node that it belongs to, pins aside; null while there is none. */
+  readonly to: string | null;
+  /** `moving`: on its way. `waiting`: it goes by itself, a few at a time. `pinned`: it goes there once its pin is taken away.
+   *  `kept`: where it is it stays, as long as that node is cordoned. */
+  readonly state: "moving" | "waiting" | "pinned" | "kept";
+  /** Why it is where it is, and why it belongs elsewhere. */
+  readonly why: string;
+};
+
+/** What was found, and what is missing of it: a sentence for each node or shard that could not be asked. */
+export type Found<T> = { readonly items: readonly T[]; readonly warnings: readonly string[] };
 
 export type NodeStatus = {
   readonly id: string;
@@ -93,8 +114,8 @@ export interface Operator {
   /** Newest first; `complete` is false when older commits were trimmed away behind a snapshot. */
   history(type: string, key: string, limit: number): Promise<{ items: readonly HistoryItem[]; complete: boolean }>;
   /** Entities of a type in key order whose key starts with `prefix`, after `after`. */
-  search(type: string, prefix: string, after: string | undefined, limit: number): Promise<readonly EntityView[]>;
-  parked(): Promise<readonly Parked[]>;
+  search(type: string, prefix: string, after: string | undefined, limit: number): Promise<Found<EntityView>>;
+  parked(): Promise<Found<Parked>>;
   release(id: string): Promise<void>;
   /** Hands over what a node serves, as far as others can take it, and gives it nothing more; or takes that back. The
    *  node stays up. NOT_FOUND when there is no such node. */
@@ -103,6 +124,11 @@ export interface Operator {
   cordon(node: string, on: boolean): Promise<void>;
   /** Forgets a node that is gone for good. IN_USE while it answers, NOT_FOUND when there is no such node. */
   remove(node: string): Promise<void>;
+  /** Pins a shard to a node, by id, or takes its pin away (null), for as long as nothing else is asked. It moves there when
+   *  its turn comes. NOT_FOUND when there is no such shard or node, IN_USE when the node takes no shards now. */
+  move(shard: Shard, node: string | null): Promise<void>;
+  /** The shards that are not where they belong, or are pinned. */
+  moves(): Promise<readonly ShardMove[]>;
   /** May this node take traffic? Each check by name. */
   ready(): { readonly ok: boolean; readonly checks: Readonly<Record<string, string>> };
 }

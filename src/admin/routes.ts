@@ -15,7 +15,7 @@ import {
   type Node,
 } from "../http/index.ts";
 import type { Principal, Resource } from "../security/index.ts";
-import type { Operator } from "./operator.ts";
+import type { Found, Operator } from "./operator.ts";
 import * as schemas from "./schemas.ts";
 
 /** A request to the admin API; `segments` begin after `/admin/v1`. */
@@ -52,6 +52,17 @@ function limitOf(request: Incoming): number {
     });
   }
   return Number(given);
+}
+
+/** The items as the body; what is missing of them in `Sheaf-Warnings`, a JSON list of sentences in ASCII. */
+function found<T>({ items, warnings }: Found<T>): Answer {
+  const answer = json(items);
+  if (warnings.length === 0) return answer;
+  const escaped = JSON.stringify(warnings).replaceAll(
+    /[^\x20-\x7e]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return { ...answer, headers: { ...answer.headers, "sheaf-warnings": escaped } };
 }
 
 /** A new key's options as they came. Roles are judged by whoever makes the key. */
@@ -92,14 +103,8 @@ function entityRoutes({ operator, limits }: Ports): AdminRoute[] {
       answer: schemas.listOf(schemas.entityView),
       run: async (ask) => {
         const { url } = ask.request;
-        return json(
-          await operator.search(
-            typeOf(ask),
-            queryParameter(url, "prefix") ?? "",
-            queryParameter(url, "after"),
-            limitOf(ask.request),
-          ),
-        );
+        const [prefix, after] = [queryParameter(url, "prefix") ?? "", queryParameter(url, "after")];
+        return found(await operator.search(typeOf(ask), prefix, after, limitOf(ask.request)));
       },
     },
     {
@@ -147,6 +152,50 @@ function nodeRoutes(operator: Operator): AdminRoute[] {
     route("POST", "/cordon", "cordonNode", "Give a node nothing more", (node) => operator.cordon(node, true)),
     route("POST", "/uncordon", "uncordonNode", "Give a node its share again", (node) => operator.cordon(node, false)),
     route("DELETE", "", "removeNode", "Forget a node that is gone for good", (node) => operator.remove(node)),
+  ];
+}
+
+function shardRoutes({ operator, limits }: Ports): AdminRoute[] {
+  const shardOf = ({ segments }: AdminAsk): number => {
+    const given = decodeSegment(segments[1] ?? "");
+    if (/^\d{1,5}$/.test(given)) return Number(given);
+    throw new SheafError("NOT_FOUND", `shards are numbered from 0, "${given}" is none`);
+  };
+  return [
+    {
+      method: "GET",
+      pattern: "/shards/moves",
+      name: "listMoves",
+      summary: "Shards that are not where they belong, or are pinned, and why",
+      answer: schemas.listOf(schemas.shardMove),
+      run: async () => json(await operator.moves()),
+    },
+    {
+      method: "POST",
+      pattern: "/shards/:shard/move",
+      name: "moveShard",
+      summary: "Move a shard to a node and keep it there; it goes when its turn comes",
+      body: schemas.moveTo,
+      run: async (ask) => {
+        const to = (await readJson(ask.request, limits)) as { readonly to?: unknown } | null | undefined;
+        if (typeof to?.to !== "string")
+          throw new SheafError("BAD_INPUT", "the body does not say where to", {
+            issues: [{ path: ["to"], message: "the id of a node" }],
+          });
+        await operator.move(shardOf(ask), to.to);
+        return { status: 204 };
+      },
+    },
+    {
+      method: "DELETE",
+      pattern: "/shards/:shard/pin",
+      name: "unpinShard",
+      summary: "Let placement say where a shard belongs",
+      run: async (ask) => {
+        await operator.move(shardOf(ask), null);
+        return { status: 204 };
+      },
+    },
   ];
 }
 
@@ -210,7 +259,7 @@ export function adminRoutes(ports: Ports): readonly AdminRoute[] {
       name: "listParked",
       summary: "Commands parked after crashing the process too often",
       answer: schemas.listOf(schemas.parked),
-      run: async () => json(await operator.parked()),
+      run: async () => found(await operator.parked()),
     },
     {
       method: "POST",
@@ -223,6 +272,7 @@ export function adminRoutes(ports: Ports): readonly AdminRoute[] {
       },
     },
     ...nodeRoutes(operator),
+    ...shardRoutes(ports),
     ...keyRoutes(ports),
   ];
 }

@@ -72,7 +72,17 @@ const shardStatus = object({
   applied: whole,
   hot: whole,
   reason: orNull(text),
+  pinned: orNull(text),
+  movingTo: orNull(text),
 });
+export const shardMove = object({
+  shard: whole,
+  from: orNull(text),
+  to: orNull(text),
+  state: { type: "string", enum: ["moving", "waiting", "pinned", "kept"] },
+  why: text,
+});
+export const moveTo = object({ to: { ...text, description: "Id of the node." } });
 export const status = object({
   cluster: object({ id: text, name: text, shards: whole, encrypted: flag }),
   app: text,

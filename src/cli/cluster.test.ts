@@ -64,6 +64,47 @@ async function steer(data: string): Promise<void> {
   assert.ok(wrong.err.includes(first.name), "names the nearest");
 }
 
+/** A shard that is sent elsewhere stays there, until it is let go. */
+async function send(cluster: RealCluster, data: string): Promise<void> {
+  const json = async <T>(...args: string[]): Promise<T> => {
+    const ran = await sheaf([...args, "--data", data, "--json"]);
+    assert.equal(ran.code, 0, ran.err);
+    return (JSON.parse(ran.out) as { data: T }).data;
+  };
+  type Move = { shard: number; from: string; to: string; state: string };
+  const status = await cluster.status();
+  const home = status.shards[3]?.owner ?? "";
+  const other = status.nodes.find(({ id }) => id !== home)!;
+  const at = async (owner: string, pinned: string | null): Promise<void> => {
+    const shard = (await cluster.status()).shards[3];
+    assert.deepEqual([shard?.owner, shard?.pinned], [owner, pinned]);
+  };
+  assert.equal((await json<{ dryRun: boolean }>("shard", "move", "3", "--to", other.name, "--dry-run")).dryRun, true);
+  await at(home, null);
+  await json("shard", "move", "3", "--to", other.name);
+  await at(other.id, other.name);
+  const planned = await json<Move[]>("shard", "rebalance", "--dry-run");
+  assert.deepEqual(
+    planned.map(({ shard, from, to, state }) => ({ shard, from, to, state })),
+    [{ shard: 3, from: other.id, to: home, state: "pinned" }],
+  );
+  await at(other.id, other.name);
+  await json("shard", "rebalance");
+  await at(home, null);
+  assert.equal((await sheaf(["shard", "move", "99", "--to", other.name, "--data", data])).code, 3);
+  assert.equal((await sheaf(["shard", "move", "3", "--data", data])).code, 2);
+}
+
+test("cluster: a shard goes where it is sent and stays, until pins are taken away", { timeout: 240_000 }, async (t) => {
+  const data = folder(t);
+  const cluster = await startCluster(t, data, 2);
+  const callers = startCallers(cluster.gateways, keys);
+  await send(cluster, data);
+  assert.deepEqual(await callers.verify(), []);
+  assert.deepEqual(callers.failures, []);
+  assert.equal(await cluster.stop(), 0);
+});
+
 test(
   "cluster: kill -9 of owners and a node that stands still lose and double nothing, and calls go on",
   { timeout: 240_000 },

@@ -18,7 +18,7 @@ export async function nodeChecks(context: Context, options: RemoteOptions): Prom
   } catch {
     return [finding("ok", "node", "none runs on this data folder"), await portFree(4000), await portFree(4001)];
   }
-  return [await readiness(gateway), ...(await inside(admin))];
+  return [await readiness(gateway), ...(await inside(admin, context.output.warn))];
 }
 
 async function portFree(port: number): Promise<Finding> {
@@ -50,10 +50,10 @@ async function readiness(gateway: Remote): Promise<Finding> {
   }
 }
 
-async function inside(admin: Remote): Promise<Finding[]> {
+async function inside(admin: Remote, warn: (text: string) => void): Promise<Finding[]> {
   try {
     const status = (await admin.ask("/admin/v1/status", { patienceMs: 5_000 })).body as Status;
-    return [shards(status), versions(status), engine(status), poison(await parkedOf(admin, 5_000))];
+    return [shards(status), versions(status), engine(status), poison(await parkedOf(admin, warn, 5_000))];
   } catch (error) {
     const failure = asSheafError(error);
     if (failure.code === "UNREACHABLE") return [];

@@ -3,7 +3,7 @@
 import type { EntityView, HistoryItem } from "../admin/index.ts";
 import { type Column } from "./output.ts";
 import { parseCount, type Run } from "./context.ts";
-import { adminOf, type RemoteOptions } from "./remote.ts";
+import { adminOf, type RemoteOptions, warningsOf } from "./remote.ts";
 import { printable } from "./terminal.ts";
 
 type ListOptions = RemoteOptions & { readonly prefix?: string; readonly after?: string; readonly limit: string };
@@ -35,8 +35,9 @@ export const list: Run<ListOptions> = async (context, [type = ""], options) => {
   const query = new URLSearchParams({ limit: String(limit) });
   if (options.prefix !== undefined) query.set("prefix", options.prefix);
   if (options.after !== undefined) query.set("after", options.after);
-  const { body } = await adminOf(context, options).ask(`/admin/v1/entities/${encodeURIComponent(type)}?${query}`);
-  const views = body as readonly EntityView[];
+  const answer = await adminOf(context, options).ask(`/admin/v1/entities/${encodeURIComponent(type)}?${query}`);
+  for (const warning of warningsOf(answer)) context.output.warn(warning);
+  const views = answer.body as readonly EntityView[];
   const next = views.length === limit ? (views.at(-1)?.key ?? null) : null;
   context.output.list("sheaf.entity.list/v1", views, {
     columns: viewColumns,

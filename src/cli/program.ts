@@ -116,6 +116,28 @@ function clusterResources(program: Command, act: Act): void {
   remoteOptions(shard.command("ls").description("list the shards: owner, followers, how far"))
     .option("--node <NODE>", "only those that it serves")
     .action(act(async () => (await import("./shard.ts")).list));
+  remoteOptions(
+    shard
+      .command("move SHARD")
+      .description(
+        "move a shard to a node and pin it there: while that node is away others serve it, then it goes back",
+      ),
+  )
+    .requiredOption("--to <NODE>", "name or id")
+    .option("--dry-run", "only say what would be done")
+    .option("--deadline <SPAN>", "wait so long until it is there", "60s")
+    .action(act(async () => (await import("./shard-move.ts")).move));
+  remoteOptions(shard.command("unpin SHARD").description("let a shard that was moved go where it belongs")).action(
+    act(async () => (await import("./shard-move.ts")).unpin),
+  );
+  remoteOptions(
+    shard
+      .command("rebalance")
+      .description("take all pins away, a few at a time, and wait until shards are where they belong"),
+  )
+    .option("--dry-run", "only list which shards would move, where to and why")
+    .option("--deadline <SPAN>", "wait so long", "10m")
+    .action(act(async () => (await import("./shard-move.ts")).rebalance));
 }
 
 function operatorResources(program: Command, act: Act): void {

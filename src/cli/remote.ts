@@ -178,6 +178,12 @@ function problem(response: Response, body: unknown, url: string): SheafError {
   });
 }
 
+/** What the node says is missing of its answer. */
+export function warningsOf({ headers }: Answer): readonly string[] {
+  const given = parse(headers.get("sheaf-warnings") ?? "[]");
+  return Array.isArray(given) ? given.filter((one) => typeof one === "string") : [];
+}
+
 /** The other way round from RFC 6901. */
 function issueOf({ pointer, detail }: { readonly pointer: string; readonly detail: string }): Issue {
   const steps = pointer.split("/").slice(1);

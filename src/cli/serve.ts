@@ -68,7 +68,12 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
   const keys = apiKeys({
     host,
     calls: node,
-    search: (type, prefix, after, limit) => node.search(type, prefix, after, limit),
+    search: async (...asked) => {
+      const { items, warnings } = await node.search(...asked);
+      if (warnings[0] === undefined) return items;
+      // Half a list of keys is worse than none.
+      throw new SheafError("NOT_READY", warnings[0], { retryAfterMs: 1_000 });
+    },
   });
   const adminToken = ensureAdminToken(options.home, () => randomBytes(32).toString("base64url"));
   const parts = { options, host, node, keys, limits, adminToken };

@@ -49,6 +49,7 @@ export const shardColumns: readonly Column<ShardStatus>[] = [
   { title: "head", value: ({ head }) => head, align: "right" },
   { title: "applied", value: ({ applied }) => applied, align: "right" },
   { title: "in memory", value: ({ hot }) => hot, align: "right" },
+  { title: "pinned to", value: ({ pinned }) => pinned ?? "" },
   { title: "reason", value: ({ reason }) => reason ?? "" },
 ];
 

@@ -6,6 +6,7 @@
 
 import { hash32, type Shard } from "../base/index.ts";
 import type { Member } from "./member.ts";
+import type { Pins } from "./pins.ts";
 import type { View } from "./view.ts";
 
 /** What placement asks of a member. Only members that are not dead are passed in. */
@@ -25,21 +26,34 @@ export const rank = (shard: Shard, members: readonly Candidate[]): readonly stri
 export const copies = (shard: Shard, members: readonly Candidate[], count: number): readonly string[] =>
   chosen(shard, runnersOf(members), count);
 
-/** The copies of every shard, by shard, among those a view has as alive: worked out once per version of the view. */
-export function placementOf({ members }: View, shards: number, count: number): Placement {
-  const runners = runnersOf(members.filter(({ standing }) => standing === "alive").map(({ member }) => member));
-  return Array.from({ length: shards }, (_, shard) => chosen(shard, runners, count));
+/** The copies of every shard, by shard, among those a view has as alive: worked out once per version of the view. A pinned
+ *  shard is first where it is pinned to, as long as that node is there and may be given shards. */
+export function placementOf({ members }: View, shards: number, count: number, pins?: Pins): Placement {
+  const alive = members.filter(({ standing }) => standing === "alive").map(({ member }) => member);
+  const runners = runnersOf(alive);
+  const pinnable = new Map<string, Runner>();
+  if (pins && pins.nodes.size > 0)
+    for (const member of alive)
+      if (mayBePinnedTo(member))
+        pinnable.set(member.name, runners.find(({ id }) => id === member.id) ?? runnerOf(member));
+  return Array.from({ length: shards }, (_, shard) =>
+    chosen(shard, runners, count, pinnable.get(pins?.nodes.get(shard) ?? "")),
+  );
 }
 
+const cordonedTier = 2;
 export const drainingTier = 3;
 
 /** Lower is better; Infinity is never. */
 export function tierOf({ entities, state, cordoned, weight }: Candidate): number {
   if (!entities || state === "starting") return Infinity;
   if (state === "draining") return drainingTier;
-  if (cordoned) return 2;
+  if (cordoned) return cordonedTier;
   return weight === 0 ? 1 : 0;
 }
+
+/** Whether a pin to this member has an effect now. */
+export const mayBePinnedTo = (member: Candidate): boolean => tierOf(member) < cordonedTier;
 
 /** A candidate of the best tier, with what is the same for all shards worked out. */
 type Runner = { readonly id: string; readonly zone: string; readonly weight: number; high: number; low: number };
@@ -52,12 +66,14 @@ function runnersOf(members: readonly Candidate[]): readonly Runner[] {
       .filter((member) => tierOf(member) === best)
       // Equal scores are decided by who comes first: the same for everyone.
       .sort((a, b) => byText(a.name, b.name) || byText(a.id, b.id))
-      .map(({ id, name, zone, weight }) => {
-        const high = hash32(name);
-        // Members of weight 0 are ranked among themselves as equals.
-        return { id, zone, weight: weight === 0 ? 1 : weight, high, low: hash32(name, high) };
-      })
+      .map(runnerOf)
   );
+}
+
+function runnerOf({ id, name, zone, weight }: Candidate): Runner {
+  const high = hash32(name);
+  // Members of weight 0 are ranked among themselves as equals.
+  return { id, zone, weight: weight === 0 ? 1 : weight, high, low: hash32(name, high) };
 }
 
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
@@ -70,13 +86,14 @@ function ranked(shard: Shard, runners: readonly Runner[]): readonly string[] {
     .map(({ id }) => id);
 }
 
-/** Picks the best again and again: of a large cluster only the first few are asked for. */
-function chosen(shard: Shard, runners: readonly Runner[], count: number): string[] {
+/** Picks the best again and again: of a large cluster only the first few are asked for. `first` comes before all. */
+function chosen(shard: Shard, runners: readonly Runner[], count: number, first?: Runner): string[] {
   const salt = mix(shard + 1);
-  const scores = runners.map((runner) => scoreOf(salt, runner));
-  const ids: string[] = [];
-  const zones = new Set<string>();
-  while (ids.length < Math.min(count, runners.length)) {
+  const scores = runners.map((runner) => (runner === first ? -1 : scoreOf(salt, runner)));
+  const ids = first ? [first.id] : [];
+  const zones = new Set(first && [first.zone]);
+  const most = Math.min(count, runners.length + (first === undefined || runners.includes(first) ? 0 : 1));
+  while (ids.length < most) {
     const at = bestOf(scores, (i) => !zones.has(runners[i]?.zone ?? ""));
     const next = at < 0 ? bestOf(scores, () => true) : at;
     const runner = runners[next];

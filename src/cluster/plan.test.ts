@@ -111,6 +111,22 @@ test("plan: what this node gave up and nobody took it takes back after a lease; 
   assert.deepEqual(stepFor("a", view, "bc", { ...sight, mine: "fenced" }), follow);
 });
 
+test("plan: what this node gave up and the other certainly did not take it takes back at once", () => {
+  const sight = { owner: "a", since: now - 1, refused: true };
+  assert.deepEqual(stepFor("a", viewOf(three), "bac", sight), { do: "claim", afterMs: 0 });
+  assert.deepEqual(stepFor("a", viewOf(three, { mayClaim: false }), "bac", sight), keep);
+  assert.deepEqual(stepFor("a", viewOf(three), "bac", { ...sight, owner: "b" }), follow, "b has taken it after all");
+});
+
+test("plan: a cordoned node keeps what it has, but for what an operator wants elsewhere", () => {
+  const view = viewOf({ ...three, a: { cordoned: true } });
+  const sight = { mine: "serving", owner: "a" } as const;
+  assert.deepEqual(stepFor("a", view, "bac", sight), keep);
+  assert.deepEqual(stepFor("a", view, "bac", { ...sight, pinned: true }), { do: "hand-over", to: "b" });
+  const unsettled = viewOf({ ...three, a: { cordoned: true } }, { settledSince: now - 999 });
+  assert.deepEqual(stepFor("a", unsettled, "bac", { ...sight, pinned: true }), keep, "damped like any other");
+});
+
 test("plan: a quarantined shard is left to an operator, whatever else is the case", () => {
   for (const owner of [undefined, "a", "b", "x"])
     for (const state of ["ready", "draining"] as const)

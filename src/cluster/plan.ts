@@ -32,6 +32,10 @@ export type ShardSight = {
   readonly offered?: boolean | undefined;
   /** To whom a hand-over from here is under way. */
   readonly moving?: string | undefined;
+  /** Whoever it was handed to has said that it will not claim it. Until a newer claim is seen. */
+  readonly refused?: boolean | undefined;
+  /** An operator wants it at the first of its placement: a cordon here does not keep it. */
+  readonly pinned?: boolean | undefined;
 };
 
 export type Step =
@@ -89,7 +93,7 @@ function stepOf(input: PlanInput, sight: ShardSight): Step {
   if (owner === me && mine === "fenced") return { do: "follow" };
   if (!view.mayClaim) return settleDown(mine);
   // The others see an owner that is alive, so nobody else will do it, if the one it was handed to did not.
-  if (owner === me) return claim(input, sight.since + timingOf(input).leaseMs);
+  if (owner === me) return claim(input, sight.refused ? sight.since : sight.since + timingOf(input).leaseMs);
   const rank = copies.indexOf(me);
   return rank < 0 ? restOnceSettled(input, sight) : claim(input, lostAt(input, sight) + rank * timingOf(input).rankMs);
 }
@@ -144,7 +148,7 @@ function handOver(input: PlanInput, sight: ShardSight): Step {
     return to === undefined ? keep : { do: "hand-over", to };
   }
   const [first] = placement[sight.shard] ?? [];
-  if (first === undefined || first === me || self.cordoned) return keep;
+  if (first === undefined || first === me || (self.cordoned && !sight.pinned)) return keep;
   const mayMove = sight.moving === first || (isClose(first) && isSettled(input));
   return mayMove ? { do: "hand-over", to: first } : keep;
 }

@@ -2,8 +2,10 @@
 
 import type { EntityImplementation } from "../model/index.ts";
 import { keyEntity } from "./key-entity.ts";
+import { pinsEntity } from "./pins-entity.ts";
 import { secretEntity } from "./secret-entity.ts";
 
+export { Pins, pinsEntityKey } from "./pins-entity.ts";
 export { Secret } from "./secret-entity.ts";
 export {
   apiKeys,
@@ -17,4 +19,4 @@ export {
 } from "./keys.ts";
 
 /** Sheaf's own entities: a node serves them beside the application's. */
-export const systemEntities: readonly EntityImplementation[] = [keyEntity, secretEntity];
+export const systemEntities: readonly EntityImplementation[] = [keyEntity, pinsEntity, secretEntity];

@@ -21,6 +21,11 @@ export const time: Field<number> = {
   says: "a time in milliseconds",
   fits: (value): value is number => Number.isSafeInteger(value),
 };
+/** Bounded, so that it may say how long a list gets. */
+export const count: Field<number> = {
+  says: "a whole number from 0 to 65,535",
+  fits: (value): value is number => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 65_536,
+};
 export const orNull = <T>(field: Field<T>): Field<T | null> => ({
   says: `${field.says}, or null`,
   fits: (value): value is T | null => value === null || field.fits(value),

@@ -372,12 +372,13 @@ test("cluster: any node tells of all nodes and all shards, and shows what others
       }
       assert.equal((await nodeOf(world, index).history("counter", "k5", 10)).items.length, 1);
       const found = await nodeOf(world, index).search("counter", "k", undefined, 5);
+      assert.deepEqual(found.warnings, []);
       assert.deepEqual(
-        found.map(({ key }) => key),
+        found.items.map(({ key }) => key),
         ["k0", "k1", "k10", "k11", "k2"],
       );
       const rest = await nodeOf(world, index).search("counter", "k", "k2", 50);
-      assert.equal(rest.length, 7);
+      assert.equal(rest.items.length, 7);
     }
   }));
 

@@ -10,6 +10,7 @@ import {
   type Member,
   type Members,
   packMemberRecord,
+  type Pins,
   type Placement,
   placementOf,
   plan,
@@ -30,6 +31,8 @@ import { type Shard, within } from "../shards/index.ts";
 import type { Meeting } from "./node.ts";
 import type { Parts } from "./parts.ts";
 import { Peers } from "./peers.ts";
+import { behindBy, closest, distanceOf } from "./closeness.ts";
+import { PinBoard } from "./pin-board.ts";
 
 /** What nodes ask each other, as procedures that nobody else can reach. */
 const peerService = "sheaf.peer";
@@ -43,12 +46,21 @@ const registryBeats = 2;
 /** A node with its place among others; one that is alone has none. */
 export type Placed = Parts & { membership?: Membership | undefined };
 
+type Carry = (call: Call) => Promise<Reply>;
+
 /** What is known of a shard's owner, and since when. */
-type Known = { readonly owner: string | undefined; readonly held: boolean; readonly since: Tick };
+type Known = {
+  readonly owner: string | undefined;
+  readonly held: boolean;
+  readonly since: Tick;
+  /** It was handed over, and the other has certainly not claimed it. */
+  refused?: boolean;
+};
 type Failure = { readonly until: Tick; readonly pause: Millis };
 
 export class Membership {
   readonly peers: Peers;
+  readonly board: PinBoard;
   /** What other nodes may ask of the operator's side of this one. */
   serve: (name: string, input: unknown) => Promise<unknown> = () => Promise.reject(new SheafError("UNKNOWN_TARGET"));
   readonly #parts: Parts;
@@ -71,7 +83,8 @@ export class Membership {
   readonly #opening = new Set<ShardNumber>();
   readonly #failures = new Map<ShardNumber, Failure>();
 
-  constructor(parts: Parts, meeting: Meeting, self: Member, here: (call: Call) => Promise<Reply>) {
+  /** `here` carries a call out on this node, `route` wherever that may be. */
+  constructor(parts: Parts, meeting: Meeting, self: Member, here: Carry, route: Carry) {
     this.#parts = parts;
     this.#self = self;
     this.#copies = meeting.copies ?? defaultCopies;
@@ -79,6 +92,16 @@ export class Membership {
     const { beatMs } = parts.limits;
     this.#timing = timingFor(beatMs);
     this.#members = trackMembers(self, host.clock.tick(), this.#timing);
+    this.board = new PinBoard({
+      host,
+      registry: parts.options.engine.registry,
+      call: route,
+      closed: () => this.#closed,
+      changed: () => {
+        this.#placed = undefined;
+        this.#think();
+      },
+    });
     this.peers = new Peers({
       host,
       limits: parts.limits,
@@ -229,6 +252,7 @@ export class Membership {
         const record = unpackMemberRecord(bytes);
         return record ? [[id, record] as const] : [];
       });
+      this.board.listed(records);
       this.#members.listed(new Map(read), this.#now());
       for (const id of this.#members.gone(this.#now())) await soon(registry.delete(id));
     } catch (error) {
@@ -251,9 +275,18 @@ export class Membership {
 
   #placement(): Placement {
     const { view } = this;
-    if (this.#placed?.view !== view)
-      this.#placed = { view, placement: placementOf(view, this.#parts.shards.all.length, this.#copies) };
+    if (this.#placed?.view !== view) this.#placed = { view, placement: this.placement(this.board.pins) };
     return this.#placed.placement;
+  }
+
+  /** Where shards belong as this node sees it, with these pins or with none. */
+  placement(pins: Pins | undefined): Placement {
+    return placementOf(this.view, this.#parts.shards.all.length, this.#copies, pins);
+  }
+
+  /** To whom a hand-over from here is under way. */
+  moving(shard: ShardNumber): string | undefined {
+    return this.#moving.get(shard);
   }
 
   #act(): void {
@@ -277,7 +310,15 @@ export class Membership {
       this.#known.set(number, known);
     }
     const mine: Holding = kind === "releasing" ? "serving" : kind;
-    return { shard: number, mine, owner, since: known.since, moving: this.#moving.get(number) };
+    return {
+      shard: number,
+      mine,
+      owner,
+      since: known.since,
+      moving: this.#moving.get(number),
+      refused: known.refused,
+      pinned: this.board.pins.nodes.has(number),
+    };
   }
 
   #do(shard: Shard, step: Step, now: Tick): void {
@@ -333,23 +374,53 @@ export class Membership {
     clock.after(pause, () => this.#think());
   }
 
-  async #handOver(shard: Shard, to: string): Promise<void> {
+  async #handOver(shard: Shard, wanted: string): Promise<void> {
     const { shards, entities } = this.#parts;
     const { number } = shard;
-    this.#moving.set(number, to);
+    this.#moving.set(number, wanted);
     try {
-      await this.ask(to, "close", number);
+      const to = await this.#closest(shard, wanted);
+      this.#moving.set(number, to);
       shard.release();
       await entities.leave(shard, this.#parts.limits.handOverMs);
       await shards.handOver(number);
       await this.ask(to, "take", number);
       this.#failures.delete(number);
     } catch (error) {
-      this.#failed(number, "a shard cannot be handed over", asSheafError(error));
+      const failure = asSheafError(error);
+      this.#failed(number, "a shard cannot be handed over", failure);
+      if (shard.tenure.kind === "following" && failure.outcome === "not-applied") this.#takeBack(shard);
     } finally {
       this.#moving.delete(number);
       this.#think();
     }
+  }
+
+  /** Who is to take the shard: the one wanted; of a node that drains, whichever follows most closely. Rejects NOT_READY, or
+   *  why it cannot be asked, while nobody follows it closely. */
+  async #closest(shard: Shard, wanted: string): Promise<string> {
+    const isLeaving = this.#self.state === "draining";
+    const others = isLeaving ? (this.#placement()[shard.number] ?? []).filter((id) => id !== this.#self.id) : [];
+    const asked = [wanted, ...others.filter((id) => id !== wanted)];
+    const answers = await Promise.allSettled(
+      asked.map((id) => this.ask(id, "close", shard.number, this.#timing.strandedMs)),
+    );
+    const found = answers.map((answer) =>
+      answer.status === "fulfilled" ? behindBy(shard, answer.value) : { error: asSheafError(answer.reason) },
+    );
+    const freshMs = Math.max(this.#timing.leaseMs, 3 * this.#parts.limits.followEveryMs);
+    const least = closest(found, freshMs);
+    if (least !== undefined) return asked[least] as string;
+    const [first] = found;
+    if (first && "error" in first) throw first.error;
+    throw new SheafError("NOT_READY", `shard ${shard.number} is not followed closely by any node that could take it`);
+  }
+
+  /** Whoever was to take the shard will not: this node need not wait for it to. */
+  #takeBack(shard: Shard): void {
+    this.#sight(shard, this.#now());
+    const known = this.#known.get(shard.number);
+    if (known) known.refused = true;
   }
 
   /** Asks another node, as nodes ask each other. */
@@ -368,11 +439,10 @@ export class Membership {
     if (this.#closed || this.#self.state !== "ready") throw new SheafError("STOPPING");
     if (target.name === "close" && shard.tenure.kind !== "following")
       throw new SheafError("NOT_READY", `shard ${shard.number} is not followed here yet`);
-    if (target.name === "take") {
-      const failed = (await this.#parts.shards.open([shard.number], "owner")).get(shard.number);
-      this.#think();
-      if (failed) throw failed;
-    }
+    if (target.name === "close") return { output: distanceOf(shard, this.#now()) };
+    const failed = (await this.#parts.shards.open([shard.number], "owner")).get(shard.number);
+    this.#think();
+    if (failed) throw failed;
     return { output: undefined };
   }
 }

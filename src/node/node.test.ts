@@ -239,7 +239,7 @@ async function crashBy(w: World, key: string, input: string, bystander: string):
 test("node: a command that crashes the process is parked after five crashes of its own; bystanders never are", async () => {
   let w = await world();
   let crashes = 0;
-  while ((await w.run(w.node.parked())).length === 0) {
+  while ((await w.run(w.node.parked())).items.length === 0) {
     w = await crashBy(w, "a", "x", "b");
     crashes++;
     assert.ok(crashes <= 6, "one crash in company makes suspects, five alone convict");
@@ -249,7 +249,7 @@ test("node: a command that crashes the process is parked after five crashes of i
   await w.ask("a", "bomb", "y");
   await w.ask("a", "add", 1);
   assert.equal((await w.ask("b", "add", 1)).version, 1);
-  const [parked] = await w.run(w.node.parked());
+  const [parked] = (await w.run(w.node.parked())).items;
   assert.ok(parked);
   await w.run(w.node.release(parked.id));
   await w.ask("a", "bomb", "x");
@@ -260,7 +260,7 @@ test("node: one good run clears a suspect", async () => {
   for (let i = 0; i < 4; i++) w = await crashBy(w, "a", "x", "b");
   await w.ask("a", "bomb", "x");
   for (let i = 0; i < 4; i++) w = await crashBy(w, "a", "x", "b");
-  assert.deepEqual(await w.run(w.node.parked()), []);
+  assert.deepEqual((await w.run(w.node.parked())).items, []);
 });
 
 test("node: a repeat has its own deadline, and outlives the caller of the original", async () => {

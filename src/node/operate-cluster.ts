@@ -1,20 +1,33 @@
 // The operator's side of a cluster, asked at any of its nodes: what concerns one shard is asked of its owner, what concerns
 // all is asked of all and put together.
 
-import type { EntityView, NodeStatus, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
-import { type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
+import type { EntityView, Found, NodeStatus, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
+import { messageOf, type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
 import type { Member } from "../cluster/index.ts";
 import type { Membership } from "./membership.ts";
+import { foundIn, type Part, parkedHere, searchHere } from "./operate.ts";
+import { movesOf, mayMoveTo } from "./shard-moves.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 
 /** A node that takes longer to tell its status is shown without. */
 const patienceMs: Millis = 1_500;
 
-type Asked = { readonly [Name in "status" | "entity" | "history" | "search" | "parked" | "release"]: Operator[Name] };
+/** What one node is asked of itself. */
+type Asked = { readonly [Name in "status" | "entity" | "history" | "release"]: Operator[Name] } & {
+  search(...asked: Parameters<Operator["search"]>): Promise<Part<EntityView>>;
+  parked(): Promise<Part<Parked>>;
+};
 
 /** The operator of the whole cluster. `own` is that of the node here. */
 export function clusterOperator(parts: Parts, membership: Membership, own: Operator): Operator {
-  const asked: Asked = own;
+  const asked: Asked = {
+    status: own.status,
+    entity: own.entity,
+    history: own.history,
+    release: own.release,
+    search: (...given) => searchHere(parts, ...given),
+    parked: async () => parkedHere(parts),
+  };
   membership.serve = async (name, input) => {
     if (name === "become") return membership.become(changeOf(input));
     if (name === "park") return park(parts, input);
@@ -22,7 +35,7 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     const given = input.map((value: unknown) => value ?? undefined);
     return (asked[name as keyof Asked] as (...args: unknown[]) => Promise<unknown>)(...given);
   };
-  const askOwner = async <N extends keyof Asked>(
+  const askOwner = async <N extends "entity" | "history" | "release">(
     shard: ShardNumber,
     name: N,
     ...args: Parameters<Operator[N]>
@@ -38,10 +51,15 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     membership.view.members
       .filter(({ member, why }) => member.id !== parts.id && why !== "left" && why !== "superseded")
       .map(({ member }) => member);
-  const askAll = async <T>(name: keyof Asked, args: unknown[]): Promise<T[]> => {
-    const there = others().filter(({ id }) => membership.peers.get(id)?.state === "up");
-    const asks = there.map(({ id }) => membership.ask(id, name, args) as Promise<T>);
-    return Promise.all([(own[name] as (...all: unknown[]) => Promise<unknown>)(...args) as Promise<T>, ...asks]);
+  /** What this node and all others that answer say, and why the rest does not. What is wrong with the question is thrown. */
+  const askAll = async <T>(mine: Promise<Part<T>>, name: keyof Asked, args: unknown[]): Promise<Found<T>> => {
+    const there = others().filter(({ id }) => membership.view.byId.get(id)?.standing !== "dead");
+    const asks = await Promise.allSettled(there.map(({ id }) => membership.ask(id, name, args, patienceMs)));
+    const said = asks.flatMap((ask) => (ask.status === "fulfilled" ? [ask.value as Part<T>] : []));
+    const silent = asks.flatMap((ask, at) =>
+      ask.status === "rejected" ? [`${there[at]?.name} did not answer: ${messageOf(ask.reason)}`] : [],
+    );
+    return foundIn(parts, [await mine, ...said], silent);
   };
   const become = async (node: string, change: Partial<Pick<Member, "state" | "cordoned">>): Promise<void> => {
     if (node === parts.id) return membership.become(change);
@@ -53,12 +71,16 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     status: () => status(own, membership, others()),
     entity: (type, key) => askOwner(parts.shards.of(type, key).number, "entity", type, key),
     history: (type, key, limit) => askOwner(parts.shards.of(type, key).number, "history", type, key, limit),
-    async search(type, prefix, after, limit) {
-      const found = await askAll<readonly EntityView[]>("search", [type, prefix, after, limit]);
-      const all = new Map(found.flat().map((view) => [view.key, view]));
-      return [...all.values()].sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, limit);
+    async search(...given) {
+      const { items, warnings } = await askAll(asked.search(...given), "search", given);
+      const all = new Map(items.map((view) => [view.key, view]));
+      const sorted = [...all.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+      return { items: sorted.slice(0, given[3]), warnings };
     },
-    parked: async () => (await askAll<readonly Parked[]>("parked", [])).flat(),
+    async parked() {
+      const { items, warnings } = await askAll(asked.parked(), "parked", []);
+      return { items: [...new Map(items.map((one) => [one.id, one])).values()], warnings };
+    },
     release: (id) => askOwner(shardOfCommand(parts.shards, id).number, "release", id),
     drain: (node, on) => become(node, { state: on ? "draining" : "ready" }),
     cordon: (node, on) => become(node, { cordoned: on }),
@@ -69,6 +91,12 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
         throw new SheafError("IN_USE", `node ${node} answers`, { hint: "drain it and stop it first" });
       await parts.options.engine.registry.delete(node);
     },
+    async move(shard, node) {
+      if (parts.shards.all[shard] === undefined)
+        throw new SheafError("NOT_FOUND", `there is no shard ${shard}; they are 0 to ${parts.shards.all.length - 1}`);
+      await membership.board.set(shard, node === null ? undefined : mayMoveTo(membership, node).name);
+    },
+    moves: async () => movesOf(membership, (await status(own, membership, others())).shards),
   };
 }
 

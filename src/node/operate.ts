@@ -1,7 +1,7 @@
 // The operator's side of one node: its status, its entities and their history, its parked commands.
 
-import type { EntityView, HistoryItem, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
-import { SheafError } from "../base/index.ts";
+import type { EntityView, Found, HistoryItem, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
+import { type Shard as ShardNumber, SheafError } from "../base/index.ts";
 import type { Commit, Header } from "../journal/index.ts";
 import type { CompiledEntity } from "../model/index.ts";
 import type { Hot, Shard, Value } from "../shards/index.ts";
@@ -21,12 +21,14 @@ export function operator(parts: Placed): Operator {
     status: () => status(parts),
     entity: (type, key) => view(parts, type, key),
     history: (type, key, limit) => history(parts, type, key, limit),
-    search: (type, prefix, after, limit) => search(parts, type, prefix, after, limit),
-    parked: async () => parts.shards.all.flatMap(parkedOf),
+    search: async (...asked) => foundIn(parts, [await searchHere(parts, ...asked)], []),
+    parked: async () => foundIn(parts, [parkedHere(parts)], []),
     release: (id) => release(parts, id),
     drain: alone,
     cordon: alone,
     remove: alone,
+    move: alone,
+    moves: async () => [],
     ready: () => ready(parts),
   };
 }
@@ -61,7 +63,7 @@ async function status(parts: Placed): Promise<Status> {
   };
 }
 
-function shardStatus({ id }: Parts, { number, tenure, fold }: Shard): ShardStatus {
+function shardStatus({ id, membership }: Placed, { number, tenure, fold }: Shard): ShardStatus {
   return {
     shard: number,
     state: tenure.kind,
@@ -72,6 +74,8 @@ function shardStatus({ id }: Parts, { number, tenure, fold }: Shard): ShardStatu
     applied: fold.seq,
     hot: fold.size,
     reason: reason(tenure),
+    pinned: membership?.board.pins.nodes.get(number) ?? null,
+    movingTo: membership?.moving(number) ?? null,
   };
 }
 
@@ -110,17 +114,47 @@ function shown(entity: CompiledEntity, key: string, shard: number, value: Value 
   };
 }
 
+/** What one node knows of the shards that it serves. */
+export type Part<T> = { readonly items: readonly T[]; readonly shards: readonly ShardNumber[] };
+
+/** All parts together. `silent`: why nodes that were asked, too, gave none. What nobody spoke for is named. */
+export function foundIn<T>({ shards }: Parts, parts: readonly Part<T>[], silent: readonly string[]): Found<T> {
+  const spokenFor = new Set(parts.flatMap((part) => part.shards));
+  const missing = shards.all.map(({ number }) => number).filter((number) => !spokenFor.has(number));
+  const items = parts.flatMap((part) => part.items);
+  if (missing.length === 0) return { items, warnings: [] };
+  const why = silent.length > 0 ? silent.join("; ") : "nobody serves that at the moment";
+  const first = missing.slice(0, 8).join(", ");
+  const named =
+    missing.length > 8 ? `${missing.length} shards (${first}, …)` : `shard${missing.length > 1 ? "s" : ""} ${first}`;
+  return { items, warnings: [`what is in ${named} is missing: ${why}`] };
+}
+
+const servedHere = ({ shards }: Parts): ShardNumber[] =>
+  shards.all.filter(({ held }) => held !== undefined).map(({ number }) => number);
+
+export const parkedHere = (parts: Parts): Part<Parked> => ({
+  items: parts.shards.all.flatMap(parkedOf),
+  shards: servedHere(parts),
+});
+
 /** From the local store, so that any number of entities can be searched; saved first, so that it is current. */
-async function search(
+export async function searchHere(
   parts: Parts,
   type: string,
   prefix: string,
   after: string | undefined,
   limit: number,
-): Promise<EntityView[]> {
+): Promise<Part<EntityView>> {
   const entity = entityOf(parts, type);
+  // Those served at the beginning and at the end are certainly spoken for.
+  const before = new Set(servedHere(parts));
   await parts.shards.save();
   const found: EntityView[] = [];
+  const all = (): Part<EntityView> => ({
+    items: found,
+    shards: servedHere(parts).filter((shard) => before.has(shard)),
+  });
   // The store also has what this node only follows, or once did: those who own it tell of that.
   for (let from = after; ;) {
     const cells = await parts.options.store.search(type, prefix, from, limit);
@@ -129,7 +163,7 @@ async function search(
       if (shard.held !== undefined && found.length < limit) found.push(shown(entity, cell.key, shard.number, cell));
     }
     from = cells.at(-1)?.key;
-    if (found.length === limit || cells.length < limit) return found;
+    if (found.length === limit || cells.length < limit) return all();
   }
 }
 

@@ -2,11 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Node } from "./index.ts";
 import { bomb, code, world, type World } from "./world.fixture.ts";
 
-const parked = async (w: World): Promise<readonly string[]> =>
-  (await w.run(w.node.parked())).map(({ id }: Awaited<ReturnType<Node["parked"]>>[number]) => id);
+const parked = async (w: World): Promise<readonly string[]> => (await w.run(w.node.parked())).items.map(({ id }) => id);
 
 /** Runs `send` and dies in the command `bomb`. */
 async function crash(w: World, send: () => void): Promise<World> {

@@ -153,7 +153,7 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
     version: "0.1.0",
   };
   checkReadable(self);
-  const membership = new Membership(parts, meeting, self, here);
+  const membership = new Membership(parts, meeting, self, here, (call) => parts.route(call));
   parts.membership = membership;
   const router = new Router({
     host,
@@ -168,6 +168,7 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
   await membership.start();
   parts.tokens ??= openSessions(host, parts.cluster, await insist(parts, () => sharedSecret(host, parts.route)));
   await park(parts, parts.limits.maxCrashes);
+  void membership.board.load();
 }
 
 /** Throws USAGE for what would not fit the registry, with as many accusations as there may be, or not be read there. */

@@ -1,7 +1,7 @@
 // Opening a shard: bring the local store up to the end of the journal, then claim it (F2) or follow it. The doing; what to
 // do is decided in tenure.ts.
 
-import { asSheafError, SheafError } from "../base/index.ts";
+import { asSheafError, type Epoch, SheafError } from "../base/index.ts";
 import { type Entry, follow, type Page } from "../journal/index.ts";
 import { Fold } from "./fold.ts";
 import { within } from "./pause.ts";
@@ -145,7 +145,7 @@ async function claim(shard: Shard): Promise<void> {
   if (result?.kind === "refused") throw asSheafError(result.error, "ENGINE_UNAVAILABLE");
   if (host.faults.mutant("C1") && result?.kind !== "fenced") {
     fold.apply({ header, payload, hash: sealed.hash });
-    shard.tenure = { kind: "serving", epoch };
+    serve(shard, epoch);
     return;
   }
   const page = await within(host.clock, limits.appendPatienceMs, engine.read(shard.number, seq + 1, 1));
@@ -158,5 +158,10 @@ async function claim(shard: Shard): Promise<void> {
   fold.apply({ header, payload, hash: sealed.hash });
   if (page.head.seq !== fold.seq) throw new SheafError("NOT_OWNER");
   shard.freshAt = claimedAt;
+  serve(shard, epoch);
+}
+
+function serve(shard: Shard, epoch: Epoch): void {
+  shard.claimed = { at: shard.ground.host.clock.tick(), seq: shard.fold.seq };
   shard.tenure = { kind: "serving", epoch };
 }

@@ -65,6 +65,9 @@ export type Ground = {
 /** A large state is journaled once per record however many commits changed it; a small one with each, for its history. */
 const coalesceAboveBytes = 1024;
 
+/** Within this time of a claim another one is no wonder. */
+const startMs: Millis = 5_000;
+
 /** Batches that may wait behind the one under way: what a stalled engine may hold of memory, per shard. */
 const waitingBatches = 16;
 
@@ -76,6 +79,8 @@ export class Shard {
   lineage = 0;
   /** At this moment the copy here held all that was durable: nobody else owned the shard, or it was followed to its end. */
   freshAt: Tick = 0;
+  /** When this node last won the shard, and the record that says so. */
+  claimed: { readonly at: Tick; readonly seq: Seq } = { at: 0, seq: 0 };
   /** Journal bytes appended or replayed since the last snapshot. */
   journaledBytes = 0;
   #queue: Item[] = [];
@@ -327,15 +332,22 @@ export class Shard {
   stepDown(by: Epoch, also: readonly Settle[] = [], ofFlight?: SheafError): void {
     const epoch = this.held;
     if (epoch !== undefined) {
-      this.ground.host.log.warn("fenced: another node owns the shard", {
-        shard: this.number,
-        epoch,
-        by,
-      });
+      const { host, meters } = this.ground;
+      const facts = { shard: this.number, epoch, by };
       this.tenure = { kind: "fenced", by };
-      this.ground.meters.fenced.add();
+      if (this.#isUnused) host.log.debug("another node has claimed the shard, too", facts);
+      else {
+        host.log.warn("fenced: another node owns the shard", facts);
+        meters.fenced.add();
+      }
     }
     this.discard(new SheafError("NOT_OWNER"), also, ofFlight);
+  }
+
+  /** Nodes that start together claim the same shards until they see each other: what came of such a claim is nothing. */
+  get #isUnused(): boolean {
+    const { at, seq } = this.claimed;
+    return this.fold.seq === seq && this.idle && this.ground.host.clock.tick() - at < startMs;
   }
 
   quarantine(error: SheafError, also: readonly Settle[] = []): void {
