@@ -158,6 +158,14 @@ export class Membership {
     return (this.view.byId.get(id)?.standing ?? "dead") !== "dead";
   }
 
+  /** How many other copies should write a snapshot of the shard before this node does: its owner does last. */
+  snapshotTurn(shard: Shard): number {
+    const owner = this.ownerOf(shard);
+    const followers = (this.#placement()[shard.number] ?? []).filter((id) => id !== owner);
+    const place = followers.indexOf(this.#self.id);
+    return place < 0 ? followers.length : place;
+  }
+
   /** Nodes that may own the shard, the best first. */
   ranking(shard: ShardNumber): readonly string[] {
     return rank(

@@ -86,6 +86,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     node: id,
     count: cluster.shards,
     shared: meeting !== undefined,
+    snapshotTurn: (shard) => parts.membership?.snapshotTurn(shard) ?? 0,
   });
   const poison = new Poison(host);
   const calls: Calls = { call: (call) => parts.route(call) };

@@ -9,7 +9,7 @@ import { Fold, type Hot } from "./fold.ts";
 import { shardMeters } from "./meters.ts";
 import { openShard } from "./open.ts";
 import { type Ground, Shard } from "./shard.ts";
-import { writeSnapshot } from "./snapshots.ts";
+import { Snapshotter } from "./snapshotter.ts";
 import type { Changes, Store } from "./store.ts";
 import { Tail } from "./tail.ts";
 
@@ -25,6 +25,8 @@ export type ShardsOptions = {
   readonly count: number;
   /** Other nodes may claim and follow the same shards. */
   readonly shared: boolean;
+  /** How many other copies should write a snapshot of a shard before this node does; none when absent. */
+  readonly snapshotTurn?: ((shard: Shard) => number) | undefined;
 };
 
 /** Shards opened at once: each may hold a snapshot in memory while it is loaded. */
@@ -39,7 +41,7 @@ export class Shards {
   #timer: Timer | undefined;
   #saving: Promise<void> = Promise.resolve();
   #closed = false;
-  readonly #snapshotBytes = new Map<ShardNumber, number>();
+  readonly #snapshotter: Snapshotter;
 
   constructor(options: ShardsOptions) {
     this.#options = options;
@@ -60,6 +62,8 @@ export class Shards {
       doubt: (shard) => void resolveDoubt(shard),
     };
     this.all = Array.from({ length: options.count }, (_, number) => new Shard(number, ground));
+    const { store, snapshotTurn: turn = () => 0 } = options;
+    this.#snapshotter = new Snapshotter({ host, limits, store, turn });
     this.#tail = new Tail(ground, (shard) => this.#reopen(shard));
     this.#saveLater();
   }
@@ -171,7 +175,7 @@ export class Shards {
     });
   }
 
-  /** Saves what changed, then writes the snapshots that are due. One at a time; never rejects. */
+  /** Saves what changed, and has the snapshots written that are due. One at a time; never rejects. */
   save(): Promise<void> {
     this.#saving = this.#saving.then(() => this.#save());
     return this.#saving;
@@ -194,27 +198,7 @@ export class Shards {
       for (const { fold, change } of changes) fold.unsaved(change);
       return;
     }
-    for (const { shard } of changes) if (shard.held !== undefined && this.#due(shard)) await this.snapshot(shard);
-  }
-
-  #due(shard: Shard): boolean {
-    const last = this.#snapshotBytes.get(shard.number) ?? 0;
-    return shard.journaledBytes >= Math.max(this.#options.limits.snapshotEveryBytes, 4 * last);
-  }
-
-  /** Writes a snapshot now. A failure is logged: the journal is not trimmed, nothing is lost. */
-  async snapshot(shard: Shard): Promise<void> {
-    const before = shard.journaledBytes;
-    try {
-      const bytes = await writeSnapshot(shard, this.#options.store);
-      this.#snapshotBytes.set(shard.number, bytes);
-      shard.journaledBytes -= before;
-    } catch (error) {
-      this.#options.host.log.warn("a snapshot could not be written", {
-        shard: shard.number,
-        reason: asSheafError(error).message,
-      });
-    }
+    this.#snapshotter.consider(changes.map(({ shard }) => shard));
   }
 
   /** Saves, stops the timers, and gives up what is under way: its outcome is unknown. */
@@ -222,6 +206,7 @@ export class Shards {
     this.#closed = true;
     this.#timer?.cancel();
     await this.save();
+    await this.#snapshotter.close();
     this.#tail.close();
     for (const shard of this.all) if (shard.tenure.kind !== "quarantined") shard.close();
   }

@@ -1,6 +1,7 @@
 // Snapshots of a shard: written from the local store, verified by reading back, and what the journal is trimmed behind.
 //
-// N1. The journal is trimmed strictly below the older of two snapshots that were both just verified, never below the only one.
+// N1. The journal is trimmed strictly below the older of two snapshots that were both just verified by who trims, never below
+//     the only one. Copies that write at the same time thus keep the newest two, whoever wrote them.
 // N2. A snapshot is loaded only whole, and only when its hash is that of the record it names, where the journal has it.
 
 import {
@@ -18,11 +19,16 @@ import type { Cell, Image, Position, SavedOp, Store } from "./store.ts";
 
 type Item = readonly ["position", Position] | readonly ["cell", Cell] | readonly ["op", SavedOp];
 
-/** Writes a snapshot of what the store holds and trims behind the one before. Returns its size in bytes. */
-export async function writeSnapshot(shard: Shard, store: Store): Promise<number> {
+/** Writes a snapshot of what the store holds and trims behind the one before. Tells up to which record, and its size in
+ *  bytes; nothing when the store holds nothing. Rejects STOPPING once `givenUp` says so. */
+export async function writeSnapshot(
+  shard: Shard,
+  store: Store,
+  givenUp: () => boolean,
+): Promise<{ readonly seq: Seq; readonly bytes: number } | undefined> {
   const { engine, host, snapshotOptions } = shard.ground;
   const image = await store.image(shard.number);
-  if (!image || image.position.seq === 0) return 0;
+  if (!image || image.position.seq === 0) return undefined;
   const { generation, epoch, seq, hash } = image.position;
   const name: SnapshotName = { shard: shard.number, generation, epoch, seq, hash: toHex(hash) };
   const withoutOps = host.faults.mutant("M10");
@@ -30,15 +36,16 @@ export async function writeSnapshot(shard: Shard, store: Store): Promise<number>
   let bytes = 0;
   const counted = async function* (): AsyncIterable<Uint8Array> {
     for await (const chunk of encodeSnapshot(snapshotOptions, name, items(image, withoutOps))) {
+      if (givenUp()) throw new SheafError("STOPPING");
       bytes += chunk.length;
       yield chunk;
     }
   };
   await engine.snapshots.put(name, counted());
   await verify(shard, name);
-  await retire(shard);
+  await retire(shard, name);
   shard.ground.meters.snapshots.add();
-  return bytes;
+  return { seq, bytes };
 }
 
 async function* items(image: Image, withoutOps: boolean): AsyncIterable<readonly Item[]> {
@@ -47,28 +54,35 @@ async function* items(image: Image, withoutOps: boolean): AsyncIterable<readonly
   if (!withoutOps) for await (const ops of image.ops) yield ops.map((op) => ["op", op]);
 }
 
-/** Keeps the newest snapshot, which was just verified, and the next older one that is still whole: it may have rotted
- *  since it was written. The journal is kept from that one on. */
-async function retire(shard: Shard): Promise<void> {
-  const { engine } = shard.ground;
-  const [, ...olders] = await engine.snapshots.list(shard.number);
-  let kept: SnapshotName | undefined;
+/** Keeps the two newest snapshots that are whole, of which this node has just verified `mine`: the others may have rotted
+ *  since they were written, or be another copy's, written meanwhile. The journal is kept from the older one on. */
+async function retire(shard: Shard, mine: SnapshotName): Promise<void> {
+  const { engine, host } = shard.ground;
+  const kept: SnapshotName[] = [];
   const gone: SnapshotName[] = [];
-  for (const name of olders) {
-    if (!kept && (await isWhole(shard, name))) kept = name;
+  const enough = host.faults.mutant("C9") ? 1 : 2;
+  for (const name of await engine.snapshots.list(shard.number)) {
+    if (kept.length < enough && (isSame(name, mine) || (await isWhole(shard, name)))) kept.push(name);
     else gone.push(name);
   }
-  if (!kept) return;
-  await engine.trim(shard.number, kept.seq - 1);
+  const older = kept[enough - 1];
+  if (!older) return;
+  await engine.trim(shard.number, older.seq - 1);
   for (const name of gone) await engine.snapshots.delete(name);
 }
 
+const isSame = (a: SnapshotName, b: SnapshotName): boolean =>
+  a.seq === b.seq && a.epoch === b.epoch && a.generation === b.generation && a.hash === b.hash;
+
+/** False, too, when another copy has deleted it meanwhile. */
 async function isWhole(shard: Shard, name: SnapshotName): Promise<boolean> {
   try {
     await verify(shard, name);
     return true;
   } catch (error) {
-    if (asSheafError(error).code !== "CORRUPT") throw error;
+    const { code } = asSheafError(error);
+    if (code === "NOT_FOUND") return false;
+    if (code !== "CORRUPT") throw error;
     shard.ground.host.log.error("a snapshot has gone bad", { shard: shard.number, seq: name.seq });
     return false;
   }

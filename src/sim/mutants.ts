@@ -76,6 +76,12 @@ export const mutants: readonly Mutant[] = [
     within: 200,
     trial: { cluster: true, workloads: ["glances"], faults: ["slow-engine", "hang", "lag", "pause"] },
   },
+  {
+    name: "C9",
+    says: "trims the journal behind the only snapshot that is whole",
+    within: 100,
+    trial: { cluster: true, faults: ["bit-rot", "crash"], long: true },
+  },
 ];
 
 /** The seed that caught it, counted from 1, and what it said; undefined when none did. A seed that fails without the
