@@ -157,6 +157,7 @@ async function start(
     maxRecordBytes,
     patienceMs: appendPatienceMs * 0.8,
     report: damageReport(host),
+    warn: (says) => host.log.warn(says),
   });
   const closing: Undo = [() => engine.close()];
   try {

@@ -10,6 +10,8 @@ export type EngineOptions = {
   readonly patienceMs?: number | undefined;
   /** Told of damage that stops no call yet. */
   readonly report?: ((error: SheafError) => void) | undefined;
+  /** Told what the embedded engine did to go on, such as that it killed a process which stood still with the lock. */
+  readonly warn?: ((says: string) => void) | undefined;
 };
 
 /** One row per scheme; several may name the same engine. */

@@ -10,12 +10,13 @@ import type { AppendReply, WriterAsk } from "./worker.ts";
 const copiedBytes = 16 * 1024;
 
 /** As `Engine.append`; `onCheckpointDue` is called when the write-ahead log has grown enough, `onFoldingStopped` when what
- *  the journal holds contradicts itself. */
+ *  the journal holds contradicts itself, `onKilled` when a process was killed that stood still with the lock. */
 export function appender(
   writer: Link,
   maxRecordBytes: number,
   onCheckpointDue: () => void,
   onFoldingStopped: (error: SheafError) => void,
+  onKilled: (says: string) => void,
 ): (batch: readonly Append[]) => Promise<readonly AppendResult[]> {
   async function send(batch: readonly Append[]): Promise<readonly AppendResult[]> {
     const packed = packAppends(batch);
@@ -25,6 +26,7 @@ export function appender(
       const reply = await writer.ask<AppendReply>(ask, large ? [packed.numbers.buffer, packed.bytes.buffer] : []);
       if (reply.checkpointDue) onCheckpointDue();
       if (reply.foldingStopped) onFoldingStopped(untold(reply.foldingStopped));
+      if (reply.killed !== undefined) onKilled(reply.killed);
       const error = reply.error && untold(reply.error);
       return batch.map((_, i): AppendResult => {
         const kind = reply.each?.[i] ?? "durable";

@@ -28,6 +28,8 @@ export type EmbeddedOptions = {
   readonly patienceMs?: Millis | undefined;
   /** Told of damage that stops no call yet. */
   readonly report?: ((error: SheafError) => void) | undefined;
+  /** Told what was done to go on, such as that a process was killed which stood still with the lock. */
+  readonly warn?: ((says: string) => void) | undefined;
   /** Planted defects, for tests. */
   readonly faults?: Faults | undefined;
   /** Called while a snapshot is put, for tests that stop the process there. */
@@ -111,10 +113,11 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
   const watches = openWatches(reader);
   /** Batches are kept as they are: what is in them is still read, and judged, by whoever asks. */
   let folding = "ok";
-  const append = appender(writer, maxRecordBytes, checkpointOnce, (error) => {
+  const foldingStopped = (error: SheafError): void => {
     folding = `stopped: ${error.message}`;
     options.report?.(error);
-  });
+  };
+  const append = appender(writer, maxRecordBytes, checkpointOnce, foldingStopped, (says) => options.warn?.(says));
   return {
     name: "embedded",
     maxRecordBytes,

@@ -31,6 +31,8 @@ export type AppendReply = {
   readonly checkpointDue: boolean;
   /** Told once: records are folded no more, since they contradict each other. */
   readonly foldingStopped?: Told | undefined;
+  /** Told once: a process was killed for standing still with the lock. */
+  readonly killed?: string | undefined;
 };
 
 export type ReaderAsk =
@@ -93,12 +95,13 @@ function writing(writer: () => Writer, patienceMs: number): (calls: readonly Cal
     const verdicts = writer().append(calls.map(({ packed }) => packed));
     const checkpointDue = writer().checkpointDue();
     const stopped = writer().takeFoldingStopped();
+    const killed = writer().takeKilled();
     calls.forEach(({ id }, i) => {
       const { each = [], error } = verdicts[i] ?? {};
-      const foldingStopped = i === 0 ? stopped && told(stopped) : undefined;
+      const once = i === 0 ? { foldingStopped: stopped && told(stopped), killed } : {};
       const reply: AppendReply = each.every((verdict) => verdict === "durable")
-        ? { checkpointDue, foldingStopped }
-        : { each, error: error && told(error), checkpointDue, foldingStopped };
+        ? { checkpointDue, ...once }
+        : { each, error: error && told(error), checkpointDue, ...once };
       answer(id, () => ({ value: reply }));
     });
   }

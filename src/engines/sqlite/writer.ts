@@ -20,6 +20,7 @@ import { createCluster, identifyCluster } from "./cluster-row.ts";
 import { openFolding } from "./fold.ts";
 import { openKeptHeads } from "./heads.ts";
 import { journalFile, openJournal, patiently, rowId, shortNap } from "./journal-file.ts";
+import { watchLock } from "./lock-holder.ts";
 import { changeMember, type MemberChange } from "./members.ts";
 import { countAppends, unpackAppends, type Packed } from "./packed.ts";
 import { openRestoring, type RestoreAsk } from "./restoring.ts";
@@ -65,6 +66,8 @@ export type Writer = {
   foldSlice(): Progress;
   /** Why batches are folded no more, told once. */
   takeFoldingStopped(): SheafError | undefined;
+  /** That a process was killed for standing still with the lock, told once. */
+  takeKilled(): string | undefined;
   close(): void;
 };
 
@@ -94,6 +97,8 @@ export function openWriter(dir: string, patienceMs: number, syncFile?: (file: nu
   let foldable = true;
   let foldingStopped: SheafError | undefined;
   let contendedUntil = 0;
+  const watch = watchLock(dir);
+  let killed: string | undefined;
   let committedAt = 0;
   let commitsSinceLook = 0;
   let bytesSinceLook = 0;
@@ -104,8 +109,12 @@ export function openWriter(dir: string, patienceMs: number, syncFile?: (file: nu
     patiently(
       patienceMs,
       () => begin.run(),
-      () => (contendedUntil = performance.now() + contentionMs),
+      () => {
+        contendedUntil = performance.now() + contentionMs;
+        killed = watch.refused() ?? killed;
+      },
     );
+    watch.had();
   }
   function abandon(): void {
     if (db.isTransaction) db.exec("ROLLBACK");
@@ -189,12 +198,14 @@ export function openWriter(dir: string, patienceMs: number, syncFile?: (file: nu
   function aside(fn: () => boolean): Progress {
     try {
       begin.run();
+      watch.had();
       const done = fn();
       commit.run();
       return done ? "done" : "more";
     } catch (error) {
-      if (isBusy(error)) return "busy";
-      throw error;
+      if (!isBusy(error)) throw error;
+      killed = watch.refused() ?? killed;
+      return "busy";
     } finally {
       abandon();
     }
@@ -284,8 +295,14 @@ export function openWriter(dir: string, patienceMs: number, syncFile?: (file: nu
       foldingStopped = undefined;
       return failure;
     },
+    takeKilled() {
+      const says = killed;
+      killed = undefined;
+      return says;
+    },
     close() {
       foldable = false;
+      watch.close();
       wal.close();
       db.close();
     },
