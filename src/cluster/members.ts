@@ -221,7 +221,8 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
   return {
     self(member, at) {
       awake(at);
-      if (!sameMember(own.member, member)) own.member = member;
+      if (sameMember(own.member, member)) return;
+      own.member = member;
       refresh(at);
     },
     listed(records, at) {

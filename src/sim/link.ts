@@ -48,8 +48,7 @@ export function createLink({ schedule, random, weather, direct }: LinkOptions): 
     const state = machine.state();
     if (state.kind !== "up") return undefined;
     const { node, host } = state;
-    const { deadlineMs, ...rest } = request;
-    const call = (): Promise<Reply> => node.call({ ...rest, deadline: host.clock.tick() + deadlineMs });
+    const call = (): Promise<Reply> => node.call({ ...request, deadline: host.clock.tick() + request.deadlineMs });
     if (!host.paused) return call();
     return new Promise((resolve, reject) => host.deliver(() => void call().then(resolve, reject)));
   };
