@@ -53,6 +53,9 @@ export class Balance {
   /** The id of the endpoint to call; undefined when each was tried. */
   pick(service: string, endpoints: readonly Endpoint[], tried: ReadonlySet<string>, now: Tick): string | undefined {
     const states = this.#statesOf(service, endpoints);
+    const [only] = endpoints;
+    // One that fails is better than none, and the most usual number is quickly chosen from.
+    if (only && endpoints.length === 1) return tried.has(only.id) ? undefined : only.id;
     const stateOf = ({ id }: Endpoint): State => states.get(id) ?? fresh();
     const permitted = endpoints.filter((one) => permits(stateOf(one).breaker, now) !== "no");
     const left = (permitted.length < endpoints.length * panicShare ? endpoints : permitted).filter(

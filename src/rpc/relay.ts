@@ -18,9 +18,23 @@ export type Relay = {
 export function relayed(call: Call, node: string, limits: { maxDepth: number; maxItems: number }): Pending["fields"] {
   const { principal, chain, op } = call;
   const links = chain?.map((link) => [link.op.includes("@") ? link.op : `${link.op}@${node}`, link.type, link.key]);
-  const relay = pack([principal.id, principal.roles, links ?? null, settledOf(op)]);
+  const settled = settledOf(op);
+  const relay =
+    links || settled !== null ? pack([principal.id, principal.roles, links ?? null, settled]) : alone(principal);
   const fields = fieldsOf(call, () => 0, limits);
   return { ...fields, op: op?.id, issuedAt: op?.issuedAt, relay };
+}
+
+const packed = new WeakMap<Principal, Uint8Array>();
+
+/** What is said of most calls, which are many on behalf of one caller. */
+function alone(principal: Principal): Uint8Array {
+  let bytes = packed.get(principal);
+  if (!bytes) {
+    bytes = pack([principal.id, principal.roles, null, null]);
+    packed.set(principal, bytes);
+  }
+  return bytes;
 }
 
 const settledOf = (op: Operation | undefined): unknown =>
