@@ -123,7 +123,12 @@ export const working = ({ clients, pids, stop }: Nodes, work: Work): Started => 
 /** A node in this process, of the same cluster as those, with certificates, that runs `app`. */
 export function joinedHere({ folder }: Nodes, app: AppShape): Promise<Server> {
   const engine = `sqlite:${join(folder, "data")}`;
-  const flags = { ...usual, engine, data: join(folder, "here"), name: "here" };
-  const [options] = serverOptions(surroundings, "start", benchAppFile, flags);
+  return startedHere(join(folder, "here"), app, { engine, name: "here" });
+}
+
+/** A node in this process that runs `app`. */
+export function startedHere(data: string, app: AppShape, flags: Partial<ServerFlags> = {}): Promise<Server> {
+  const [options] = serverOptions(surroundings, "start", benchAppFile, { ...usual, data, ...flags });
+  // Of what is said only warnings.
   return serve({ ...options, mode: "dev" }, app);
 }
