@@ -39,6 +39,8 @@ export const defaultLimits = {
   maxIssuedOperations: 4096,
   /** Entities a node keeps decoded in memory per shard before the least recently used rest. */
   maxHotEntities: 4096,
+  /** Answers of queries that a node keeps in memory while the states that they follow from do not change. */
+  queryCacheBytes: 16 * 1024 * 1024,
   /** Crashes of the process while a command ran, after which the command is parked. */
   maxCrashes: 5,
   /** Calls inside calls. */

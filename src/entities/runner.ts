@@ -9,6 +9,7 @@ import { pack, unpack } from "../wire/index.ts";
 import { type Attempt, outdated } from "./attempt.ts";
 import type { EntitiesOptions } from "./options.ts";
 import type { Query } from "./query.ts";
+import { QueryCache } from "./query-cache.ts";
 import { CommandSurroundings, QuerySurroundings } from "./surroundings.ts";
 
 const noReply = new Uint8Array(0);
@@ -23,9 +24,11 @@ type Run = {
 
 export class Runner {
   readonly #options: EntitiesOptions;
+  readonly #answers: QueryCache;
 
   constructor(options: EntitiesOptions) {
     this.#options = options;
+    this.#answers = new QueryCache(options.limits, options.host);
   }
 
   /** `pending` when the handler returned a promise: `returned` is then called once it is settled. */
@@ -220,16 +223,20 @@ export class Runner {
     const { entity, operation, key, input, shard } = query.ask;
     const version = value?.version ?? 0;
     const staleMs = shard.staleMs(this.#options.host.clock.tick());
-    const told = (result: unknown): void =>
+    const told = (answer: Pick<Reply, "output" | "packed">): void =>
       query.resolve({
-        output: operation.output(result),
+        ...answer,
         version,
         staleMs,
         session: query.ask.call.session === undefined ? undefined : query.thread?.session,
       });
+    const place = this.#answers.place(query.ask, value?.version);
+    const kept = place && this.#answers.find(place);
+    if (kept) return told(kept);
     try {
       const { draft } = this.#begin(entity, key, value);
-      const context = new HandlerContext(operation, new QuerySurroundings(this.#options, query), input, key, draft);
+      const around = new QuerySurroundings(this.#options, query);
+      const context = new HandlerContext(operation, around, input, key, draft);
       const failed = (error: unknown): void => query.reject(this.#refusal(operation, context, error));
       let result: unknown;
       try {
@@ -237,9 +244,12 @@ export class Runner {
       } catch (error) {
         return failed(error);
       }
-      if (!(result instanceof Promise)) return told(result);
+      if (!(result instanceof Promise)) {
+        const output = operation.output(result);
+        return told({ output, packed: place && around.untouched ? this.#answers.keep(place, output) : undefined });
+      }
       result
-        .then(told)
+        .then((value) => told({ output: operation.output(value) }))
         .then(undefined, (error: unknown) => (isOutputError(error) ? query.reject(error) : failed(error)));
     } catch (error) {
       query.reject(asSheafError(error, "HANDLER_FAILED"));

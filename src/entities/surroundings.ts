@@ -71,23 +71,32 @@ const durable = ({ task }: Attempt): Promise<void> =>
   new Promise((resolve, reject) => task.shard.settled((error) => (error ? reject(error) : resolve())));
 
 export class QuerySurroundings implements Surroundings {
-  readonly now: Instant;
   readonly #options: EntitiesOptions;
   readonly #query: Query;
+  readonly #now: Instant;
+  /** The handler has looked at nothing but its state, key and input (K1). */
+  untouched = true;
 
   constructor(options: EntitiesOptions, query: Query) {
     this.#options = options;
     this.#query = query;
-    this.now = Math.max(options.host.clock.now(), query.ask.shard.fold.at);
+    this.#now = Math.max(options.host.clock.now(), query.ask.shard.fold.at);
   }
 
+  get now(): Instant {
+    this.untouched = false;
+    return this.#now;
+  }
   get host(): Host {
+    this.untouched = false;
     return this.#options.host;
   }
   get caller(): Principal {
+    this.untouched = false;
     return this.#query.ask.call.principal;
   }
   get signal(): AbortSignal {
+    this.untouched = false;
     return this.#query.signal;
   }
 
@@ -96,6 +105,7 @@ export class QuerySurroundings implements Surroundings {
   }
 
   get invoke(): Invoke {
+    this.untouched = false;
     const query = this.#query;
     const { host, calls, limits, tokens } = this.#options;
     return async (target, input, options) => {

@@ -82,6 +82,11 @@ export const mutants: readonly Mutant[] = [
     within: 100,
     trial: { cluster: true, faults: ["bit-rot", "crash"], long: true },
   },
+  {
+    name: "C10",
+    says: "gives a kept answer of a query though the entity has changed since",
+    within: 100,
+  },
 ];
 
 /** The seed that caught it, counted from 1, and what it said; undefined when none did. A seed that fails without the
