@@ -11,7 +11,7 @@ const floors: readonly (readonly string[])[] = [
   ["model", "journal"],
   ["rpc", "cluster"],
   ["shards"],
-  ["entities", "services", "topics"],
+  ["entities", "services", "topics", "backup"],
   ["work", "control"],
   ["http"],
   ["gateway", "admin"],

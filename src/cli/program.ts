@@ -152,6 +152,8 @@ function operatorResources(program: Command, act: Act): void {
     act(async () => (await import("./parked.ts")).release),
   );
 
+  backups(program, act);
+
   const key = program.command("key").description("API keys that callers present");
   remoteOptions(key.command("create NAME").description("make a key; its text is shown once"))
     .option("--role <ROLE...>", "app (call) or admin (call and operate)", ["app"])
@@ -163,6 +165,35 @@ function operatorResources(program: Command, act: Act): void {
   remoteOptions(key.command("revoke ID").description("refuse a key from now on")).action(
     act(async () => (await import("./key.ts")).revoke),
   );
+}
+
+function backups(program: Command, act: Act): void {
+  const backup = engineOptions(
+    program.command("backup DIR").description("copy a cluster, running or not, to a new folder"),
+  );
+  backup.action(act(async () => (await import("./backup.ts")).backup));
+  backup
+    .command("verify DIR")
+    .description("read a backup again: is it whole?")
+    .option("--encryption-key-file <FILE>", "also look into the records; also SHEAF_ENCRYPTION_KEY")
+    .action(act(async () => (await import("./backup.ts")).verify));
+  engineOptions(program.command("restore DIR").description("fill an empty engine, of any kind, from a backup"))
+    .option("--again", "remove first what a restore that did not finish has left there")
+    .option("--encryption-key-file <FILE>", "of an encrypted cluster; also SHEAF_ENCRYPTION_KEY")
+    .action(act(async () => (await import("./restore.ts")).restore));
+  const engine = program.command("engine").description("where a cluster is kept");
+  engineOptions(engine.command("verify").description("read all journals and snapshots: is anything damaged?"))
+    .option("--shard <N>", "only this one")
+    .option("--encryption-key-file <FILE>", "also look into the records; also SHEAF_ENCRYPTION_KEY")
+    .action(act(async () => (await import("./engine.ts")).verify));
+}
+
+/** Where a cluster is kept, for commands that ask no node. */
+function engineOptions(command: Command): Command {
+  return command
+    .option("--engine <URL>", "sqlite:DIR, postgres://… or nats://a,b,c (default: sqlite in --data); also SHEAF_ENGINE")
+    .option("--data <DIR>", "folder of the embedded engine", ".sheaf")
+    .option("--limit <NAME=VALUE>", "another limit than usual, such as maxRecordBytes=…; also SHEAF_LIMITS", gather);
 }
 
 function meta(program: Command, act: Act): void {

@@ -158,7 +158,7 @@ const meetingFlags = [
   "advertise",
   "join",
 ] as const;
-const usualFolder = ".sheaf";
+export const usualFolder = ".sheaf";
 const mostNodes = 64;
 
 function meetingOptions(first: ServerOptions, flags: ServerFlags, nodes: number): MeetingOptions {
@@ -211,9 +211,9 @@ function port(text: string | undefined, usual: number, option: string): Port {
 }
 
 /** Undefined: the embedded engine in the data folder. No error repeats the address: it may hold a password. */
-function engineOf(
+export function engineOf(
   context: Pick<Context, "cwd" | "env">,
-  flags: ServerFlags,
+  flags: Pick<ServerFlags, "engine">,
 ): { readonly url: string | undefined; readonly folder: string | undefined } {
   const url = flags.engine ?? (context.env["SHEAF_ENGINE"] || undefined);
   if (url === undefined) return { url, folder: undefined };
@@ -230,7 +230,7 @@ function engineOf(
 }
 
 /** 32 bytes from the file or the environment, as hexadecimal. */
-function encryptionKey(context: Pick<Context, "cwd" | "env">, file: string | undefined): string | undefined {
+export function encryptionKey(context: Pick<Context, "cwd" | "env">, file: string | undefined): string | undefined {
   let text = context.env["SHEAF_ENCRYPTION_KEY"];
   if (file !== undefined) {
     try {

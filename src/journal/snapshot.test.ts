@@ -121,7 +121,7 @@ test("snapshot: frames left out, repeated, swapped or taken from another snapsho
 test("snapshot: without the key every flipped bit, cut, exchange and wrong name is noticed all the same", async () => {
   const check = (chunks: readonly Uint8Array[], as = name): Promise<string> =>
     checkSnapshot(plain, as, chunks).then(
-      (bytes) => String(bytes),
+      ({ bytes }) => String(bytes),
       (error: unknown) => (error as SheafError).code,
     );
   for (const options of [plain, sealed]) {

@@ -80,26 +80,28 @@ export async function* decodeSnapshot(
 }
 
 /** Follows the frames of a snapshot as far as that can be done without the key: checksums, order, name and end, but not
- *  what is in it. Throws CORRUPT when anything about it is wrong. Returns how many bytes it has. */
+ *  what is in it. Throws CORRUPT when anything about it is wrong. The hash of the last frame names all that is before it. */
 export async function checkSnapshot(
   options: Pick<SnapshotOptions, "cluster" | "crypto" | "compress">,
   name: SnapshotName,
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-): Promise<number> {
+): Promise<{ readonly bytes: number; readonly hash: Uint8Array }> {
   const input = new FrameInput(chunks);
   const reader = new FrameReader({ ...options, key: undefined });
   let bytes = 0;
+  let hash: Uint8Array = new Uint8Array(HASH_BYTES);
   try {
     for (let kind = 0, number = 0; kind !== END; number++) {
       const frame = await reader.check(input);
       kind = frame.bytes[2]!;
       bytes += frame.bytes.length;
+      hash = frame.bytes.slice(-HASH_BYTES);
       if (number === 0 && (kind !== NAME || !bytesEqual(reader.open(frame), pack(nameToValue(options.cluster, name)))))
         throw corrupt("the snapshot is another one than its name says");
       if (number > 0 && kind !== ITEMS && kind !== END) throw corrupt("the snapshot's frames are out of order");
     }
     if (!(await input.ended())) throw corrupt("the snapshot goes on behind its end");
-    return bytes;
+    return { bytes, hash };
   } finally {
     await input.close();
   }

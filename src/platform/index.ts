@@ -1,3 +1,5 @@
+export { realClock } from "./clock.ts";
+export { realCompress, realCrypto } from "./crypto.ts";
 export * from "./disk.ts";
 export * from "./host.ts";
 export * from "./log.ts";
