@@ -3,12 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import { type Limits, type Shard, shardOf } from "../base/index.ts";
+import { type Shard, shardOf } from "../base/index.ts";
 import { app, bindClient, type Client, entity, service } from "../model/index.ts";
-import { createWorld, simLimits, type World } from "../sim/world.ts";
-import type { FaultName } from "../sim/weather.ts";
+import type { World } from "../sim/world.ts";
 import { wayOf } from "../sim/network.ts";
-import type { Node } from "./index.ts";
+import { type Given, inWorld as inWorldOf, nodeOf } from "./cluster.fixture.ts";
 import { code } from "./world.fixture.ts";
 
 const Counter = entity("counter", {
@@ -69,40 +68,12 @@ const clock = Clock.implement({
 const counting = app("counting", { entities: [counter], services: [clock] });
 type Counting = Client<typeof counting.contract>;
 
-type Given = {
-  readonly nodes?: number;
-  readonly seed?: number;
-  readonly shards?: number;
-  readonly faults?: FaultName[];
-  readonly limits?: Partial<Limits>;
-};
-
 /** Runs `play` in a world that has started; checks every journal afterwards. */
-async function inWorld(given: Given, play: (world: World) => Promise<void>): Promise<void> {
-  const { nodes = 3, seed = 1, shards = 8, faults = [], limits = {} } = given;
-  const { world, started } = createWorld(counting, {
-    nodes,
-    seed,
-    shards,
-    faults,
-    cluster: true,
-    limits: { ...simLimits, ...limits },
-    mutants: [],
-    encryptionKey: undefined,
-    faultEveryMs: 60,
-    strict: true,
-    direct: false,
+const inWorld = (given: Given, play: (world: World) => Promise<void>): Promise<void> =>
+  inWorldOf(counting, { nodes: 3, shards: 8, ...given }, (world) => {
+    time.sleep = world.sleep;
+    return play(world);
   });
-  time.sleep = world.sleep;
-  await world.driver.drive(
-    (async () => {
-      await started;
-      await play(world);
-      await world.audit();
-    })(),
-  );
-  assert.deepEqual(world.problems, []);
-}
 
 const clientOf = (world: World, repeats = true): Counting =>
   bindClient<typeof counting.contract>(world.invoke({ deadlineMs: 3000, repeats }));
@@ -336,12 +307,6 @@ test("cluster: an eventual read may be old, and says how old; a causal one witho
   }));
 
 /** The operator's side of one node. */
-function nodeOf(world: World, index: number): Node {
-  const state = world.machines[index]!.state();
-  assert.ok(state.kind === "up");
-  return state.node;
-}
-
 test("cluster: any node tells of all nodes and all shards, and shows what others own", () =>
   inWorld({}, async (world) => {
     const client = clientOf(world);
