@@ -51,14 +51,14 @@ export type TrialOptions = {
 /** Drawn from; those named more often are drawn more often. */
 const usual: readonly WorkloadName[] = [
   ...(["registers", "bags", "bank", "counters", "errands", "sessions", "glances"] as const).flatMap((name) =>
-    Array<WorkloadName>(10).fill(name),
+    Array<WorkloadName>(20).fill(name),
   ),
   "rolling",
   "apart",
 ];
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
-const clusterShare = 0.15;
+const clusterShare = 0.12;
 
 const longestCluster: Millis = 300;
 
