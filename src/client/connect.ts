@@ -47,6 +47,16 @@ const outputOf = (reply: Reply): unknown => reply.output;
 const self: Principal = { id: "self", roles: [] };
 
 const MAX_PAUSE_MS: Millis = 5_000;
+/** A gateway that owes answers is asked for a sign of life this often; what may be repeated is asked of another after some
+ *  three times as long, and the connection is given up after some ten. */
+const BEAT_MS: Millis = 300;
+const SUSPECT_AFTER = 3;
+const PATIENCE = 9;
+/** One that owes nothing is asked every 1.5 s. */
+const IDLE_BEATS = 4;
+/** How long one gateway of several, and one that is alone, may take to answer a new connection. */
+const DIAL_MS: Millis = 1_500;
+const LONE_DIAL_MS: Millis = 5_000;
 
 /** A client of the application that `contract` describes. Connects when the first call is made, and again whenever the
  *  connection is lost. Throws USAGE for options that make no sense; everything else is told by the calls. */
@@ -122,8 +132,12 @@ function callerOf(
     dice: host.dice,
     app,
     limits: { maxDepth, maxItems, maxQueued: maxInFlight, maxReplyBytes: mostReplyBytes, maxUnsentBytes },
-    pingMs: 1_000,
-    dialMs: 5_000,
+    pingMs: BEAT_MS,
+    patience: PATIENCE,
+    idleBeats: IDLE_BEATS,
+    // A gateway that is alone is left to itself: a second connection to it would be no better.
+    ...(addresses.length > 1 && { suspectAfter: SUSPECT_AFTER }),
+    dialMs: addresses.length > 1 ? DIAL_MS : LONE_DIAL_MS,
     maxPauseMs: MAX_PAUSE_MS,
     dial(end) {
       const { socket } = addresses[next++ % addresses.length]!;

@@ -34,6 +34,12 @@ export type CallerLinkOptions = {
   readonly pingMs: Millis;
   /** So many times as long again; 1 when absent. */
   readonly patience?: number | undefined;
+  /** While nothing is under way, only every so manieth silence is asked about; each when absent. */
+  readonly idleBeats?: number | undefined;
+  /** Silences in a row after which it is told to be `suspected`; never when absent. */
+  readonly suspectAfter?: number | undefined;
+  /** The other side owes answers and gives no sign of life. It may yet. */
+  suspected?(link: CallerLink): void;
   readonly maxReplyBytes: number;
   readonly maxUnsentBytes: number;
   welcomed(link: CallerLink, welcome: WelcomeFrame): void;
@@ -70,6 +76,8 @@ export class CallerLink implements PipeEnd {
   #heard = false;
   /** Beats in a row without a sign of life. */
   #unanswered = 0;
+  /** Of them those while nothing was under way. */
+  #idle = 0;
   #beat: Timer;
   readonly #flushTurn = (): void => {
     this.#flushing = false;
@@ -120,6 +128,13 @@ export class CallerLink implements PipeEnd {
     this.#writer.call(pending.id, Math.max(1, Math.ceil(pending.deadline - now)), pending.fields);
     this.#soon();
     return true;
+  }
+
+  /** Hands back those of the calls under way that fit, and forgets them: an answer that still comes is for nobody. */
+  release(fits: (pending: Pending) => boolean): Pending[] {
+    const released = [...this.#inFlight.values()].filter((pending) => pending.id <= this.#leftId && fits(pending));
+    for (const { id } of released) this.#inFlight.delete(id);
+    return released;
   }
 
   /** Forgets a call, telling the other side that nobody waits for it. */
@@ -255,12 +270,23 @@ export class CallerLink implements PipeEnd {
     return this.#clock.after(pingMs, () => {
       // One who was stopped himself accuses nobody: what he missed is still to be read.
       const paused = this.#clock.tick() > due + pingMs;
-      this.#unanswered = this.#heard || paused ? 0 : this.#unanswered + 1;
-      if (this.#unanswered > (this.#options.patience ?? 1)) return this.close("the other side is silent");
-      if (!this.#heard && this.#stage.kind === "open") this.#packed(packNumber(frameKind.ping, 0));
+      if (this.#heard || paused) this.#unanswered = this.#idle = 0;
+      else this.#silent();
+      if (this.#stage.kind === "closed") return;
       this.#heard = false;
       this.#beat = this.#nextBeat();
     });
+  }
+
+  /** A whole beat without a sign of life. */
+  #silent(): void {
+    const { patience = 1, idleBeats = 1, suspectAfter } = this.#options;
+    if (this.#inFlight.size === 0 && this.#stage.kind === "open" && ++this.#idle % idleBeats !== 0) return;
+    this.#unanswered++;
+    if (this.#unanswered > patience) return this.close("the other side is silent");
+    if (this.#stage.kind !== "open") return;
+    this.#packed(packNumber(frameKind.ping, 0));
+    if (this.#unanswered === suspectAfter && this.#inFlight.size > 0) this.#options.suspected?.(this);
   }
 }
 

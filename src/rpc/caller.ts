@@ -5,6 +5,8 @@
 // C2. Only a query, or a call with an operation id, is ever sent twice; a repeat carries the same id and input.
 // C3. A call that never left is `not-applied`; one that left and was not answered is `unknown`.
 // C4. Calls waiting for a connection or for room are bounded.
+// C5. Where the other side owes answers and is silent, what may be repeated goes on over another connection; the rest waits
+//     for what becomes of this one.
 
 import { SheafError, type Millis, type Tick, toHex } from "../base/index.ts";
 import type { Clock, Dice, Timer } from "../host/index.ts";
@@ -35,6 +37,10 @@ export type CallerOptions = {
     readonly maxUnsentBytes: number;
   };
   readonly pingMs: Millis;
+  /** As `CallerLinkOptions` has them: for callers with somebody else to turn to. */
+  readonly patience?: number | undefined;
+  readonly idleBeats?: number | undefined;
+  readonly suspectAfter?: number | undefined;
   /** A connection that has not answered HELLO by then is given up. */
   readonly dialMs: Millis;
   /** Longest pause between attempts to connect, or to repeat. */
@@ -91,6 +97,10 @@ export class Caller implements Calls {
     this.#link = {
       clock: options.clock,
       pingMs: options.pingMs,
+      patience: options.patience,
+      idleBeats: options.idleBeats,
+      suspectAfter: options.suspectAfter,
+      suspected: (link) => this.#suspected(link),
       maxReplyBytes: options.limits.maxReplyBytes,
       maxUnsentBytes: options.limits.maxUnsentBytes,
       welcomed: (link) => this.#welcomed(link),
@@ -405,6 +415,20 @@ export class Caller implements Calls {
     this.#cause = error;
     if (stage.kind !== "open" || stage.link !== link || goaway.code !== "STOPPING") return;
     this.#leaving.add(link);
+    this.#sweepLeaving();
+    this.#redial();
+  }
+
+  /** C5 */
+  #suspected(link: CallerLink): void {
+    const stage = this.#stage;
+    if (stage.kind !== "open" || stage.link !== link) return;
+    const back = link.release((pending) => repeatable(pending) && pending.sends < MAX_SENDS);
+    for (const pending of back) pending.doubt ||= pending.fields.op !== undefined;
+    this.#cause = new SheafError("CALL_LOST", "the other side is silent");
+    this.#leaving.add(link);
+    this.#queue = [...back, ...this.#queue.slice(this.#next)];
+    this.#next = 0;
     this.#sweepLeaving();
     this.#redial();
   }
