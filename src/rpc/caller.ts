@@ -15,7 +15,7 @@ import type { Call, Calls, Cancellation, Reply } from "./call.ts";
 import { CallerLink, type CallerLinkOptions } from "./caller-link.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Pipe, PipeEnd } from "./pipe.ts";
-import { fate, fieldsOf, inDoubt, type Pending, repeatable } from "./pending.ts";
+import { fate, fieldsOf, inDoubt, type Pending, pendingOf, repeatable } from "./pending.ts";
 
 /** What a dialler tells. `opened` or `failed`, once, unless it was aborted before. */
 export type DialEnd = {
@@ -125,18 +125,7 @@ export class Caller implements Calls {
       } catch (error) {
         return reject(error);
       }
-      const pending: Pending = {
-        fields,
-        deadline: call.deadline,
-        resolve,
-        reject,
-        id: 0,
-        sends: 0,
-        doubt: false,
-        retries: 0,
-        done: false,
-        unlisten: undefined,
-      };
+      const pending = pendingOf(fields, call.deadline, resolve, reject);
       if (call.signal !== undefined) this.#listen(pending, call.signal);
       this.#deadlines.add(pending.deadline);
       const stage = this.#stage;

@@ -11,7 +11,7 @@ import { frameVersion, oldestFrameVersion } from "../wire/index.ts";
 import type { Call, Calls, Reply } from "./call.ts";
 import { CallerLink } from "./caller-link.ts";
 import { Deadlines } from "./deadlines.ts";
-import { fate, type Pending } from "./pending.ts";
+import { fate, type Pending, pendingOf } from "./pending.ts";
 import type { Pipe, PipeEnd } from "./pipe.ts";
 import { relayed } from "./relay.ts";
 
@@ -91,18 +91,8 @@ export class Peer implements Calls {
       return Promise.reject(new SheafError("OVERLOADED", busy, { retryAfterMs: 20 }));
     }
     return new Promise((resolve, reject) => {
-      const pending: Pending = {
-        fields: relayed(call, this.#options.self, this.#options.limits),
-        deadline: call.deadline,
-        resolve,
-        reject,
-        id: 0,
-        sends: 0,
-        doubt: false,
-        retries: 0,
-        done: false,
-        unlisten: undefined,
-      };
+      const fields = relayed(call, this.#options.self, this.#options.limits);
+      const pending = pendingOf(fields, call.deadline, resolve, reject);
       const { signal } = call;
       if (signal) {
         const stop = (): void => {

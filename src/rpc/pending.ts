@@ -22,6 +22,25 @@ export type Pending = {
   unlisten: (() => void) | undefined;
 };
 
+/** A call that has not been sent yet. */
+export const pendingOf = (
+  fields: Pending["fields"],
+  deadline: Tick,
+  resolve: Pending["resolve"],
+  reject: Pending["reject"],
+): Pending => ({
+  fields,
+  deadline,
+  resolve,
+  reject,
+  id: 0,
+  sends: 0,
+  doubt: false,
+  retries: 0,
+  done: false,
+  unlisten: undefined,
+});
+
 const QUERY = targetKinds.indexOf("query");
 
 /** Whether sending it twice has the effect of sending it once (F7): queries have none, operations with an id are known. */
