@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SheafError } from "../base/index.ts";
+import type { SheafError } from "../base/index.ts";
 import { frameKind, readMessage } from "../wire/index.ts";
 import type { Call } from "./index.ts";
 import { type Cable, type Pair, pair } from "./pair.fixture.ts";
