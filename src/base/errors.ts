@@ -104,6 +104,8 @@ export type ErrorDetail = {
   readonly name?: string | undefined;
   /** For DECLARED: the error's value as the contract declares it. */
   readonly data?: unknown;
+  /** Session token of what its receiver has seen with it. */
+  readonly session?: string | undefined;
   readonly cause?: unknown;
 };
 
@@ -120,6 +122,8 @@ export class SheafError extends Error {
   readonly error: string | undefined;
   /** For DECLARED: the declared error's value. */
   readonly data: unknown;
+  /** Session token of what its receiver has seen with it: also who is refused has seen something. */
+  readonly session: string | undefined;
 
   constructor(code: ErrorCode, message?: string, detail: ErrorDetail = {}) {
     const kind: ErrorKind = catalogue[code];
@@ -132,7 +136,15 @@ export class SheafError extends Error {
     this.issues = detail.issues;
     this.error = detail.name;
     this.data = detail.data;
+    this.session = detail.session;
   }
+}
+
+/** The same error, but for what is given. */
+export function amended(error: SheafError, detail: ErrorDetail): SheafError {
+  const { code, message, retry, outcome, retryAfterMs, hint, issues, error: name, data, session } = error;
+  const same = { retry, outcome, retryAfterMs, hint, issues, name, data, session, cause: error };
+  return new SheafError(code, message, { ...same, ...detail });
 }
 
 /** What a thrown value says, whatever was thrown. */

@@ -74,6 +74,9 @@ export type Limits = { readonly [name in keyof typeof defaultLimits]: number };
 /** No limit on records goes beyond, so that what was written under any of them can be read under any other. */
 export const mostRecordBytes = 256 * 1024 * 1024;
 
+/** What the writers of one record had seen, of as many shards as there may be. */
+const mostCausesBytes = 18 * 1024;
+
 /** Rejects USAGE, naming the limits that contradict each other. */
 export function checkLimits(given: Partial<Limits> = {}): Limits {
   const limits: Limits = { ...defaultLimits, ...given };
@@ -85,6 +88,10 @@ export function checkLimits(given: Partial<Limits> = {}): Limits {
   need(
     limits.maxBatchBytes + limits.maxStateBytes <= limits.maxRecordBytes,
     "maxBatchBytes + maxStateBytes <= maxRecordBytes",
+  );
+  need(
+    limits.maxBatchBytes + mostCausesBytes <= limits.maxRecordBytes,
+    `maxBatchBytes + ${mostCausesBytes} <= maxRecordBytes`,
   );
   need(limits.maxRecordBytes <= mostRecordBytes, `maxRecordBytes <= ${mostRecordBytes}`);
   need(limits.defaultDeadlineMs <= limits.maxDeadlineMs, "defaultDeadlineMs <= maxDeadlineMs");

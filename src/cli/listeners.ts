@@ -51,7 +51,11 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
     ready: () => node.ready(),
     ...(options.insecure && { hosts: loopbackHosts }),
   });
-  const sessions = sockets({ ...shared, cluster: node.cluster.id });
+  const sessions = sockets({
+    ...shared,
+    cluster: node.cluster.id,
+    joinSessions: (tokens) => node.joinSessions(tokens),
+  });
   const upgrades = socketServer({ limits, open: (pipe) => sessions.open(pipe) });
   const listener = await openNear(options.port, "--port", {
     host: options.host,

@@ -90,6 +90,17 @@ for (const transport of ["socket", "http", "auto"] as const) {
     assert.deepEqual([seen.slice(3), without.session], [[undefined, undefined], undefined]);
   });
 
+  test(`a client over ${transport}: has seen what a refused call saw and wrote before it was refused`, async (t) => {
+    const calls = (call: Call): Promise<never> =>
+      Promise.reject(new SheafError("HANDLER_FAILED", "secret", { session: call.session && `${call.session}!` }));
+    const { client, there } = await inTown(t, calls, { transport, session: "s" });
+    for (let i = 0; i < 2; i++) await caught(client.entity(Account, "a").balance());
+    assert.equal(client.session, "s!!");
+    using without = connect(bank, { url: there.url, token: "key", transport });
+    await caught(without.entity(Account, "a").balance());
+    assert.equal(without.session, undefined);
+  });
+
   test(`a client over ${transport}: is not told what went wrong inside`, async (t) => {
     const { client } = await inTown(
       t,

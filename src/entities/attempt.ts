@@ -103,7 +103,7 @@ export class Attempt {
   #leave(code: ErrorCode, awaited: boolean): void {
     const committing = this.phase === "committing";
     if (!committing && !awaited) return this.reject(new SheafError(code, undefined, { outcome: "not-applied" }));
-    if (this.#tell()) this.task.answer.reject(new SheafError(code, undefined, { outcome: "unknown" }));
+    if (this.#tell()) this.task.answer.reject(this.#seenWith(new SheafError(code, undefined, { outcome: "unknown" })));
     if (committing) this.task.left(this);
   }
 
@@ -113,11 +113,16 @@ export class Attempt {
     if (this.#joined) for (const answer of this.#joined) answer.resolve(reply);
   }
 
-  reject(error: SheafError): void {
+  reject(refusal: SheafError): void {
     if (!this.#end()) return;
-    this.#controller?.abort(error);
+    this.#controller?.abort(refusal);
+    const error = this.#seenWith(refusal);
     if (this.#tell()) this.task.answer.reject(error);
     if (this.#joined) for (const answer of this.#joined) answer.reject(error);
+  }
+
+  #seenWith(error: SheafError): SheafError {
+    return this.thread?.refused(error) ?? error;
   }
 
   /** Is its caller still to be told? Then not again. */

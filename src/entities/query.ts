@@ -3,7 +3,7 @@
 import { type ErrorCode, SheafError, type Tick } from "../base/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
 import type { Call, Ordinals, Reply, Thread } from "../rpc/index.ts";
-import type { Shard } from "../shards/index.ts";
+import type { Fold, Shard } from "../shards/index.ts";
 import type { Answer } from "./attempt.ts";
 
 export type Ask = {
@@ -24,6 +24,8 @@ export class Query {
   /** Calls made inside so far, and what was seen through them. */
   calls: Ordinals | undefined;
   thread: Thread | undefined;
+  /** What it looks at. */
+  fold: Fold | undefined;
   #done = false;
   #controller: AbortController | undefined;
 
@@ -59,7 +61,7 @@ export class Query {
   reject(error: SheafError): void {
     if (!this.#end()) return;
     this.#controller?.abort(error);
-    this.ask.answer.reject(error);
+    this.ask.answer.reject(this.thread?.refused(error) ?? error);
   }
 
   #end(): boolean {

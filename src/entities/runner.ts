@@ -1,6 +1,14 @@
 // Runs one handler and turns what comes of it into a commit, an outcome without a record, or a refusal.
 
-import { asSheafError, bytesEqual, catalogue, type ErrorKind, messageOf, SheafError } from "../base/index.ts";
+import {
+  asSheafError,
+  bytesEqual,
+  catalogue,
+  type ErrorKind,
+  messageOf,
+  type Seen,
+  SheafError,
+} from "../base/index.ts";
 import type { Commit, Op } from "../journal/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
 import { HandlerContext, type Reply, runHandler } from "../rpc/index.ts";
@@ -147,7 +155,7 @@ export class Runner {
     }
     const version = run.base?.version ?? 0;
     if (shard.lineage !== attempt.lineage) return attempt.reject(outdated(shard));
-    const session = call.session === undefined ? undefined : attempt.thread?.session;
+    const session = attempt.thread?.told;
     if (!hot || (run.events.length === 0 && bytesEqual(state, run.before))) {
       return shard.settled(tell(attempt, { output, version, session }));
     }
@@ -172,7 +180,14 @@ export class Runner {
       );
     }
     attempt.phase = "committing";
-    shard.commit(hot, value, commit, tell(attempt, { output, packed, version: value.version, session }));
+    const settle = tell(attempt, { output, packed, version: value.version, session });
+    shard.commit(hot, value, commit, settle, this.#causes(attempt));
+  }
+
+  /** What the command had seen (F1); undefined where it is not kept, or nothing. */
+  #causes({ thread, task: { call } }: Attempt): Seen | undefined {
+    if (thread) return thread.seen;
+    return call.session ? this.#options.tokens()?.read(call.session) : undefined;
   }
 
   /** A refusal is an outcome too: it waits for what it was computed from (E2). */
@@ -221,15 +236,11 @@ export class Runner {
   #answer(query: Query, value: Value | undefined): void {
     if (query.done) return;
     const { entity, operation, key, input, shard } = query.ask;
+    query.fold = shard.fold;
     const version = value?.version ?? 0;
     const staleMs = shard.staleMs(this.#options.host.clock.tick());
     const told = (answer: Pick<Reply, "output" | "packed">): void =>
-      query.resolve({
-        ...answer,
-        version,
-        staleMs,
-        session: query.ask.call.session === undefined ? undefined : query.thread?.session,
-      });
+      query.resolve({ ...answer, version, staleMs, session: query.thread?.told });
     const place = this.#answers.place(query.ask, value?.version);
     const kept = place && this.#answers.find(place);
     if (kept) return told(kept);

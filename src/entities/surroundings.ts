@@ -60,9 +60,9 @@ export class CommandSurroundings implements Surroundings {
       const call = innerCall(outer, target, input, options, host, limits.maxCallDepth);
       if (hot && hot.pending > 0) await durable(attempt);
       if (task.shard.lineage !== attempt.lineage) throw outdated(task.shard);
-      const reply = await calls.call(call);
-      thread.saw(reply);
-      return reply.output;
+      thread.saw(task.shard.fold.seen);
+      const { session } = thread;
+      return thread.hear(calls.call(session === call.session ? call : { ...call, session }));
     };
   }
 }
@@ -111,6 +111,7 @@ export class QuerySurroundings implements Surroundings {
     return async (target, input, options) => {
       const { call, operation } = query.ask;
       const thread = (query.thread ??= new Thread(call, tokens()));
+      if (query.fold) thread.saw(query.fold.seen);
       const chain = [...(call.chain ?? []), { op: "", type: operation.label, key: "" }];
       const outer = {
         call,
@@ -119,9 +120,7 @@ export class QuerySurroundings implements Surroundings {
         session: thread.session,
         ordinals: (query.calls ??= new Ordinals()),
       };
-      const reply = await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth));
-      thread.saw(reply);
-      return reply.output;
+      return thread.hear(calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth)));
     };
   }
 }

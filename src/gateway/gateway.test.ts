@@ -52,6 +52,16 @@ test("gateway: a query is asked by GET with ?input= or by POST, alike", async ()
   assert.equal(b.calls[2]?.consistency, undefined, "the contract's level stands when none is asked for");
 });
 
+test("gateway: a refusal says in its session what was seen before, as an answer does", async () => {
+  const b = bench();
+  b.answer = () =>
+    Promise.reject(new SheafError("DECLARED", "no", { name: "INSUFFICIENT", data: { short: 1 }, session: "tok" }));
+  const refused = await b.post(deposit, { cents: 5 });
+  assert.deepEqual([refused.status, refused.headers.get("sheaf-session")], [422, "tok"]);
+  b.answer = () => Promise.reject(new SheafError("OVERLOADED"));
+  assert.equal((await b.post(deposit, { cents: 5 })).headers.get("sheaf-session"), null);
+});
+
 test("gateway: a procedure is POSTed to its service", async () => {
   const { post, calls, fetch } = bench();
   assert.equal((await post("/services/rates/quote", { pair: "EURUSD" })).status, 200);

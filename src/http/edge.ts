@@ -87,6 +87,7 @@ function refuse(ask: Ask, thrown: unknown, options: EdgeOptions): Answer {
   const headers: Record<string, string> = { "content-type": problemType };
   const after = retryAfterSeconds(error);
   if (after !== undefined) headers["retry-after"] = String(after);
+  if (error.session !== undefined) headers["sheaf-session"] = error.session;
   if (error.code === "UNAUTHENTICATED") headers["www-authenticate"] = 'Bearer realm="sheaf"';
   if (error.code === "WRONG_METHOD" && Array.isArray(error.data)) headers["allow"] = error.data.join(", ");
   return { status: catalogue[error.code].http, headers, body: JSON.stringify(problem) };

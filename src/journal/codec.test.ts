@@ -5,7 +5,7 @@ import { fromHex, mostRecordBytes, SheafError, toHex } from "../base/index.ts";
 import { realCompress, realCrypto } from "../platform/crypto.ts";
 import { pack } from "../wire/index.ts";
 import { type CodecOptions, type Decoded, type JournalRecord, type Payload, recordCodec } from "./index.ts";
-import { sampleBatch, sampleCluster, sampleKey, samplePayloads, sampleRecord } from "./sample.ts";
+import { sampleBatch, sampleCauses, sampleCluster, sampleKey, samplePayloads, sampleRecord } from "./sample.ts";
 
 const plainOptions: CodecOptions = { crypto: realCrypto, compress: realCompress, cluster: sampleCluster };
 const plain = recordCodec(plainOptions);
@@ -34,9 +34,12 @@ test("codec: every kind of record comes back whole, plain, sealed and compressed
   const open = { ...commit!, op: { ...commit!.op!, open: [3, 17] } };
   const slow = { kind: "batch", commits: [open] } as const;
   const raised: Payload = { kind: "generation", was: 3, why: "restored from a backup" };
+  const all = Array.from({ length: 1024 }, (_, shard) => [shard, 2 ** 31, 2 ** 52 + shard]).flat();
+  const seen = [sampleCauses, { kind: "batch", commits: [commit!], causes: all } as const];
+  assert.ok(pack(all).length < 18 * 1024, "of the largest cluster: limits leave room for so much");
   const none = { kind: "batch", commits: [] } as const;
   for (const codec of [plain, sealed])
-    for (const payload of [...samplePayloads, sampleBatch(50), large, slow, raised, none]) {
+    for (const payload of [...samplePayloads, sampleBatch(50), large, slow, raised, none, ...seen]) {
       const record = sampleRecord(payload);
       const { bytes, hash } = codec.encode(record);
       const decoded = codec.decode(bytes, place);
@@ -81,6 +84,15 @@ test("codec: records written by format 1 stay readable, and are written the same
   }
 });
 
+test("codec: what writers had seen makes a record format 2; one that format 2 wrote stays readable", () => {
+  const line = readFileSync(new URL("./golden/records-2.hex", import.meta.url), "utf8").trim();
+  const record = sampleRecord(sampleCauses);
+  const { bytes } = plain.encode(record);
+  assert.equal(bytes[0], 2);
+  assert.equal(toHex(bytes), line);
+  assert.deepStrictEqual(withoutHash(plain.decode(fromHex(line), place)), record);
+});
+
 test("codec: records compressed or sealed by format 1 stay readable", () => {
   const [compressed, encrypted] = readFileSync(new URL("./golden/records-1-sealed.hex", import.meta.url), "utf8")
     .trim()
@@ -121,10 +133,10 @@ test("codec: a whole record at another place, or of another cluster, is refused"
 
 test("codec: a newer format stops with its version named, and is never skipped", () => {
   const { bytes } = plain.encode(sampleRecord(samplePayloads[0]!));
-  bytes[0] = 2;
+  bytes[0] = 3;
   const error = refusal(() => plain.decode(rehash(bytes), place));
   assert.equal(error.code, "CORRUPT");
-  assert.match(error.message, /format version 2/);
+  assert.match(error.message, /format version 3/);
   assert.match(error.hint ?? "", /newer Sheaf/);
 });
 
@@ -135,7 +147,24 @@ test("codec: with a checksum made to fit, unknown flags, kinds and shapes are st
   assert.equal(refusal(() => plain.decode(rehash(flags), place)).code, "CORRUPT");
   const withBody = (body: Uint8Array): Uint8Array =>
     rehash(new Uint8Array([...bytes.subarray(0, 86), ...body, ...new Uint8Array(32)]));
-  for (const body of [[], 1, "x", null, {}, [9], [1], [1, 2], [3, 4], [3, [[]]], [3, [1]], [4, "a"]])
+  for (const body of [
+    [],
+    1,
+    "x",
+    null,
+    {},
+    [9],
+    [1],
+    [1, 2],
+    [3, 4],
+    [3, [[]]],
+    [3, [1]],
+    [3, [], 1],
+    [3, [], [1, 2]],
+    [3, [], [5, 1, 1, 5, 1, 2]],
+    [3, [], [1, 1, "x"]],
+    [4, "a"],
+  ])
     assert.equal(refusal(() => plain.decode(withBody(pack(body)), place)).code, "CORRUPT", JSON.stringify(body));
   assert.equal(refusal(() => plain.decode(withBody(Uint8Array.of(0xc1)), place)).code, "CORRUPT");
 });

@@ -1,4 +1,4 @@
-// A journal record as bytes. Format 1, numbers big-endian:
+// A journal record as bytes. Formats 1 and 2, numbers big-endian:
 //
 //    0  u8   format version
 //    1  u8   flags: 1 compressed (zstd), 2 encrypted (AES-256-GCM; everything before the body is associated data)
@@ -7,7 +7,7 @@
 //   74  f64  journal time         82  u32  key id         86       body: the payload, msgpack
 //  −32  32   SHA-256 of everything before: the checksum, and the name the next record calls this one by
 //
-// Every later format keeps the first byte and the last 32, so that an older build can tell "newer" from "broken".
+// Format 2 says what writers had seen; a record that does not is written as format 1. Every later format keeps the first byte and the last 32, so that an older build can tell "newer" from "broken".
 
 import {
   blocks,
@@ -21,11 +21,11 @@ import {
   toHex,
 } from "../base/index.ts";
 import { packedBy, unpack } from "../wire/index.ts";
-import { payloadFromValue, putPayload } from "./payload.ts";
+import { formatOf, payloadFromValue, putPayload } from "./payload.ts";
 import type { Decoded, JournalRecord, RecordCodec, Sealed } from "./record.ts";
 import { corrupt, HASH_BYTES, keyId, seal, sealedBytes, sha256, squeeze, type Sealing, unseal } from "./sealing.ts";
 
-export const RECORD_FORMAT = 1;
+export const RECORD_FORMAT = 2;
 
 const ENVELOPE_BYTES = 86;
 const LEAST_BYTES = ENVELOPE_BYTES + HASH_BYTES;
@@ -85,10 +85,10 @@ function sealed(codec: Codec, record: JournalRecord, plain: Uint8Array): Sealed 
   return { bytes, hash };
 }
 
-function writeEnvelope(into: Uint8Array, codec: Codec, { header }: JournalRecord, flags: number): void {
+function writeEnvelope(into: Uint8Array, codec: Codec, { header, payload }: JournalRecord, flags: number): void {
   if (header.cluster !== codec.cluster) throw new SheafError("WRONG_CLUSTER", "a record of another cluster");
   const { view } = envelope;
-  view.setUint8(0, RECORD_FORMAT);
+  view.setUint8(0, formatOf(payload));
   view.setUint8(1, flags);
   envelope.bytes.set(codec.clusterId, 2);
   view.setUint32(18, header.shard);
@@ -112,7 +112,7 @@ function openEnvelope(codec: Codec, bytes: Uint8Array, place: Where): Pick<Decod
   const hash = sha256(codec.crypto, bytes.subarray(0, end));
   if (!bytesEqual(hash, bytes.subarray(end))) throw corrupt(`${where} fails its checksum`);
   const format = bytes[0]!;
-  if (format !== RECORD_FORMAT) throw unknownFormat(where, format);
+  if (format < 1 || format > RECORD_FORMAT) throw unknownFormat(where, format);
   if (!bytesEqual(bytes.subarray(2, 18), codec.clusterId)) throw corrupt(`${where} is of another cluster`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const shard = view.getUint32(18);

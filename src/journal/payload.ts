@@ -1,7 +1,7 @@
 // A record's payload as msgpack and back. Positional lists rather than maps: the names would be most of the bytes.
 // Fields are only ever added at the end of a list, and only with a new format version.
 
-import { SheafError } from "../base/index.ts";
+import { type Seen, SheafError } from "../base/index.ts";
 import type { Put } from "../wire/index.ts";
 import type { Commit, Op, Payload } from "./record.ts";
 
@@ -18,10 +18,11 @@ export function putPayload(put: Put, payload: Payload): void {
     case "noop":
       return put.value([NOOP]);
     case "batch":
-      put.list(2);
+      put.list(payload.causes ? 3 : 2);
       put.value(BATCH);
       put.list(payload.commits.length);
       for (const commit of payload.commits) putCommit(put, commit);
+      if (payload.causes) put.value(payload.causes);
       return;
     case "park":
       return put.value([PARK, payload.id, payload.reason, payload.parked]);
@@ -59,7 +60,11 @@ export function payloadFromValue(value: unknown): Payload {
     case NOOP:
       return { kind: "noop" };
     case BATCH:
-      return { kind: "batch", commits: list(rest[0]).map(commitFromValue) };
+      return {
+        kind: "batch",
+        commits: list(rest[0]).map(commitFromValue),
+        ...(rest.length > 1 && { causes: seenFromValue(rest[1]) }),
+      };
     case PARK:
       return { kind: "park", id: text(rest[0]), reason: text(rest[1]), parked: truth(rest[2]) };
     case GENERATION:
@@ -67,6 +72,16 @@ export function payloadFromValue(value: unknown): Payload {
     default:
       throw unfit(`an unknown kind ${String(kind)}`);
   }
+}
+
+/** The lowest format whose readers understand it: an older build is to refuse what it would only half read. */
+export const formatOf = (payload: Payload): number => (payload.kind === "batch" && payload.causes ? 2 : 1);
+
+function seenFromValue(value: unknown): Seen {
+  const seen = list(value).map(number);
+  const inOrder = seen.every((shard, i) => i % 3 > 0 || i === 0 || seen[i - 3]! < shard);
+  if (seen.length % 3 > 0 || !inOrder) throw unfit("positions that are none");
+  return seen;
 }
 
 function commitFromValue(value: unknown): Commit {

@@ -1,6 +1,6 @@
 // What one journal record means (F1). The codec that turns it into bytes and back is codec.ts.
 
-import type { Epoch, Generation, Instant, Seq, Shard, Version } from "../base/index.ts";
+import type { Epoch, Generation, Instant, Seen, Seq, Shard, Version } from "../base/index.ts";
 
 /** Bytes 0..31 of the SHA-256 of the previous record; all zero before the first. */
 export type Hash = Uint8Array;
@@ -53,7 +53,8 @@ export type Op = {
 export type Payload =
   | { readonly kind: "claim"; readonly node: string }
   | { readonly kind: "noop" }
-  | { readonly kind: "batch"; readonly commits: readonly Commit[] }
+  /** `causes`: what the writers of the commits had seen of other shards, beyond what is told by the records before. */
+  | { readonly kind: "batch"; readonly commits: readonly Commit[]; readonly causes?: Seen | undefined }
   /** A command that crashed the process too often: refused until released. `id` names type, key, command and input. */
   | { readonly kind: "park"; readonly id: string; readonly reason: string; readonly parked: boolean }
   /** The journal goes on in the generation of this record: it was `was` up to the record before, the base. What was written

@@ -57,6 +57,9 @@ export const samplePayloads: readonly Payload[] = [
   { kind: "park", id: "account/acc-7/explode", reason: "crashed the process 5 times", parked: true },
 ];
 
+/** A batch whose writers had seen something of other shards. */
+export const sampleCauses: Payload = { kind: "batch", commits, causes: [3, 2, 41, 900, 1, 2 ** 33 + 1] };
+
 /** A record at (shard 17, sequence 2^33 + 5) with every field away from zero. */
 export const sampleRecord = (payload: Payload): JournalRecord => ({
   header: {

@@ -63,6 +63,8 @@ export interface Node extends Calls, Operator {
   readonly cluster: Cluster;
   readonly app: AppShape;
   readonly limits: Limits;
+  /** One session token that covers all of these. Throws BAD_SESSION for one that this cluster did not make. */
+  joinSessions(tokens: readonly string[]): string;
   /** Claims a shard (F2). Resolves when this node serves it; rejects when another node won it. */
   acquire(shard: Shard): Promise<void>;
   /** Refuses new calls (STOPPING), finishes or abandons those under way by the deadline, saves, closes engine and store. */

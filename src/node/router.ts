@@ -9,7 +9,7 @@
 // G5. A procedure that a node is too busy for, or does not have in its release, is asked of each other node once, the former
 //     within a budget: nodes that have too much to do are not given the same work many times over.
 
-import { asSheafError, type Millis, SheafError, toHex } from "../base/index.ts";
+import { amended, asSheafError, type Millis, SheafError, toHex } from "../base/index.ts";
 import { RetryBudget } from "../cluster/index.ts";
 import type { Host } from "../host/index.ts";
 import { type Call, inDoubt, type Operation, type Reply } from "../rpc/index.ts";
@@ -111,7 +111,8 @@ export class Router {
   async #carry(given: Call, first: Way | undefined, failed?: SheafError): Promise<Reply> {
     const { host, way, here, self } = this.#options;
     const issued = given.target.kind === "command" && given.op === undefined ? this.#issue() : undefined;
-    const call = issued === undefined ? given : { ...given, op: this.#operation(issued) };
+    let call = issued === undefined ? given : { ...given, op: this.#operation(issued) };
+    if (failed?.session !== undefined) call = { ...call, session: failed.session };
     // What failed before this was tried here.
     const tried = new Set(failed ? [self] : []);
     /** They need not be asked again, ever. */
@@ -135,6 +136,9 @@ export class Router {
           failure ??= new SheafError("NOT_READY", to.why, { retryAfterMs: 100 });
         } catch (error) {
           failure = asSheafError(error);
+          // What the handler saw and wrote elsewhere before it was refused, the next attempt is to see, and so is the caller.
+          if (failure.session !== undefined) call = { ...call, session: failure.session };
+          else if (call.session !== given.session) failure = amended(failure, { session: call.session });
           if (failure.code === "CALL_LOST") losses++;
           if (to.kind === "there" && this.#mayAskAnother(call, failure)) {
             asked.add(to.node);

@@ -2,11 +2,24 @@
 // then the caller is told, not answered from the past. A follower waits a little for what is on its way, else sends the
 // call on to the owner.
 
-import { fromHex, type Millis, SheafError, type Tick, toHex, utf8 } from "../base/index.ts";
+import {
+  amended,
+  asSheafError,
+  type ErrorCode,
+  fromHex,
+  joinSeen,
+  type Millis,
+  positionIn,
+  type Seen,
+  SheafError,
+  type Tick,
+  toHex,
+  utf8,
+} from "../base/index.ts";
 import { Secret, system } from "../control/index.ts";
 import type { Clock, Host } from "../host/index.ts";
 import type { Cluster } from "../journal/index.ts";
-import { advance, type Call, type Reply, type Seen, type Sessions, sessions } from "../rpc/index.ts";
+import { type Call, type Reply, type Sessions, sessions } from "../rpc/index.ts";
 import type { Shard, Shards } from "../shards/index.ts";
 
 const secretFile = "session-secret";
@@ -39,7 +52,18 @@ export async function sharedSecret(host: Host, call: (call: Call) => Promise<Rep
   return fromHex(output as string);
 }
 
-/** Carries out a call for a caller that keeps a session. */
+/** Refusals that show something of the state that they were computed from. */
+const telling: ReadonlySet<ErrorCode> = new Set([
+  "DECLARED",
+  "HANDLER_FAILED",
+  "BAD_OUTPUT",
+  "BAD_STATE",
+  "STATE_TOO_NEW",
+  "PRECONDITION_FAILED",
+]);
+
+/** Carries out a call for a caller that keeps a session. Its answer, a refusal too, tells what has been seen with it: the
+ *  shard as it is by then, all that its writers had seen, and what the handler saw elsewhere. */
 export async function inSession(
   call: Call,
   tokens: Sessions,
@@ -47,27 +71,35 @@ export async function inSession(
   clock: Clock,
   carry: (call: Call) => Promise<Reply>,
 ): Promise<Reply> {
-  const seen = tokens.read(call.session ?? "");
+  const before = tokens.read(call.session ?? "");
   const { target } = call;
   if (target.kind === "procedure") {
     const reply = await carry(call);
-    return { ...reply, session: reply.session ?? tokens.make(seen) };
+    return { ...reply, session: reply.session ?? tokens.make(before) };
   }
   const shard = shards.of(target.entity, target.key);
-  await notBehind(shard, seen, call, clock);
+  await notBehind(shard, before, call, clock);
   // While a handler waits, its shard may be opened anew from further back: what it looked at is what counts.
   const { fold } = shard;
-  const reply = await carry(call);
-  let now = advance(seen, shard.number, fold.generation, fold.seq);
-  if (shard.fold !== fold) now = advance(now, shard.number, shard.fold.generation, shard.fold.seq);
-  const token = tokens.make(now);
-  return { ...reply, session: reply.session === undefined ? token : tokens.join(token, reply.session) };
+  const since = ({ session = "" }: { readonly session?: string | undefined }): string => {
+    const here = shard.fold === fold ? fold.seen : joinSeen(fold.seen, shard.fold.seen);
+    return tokens.make(joinSeen(joinSeen(before, tokens.read(session)), here));
+  };
+  try {
+    const reply = await carry(call);
+    return { ...reply, session: since(reply) };
+  } catch (thrown) {
+    const error = asSheafError(thrown);
+    if (shard.ground.host.faults.mutant("C8")) throw amended(error, { session: undefined });
+    if (error.session === undefined && !telling.has(error.code)) throw error;
+    throw amended(error, { session: since(error) });
+  }
 }
 
 /** Rejects DATA_ROLLED_BACK when the caller has seen more of this shard than there is, and NOT_OWNER when a follower has
  *  not yet seen what the caller has. */
 async function notBehind(shard: Shard, seen: Seen, call: Call, clock: Clock): Promise<void> {
-  const wanted = seen.get(shard.number);
+  const wanted = positionIn(seen, shard.number);
   if (!wanted || reaches(shard, wanted) || shard.ground.host.faults.mutant("M11")) return;
   if (shard.held === undefined && call.consistency === "eventual") return;
   if (shard.tenure.kind === "following") return followed(shard, wanted, call.deadline, clock);

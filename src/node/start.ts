@@ -234,6 +234,7 @@ function node(parts: Running, limits: Limits): Node {
       return parts.app;
     },
     call: (call) => (parts.state === "ready" ? parts.route(call) : Promise.reject(new SheafError("STOPPING"))),
+    joinSessions: (given) => parts.tokens?.join(given) ?? "",
     async acquire(shard: ShardNumber) {
       const failed = (await shards.open([shard])).get(shard);
       if (failed) throw failed;

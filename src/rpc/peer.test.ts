@@ -104,6 +104,17 @@ test("peer: a call arrives as it was at the first node: caller, operation, chain
   assert.deepEqual([output, version, session], [5, 2, "seen more"]);
 });
 
+test("peer: a refusal has its own session, too", async () => {
+  const { clock, held, call } = nodes();
+  await clock.settle();
+  const refused = caught(call({ session: "seen" }));
+  await clock.settle();
+  held[0]!.fail(new SheafError("DECLARED", "no", { name: "SHORT", data: { by: 1 }, session: "seen more" }));
+  await clock.settle();
+  const { code, error, data, session } = await refused;
+  assert.deepEqual([code, error, data, session], ["DECLARED", "SHORT", { by: 1 }, "seen more"]);
+});
+
 test("peer: a chosen operation id stays a chosen one, and none stays none", async () => {
   const { clock, held, call } = nodes();
   await clock.settle();

@@ -1,6 +1,6 @@
 // One call on its way, from when it was made until its promise settles.
 
-import { SheafError, type ErrorCode, type Tick } from "../base/index.ts";
+import { amended, type ErrorCode, SheafError, type Tick } from "../base/index.ts";
 import { type CallFields, consistencies, pack, targetKinds, unpackUntrusted } from "../wire/index.ts";
 import type { Call, Reply } from "./call.ts";
 
@@ -68,15 +68,7 @@ const definite: ReadonlySet<ErrorCode> = new Set([
  *  on its way says nothing about that one. */
 export function inDoubt(error: SheafError, doubt: boolean): SheafError {
   if (!doubt || error.outcome !== "not-applied" || definite.has(error.code)) return error;
-  const { retry, retryAfterMs, hint, issues } = error;
-  return new SheafError(error.code, error.message, {
-    retry,
-    outcome: "unknown",
-    retryAfterMs,
-    hint,
-    issues,
-    cause: error,
-  });
+  return amended(error, { outcome: "unknown" });
 }
 
 /** The parts of a call that cross the wire. The input is packed now: the caller may change it as soon as this returns.

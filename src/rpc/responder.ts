@@ -67,12 +67,12 @@ export type ResponderOptions = {
   took?: ((ms: Millis) => void) | undefined;
   /** The connection is over, whoever ended it. */
   ended?: ((responder: Responder) => void) | undefined;
-  /** One session token that covers all of these. Later ones cover earlier ones when absent. */
   /** The error as a caller may see it. */
   expose(error: SheafError): SheafError;
   /** Id of the node here, when the other end is a node of the cluster too: what it says of calls that it passes on is
    *  believed, and each reply has its own session. */
   readonly between?: string | undefined;
+  /** One session token that covers all of these. Later ones cover earlier ones when absent. */
   readonly joinSessions?: ((tokens: readonly string[]) => string) | undefined;
 };
 
@@ -299,9 +299,7 @@ class Session implements Responder {
       const says = `the answer is ${output.length} bytes; the limit is ${maxReplyBytes}`;
       return this.#fail(frame.id, new SheafError("TOO_LARGE", says, { outcome }));
     }
-    const { session } = reply;
-    const apart = this.#options.between === undefined ? undefined : session;
-    if (session !== undefined && apart === undefined) this.#newSessions.push(session);
+    const apart = this.#apart(reply.session);
     this.#room((output?.length ?? 0) + (apart?.length ?? 0));
     this.#writer.reply(frame.id, output, reply.version, reply.staleMs, reply.replayed, apart);
     this.#soon();
@@ -330,14 +328,22 @@ class Session implements Responder {
 
   #fail(id: number, failure: SheafError): void {
     const error = this.#options.expose(failure);
+    const session = this.#apart(failure.session);
     let frame: Uint8Array;
     try {
-      frame = packFail(id, error);
+      frame = packFail(id, error, session);
     } catch {
       const { retry, outcome } = error;
-      frame = packFail(id, new SheafError(error.code, error.message, { retry, outcome }));
+      frame = packFail(id, new SheafError(error.code, error.message, { retry, outcome }), session);
     }
     this.#packed(frame);
+  }
+
+  /** What is said in the answer itself of what was seen with it: between nodes. Others are told of all answers at once. */
+  #apart(session: string | undefined): string | undefined {
+    if (this.#options.between !== undefined) return session;
+    if (session !== undefined) this.#newSessions.push(session);
+    return undefined;
   }
 
   #packed(frame: Uint8Array): void {
@@ -359,20 +365,28 @@ class Session implements Responder {
 
   #flush(): void {
     if (this.#stage.kind === "closed" || this.#writer.frames === 0) return;
-    if (this.#newSessions.length > 0) this.#tellSession();
+    if (this.#newSessions.length > 0 && !this.#tellSession()) return;
     this.#pipe.send(this.#writer.take());
     if (this.#pipe.unsentBytes() > this.#options.limits.maxUnsentBytes) this.#pause(); // R3
   }
 
-  /** One token for all replies of the message, whose writer knows nothing of the calls beside it. */
-  #tellSession(): void {
+  /** One token for all answers of the message, whose writer knows nothing of the calls beside it. False, and the connection
+   *  has ended, when the caller began it with a token that is none, and each call with another. */
+  #tellSession(): boolean {
     const tokens = this.#newSessions;
     this.#newSessions = [];
     if (this.#session !== undefined) tokens.unshift(this.#session);
-    const token = this.#options.joinSessions?.(tokens) ?? tokens[tokens.length - 1]!;
-    if (token === this.#session) return;
+    let token: string;
+    try {
+      token = this.#options.joinSessions?.(tokens) ?? tokens[tokens.length - 1]!;
+    } catch (error) {
+      this.end(asSheafError(error));
+      return false;
+    }
+    if (token === this.#session) return true;
     this.#session = token;
     this.#writer.packed(packSession(token));
+    return true;
   }
 
   #pause(): void {

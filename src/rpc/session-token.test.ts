@@ -1,34 +1,34 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { SheafError } from "../base/index.ts";
+import type { Seen, SheafError } from "../base/index.ts";
 import { realCrypto } from "../platform/crypto.ts";
-import { maxSessionLength, maxSessionShards, sessions } from "./session-token.ts";
+import { maxSessionLength, maxSessionShards, type Sessions, sessions } from "./session-token.ts";
 
 const tokens = sessions(realCrypto, new Uint8Array(32).fill(7), "c");
-const seenOf = (count: number, generation: number, seq: number): Map<number, { generation: number; seq: number }> =>
-  new Map(Array.from({ length: count }, (_, shard) => [shard, { generation, seq }]));
+const seenOf = (count: number, generation: number, seq: number): Seen =>
+  Array.from({ length: count }, (_, shard) => [shard, generation, seq]).flat();
+/** The same cluster, after a restart: it remembers no token. */
+const anew = (): Sessions => sessions(realCrypto, new Uint8Array(32).fill(7), "c");
 
 test("session token: a caller that has seen every shard of the largest cluster can send its token back", () => {
   const most = seenOf(maxSessionShards, 100, 2 ** 42 - 1);
   const token = tokens.make(most);
   assert.ok(token.length <= maxSessionLength, `${token.length} characters`);
-  assert.deepEqual(tokens.read(token), most);
+  for (const reader of [tokens, anew()]) assert.deepEqual(reader.read(token), most);
   assert.ok(maxSessionLength <= 14 * 1024, "beside other headers, within the 16 KiB that HTTP stacks take");
   assert.ok(tokens.make(seenOf(64, 1, 1e6)).length < 600, "an ordinary one is small");
 });
 
 test("session token: what was seen is read as it was written, and any change to the text is refused", () => {
-  const entry = fc.record(
-    { generation: fc.integer({ min: 1, max: 2 ** 31 }), seq: fc.maxSafeNat() },
-    { noNullPrototype: true },
-  );
+  const entry = fc.tuple(fc.integer({ min: 1, max: 2 ** 31 }), fc.maxSafeNat());
   const rows = fc.array(fc.tuple(fc.nat(40_000), entry), { maxLength: 20 });
   fc.assert(
     fc.property(rows, fc.nat(), (list, at) => {
-      const seen = new Map(list);
+      const seen = [...new Map(list)].sort(([a], [b]) => a - b).flatMap(([shard, at]) => [shard, ...at]);
       const token = tokens.make(seen);
-      assert.deepEqual(tokens.read(token), seen);
+      for (const reader of [tokens, anew()]) assert.deepEqual(reader.read(token), seen);
+      assert.match(token, /^[A-Za-z0-9_-]+$/);
       const i = at % token.length;
       const other = token[i] === "A" ? "B" : "A";
       const bent = token.slice(0, i) + other + token.slice(i + 1);
@@ -60,4 +60,21 @@ test("session token: of another cluster, cut, too long or nonsense is BAD_SESSIO
       (error: SheafError) => error.code === "BAD_SESSION",
       text.slice(0, 30),
     );
+});
+
+test("session token: joined, it has seen what both have, and one that adds nothing changes nothing", () => {
+  const [a, b] = [tokens.make([1, 1, 5, 2, 1, 7]), tokens.make([0, 1, 1, 2, 1, 9])];
+  assert.deepEqual(anew().read(tokens.join([a, b])), [0, 1, 1, 1, 1, 5, 2, 1, 9]);
+  assert.equal(tokens.join([a, tokens.make([2, 1, 3])]), a);
+  assert.equal(tokens.join(["", b, b]), b);
+});
+
+test("session token: one that lists shards in the order in which they were met, as before 0.1, is read in theirs", () => {
+  const earlier = tokens.make([3, 1, 5, 1, 1, 7, 2, 1, 9]);
+  assert.deepEqual(anew().read(earlier), [1, 1, 7, 2, 1, 9, 3, 1, 5]);
+});
+
+test("session token: however many come by, only so many are remembered, and every one is read as it was made", () => {
+  const made = Array.from({ length: 5000 }, (_, i) => tokens.make(seenOf(16, 1, i)));
+  made.forEach((token, i) => assert.deepEqual(tokens.read(token), seenOf(16, 1, i)));
 });

@@ -4,11 +4,8 @@
 // As bytes, in base64url: MAC (16), format (1), then shard, generation and sequence of each entry, each a number in groups of
 // seven bits, lowest first.
 
-import { concat, type Generation, type Seq, SheafError, type Shard, utf8 } from "../base/index.ts";
+import { concat, joinSeen, nothingSeen, type Seen, SheafError, utf8 } from "../base/index.ts";
 import type { Crypto } from "../host/index.ts";
-
-/** Up to where each shard was seen. */
-export type Seen = ReadonlyMap<Shard, { readonly generation: Generation; readonly seq: Seq }>;
 
 const macBytes = 16;
 const format = 1;
@@ -19,62 +16,79 @@ export const maxSessionLength = 13 * 1024;
 /** So many that a token of them all, each with a sequence below 2^42, is not longer. */
 export const maxSessionShards = 1024;
 
+/** Tokens made or read lately, in characters: most come back soon. At most twice as many are kept. */
+const recentLength = 256 * 1024;
+
 export interface Sessions {
   /** Throws BAD_SESSION for a token that this cluster did not make. The empty token has seen nothing. */
   read(token: string): Seen;
   make(seen: Seen): string;
-  /** A token that has seen what both have. */
-  join(a: string, b: string): string;
+  /** A token that has seen what all of these have. */
+  join(tokens: readonly string[]): string;
 }
 
 /** `key` is the cluster's own, 32 bytes. */
 export function sessions(crypto: Crypto, key: Uint8Array, cluster: string): Sessions {
   const context = utf8(`sheaf session\0${cluster}\0`);
   const mac = (body: Uint8Array): Uint8Array => crypto.hmacSha256(key, concat([context, body])).subarray(0, macBytes);
+  const recent = new Recent();
+  /** What a shard or a handler has seen is asked for again and again while nothing happens there. */
+  const made = new WeakMap<Seen, string>();
   const own: Sessions = {
     read(token) {
-      if (token === "") return new Map();
+      if (token === "") return nothingSeen;
+      const known = recent.get(token);
+      if (known !== undefined) return known;
       const bytes = decode(token);
       const body = bytes.subarray(macBytes);
       if (bytes.length <= macBytes || !crypto.equal(bytes.subarray(0, macBytes), mac(body))) {
         throw new SheafError("BAD_SESSION", undefined, { hint: "send Sheaf-Session back as it came, or leave it out" });
       }
-      return readBody(body);
+      const seen = readBody(body);
+      recent.set(token, seen);
+      made.set(seen, token);
+      return seen;
     },
     make(seen) {
+      const known = made.get(seen);
+      if (known !== undefined) return known;
       const body = writeBody(seen);
-      return encode(concat([mac(body), body]));
+      const token = encode(concat([mac(body), body]));
+      made.set(seen, token);
+      recent.set(token, seen);
+      return token;
     },
-    join(a, b) {
-      if (a === b || b === "") return a;
-      if (a === "") return b;
-      let seen = own.read(a);
-      for (const [shard, { generation, seq }] of own.read(b)) seen = advance(seen, shard, generation, seq);
-      return own.make(seen);
-    },
+    join: (tokens) => own.make(tokens.reduce((seen, token) => joinSeen(seen, own.read(token)), nothingSeen)),
   };
   return own;
 }
 
-/** A token that has seen what `seen` has, and this. */
-export function advance(seen: Seen, shard: Shard, generation: Generation, seq: Seq): Seen {
-  const before = seen.get(shard);
-  if (before && (before.generation > generation || (before.generation === generation && before.seq >= seq)))
-    return seen;
-  return new Map(seen).set(shard, { generation, seq });
+/** Remembers what came last, in two halves: when the younger is full, the older is forgotten. */
+class Recent {
+  #young = new Map<string, Seen>();
+  #old: ReadonlyMap<string, Seen> = new Map();
+  #length = 0;
+
+  get(token: string): Seen | undefined {
+    return this.#young.get(token) ?? this.#old.get(token);
+  }
+
+  set(token: string, seen: Seen): void {
+    this.#young.set(token, seen);
+    this.#length += token.length;
+    if (this.#length <= recentLength) return;
+    this.#old = this.#young;
+    this.#young = new Map();
+    this.#length = 0;
+  }
 }
 
 function writeBody(seen: Seen): Uint8Array {
   const bytes = [format];
-  const put = (number: number): void => {
+  for (const number of seen) {
     let rest = number;
     for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
     bytes.push(rest);
-  };
-  for (const [shard, { generation, seq }] of seen) {
-    put(shard);
-    put(generation);
-    put(seq);
   }
   return Uint8Array.from(bytes);
 }
@@ -82,28 +96,55 @@ function writeBody(seen: Seen): Uint8Array {
 /** Of a body whose MAC is right: what is odd about it was so when it was made, by another version. */
 function readBody(body: Uint8Array): Seen {
   if (body[0] !== format) throw new SheafError("BAD_SESSION", `the session token has format ${body[0]}`);
-  const seen = new Map<Shard, { generation: Generation; seq: Seq }>();
-  let at = 1;
-  const take = (): number => {
-    let number = 0;
-    for (let scale = 1; ; scale *= 128) {
-      const byte = body[at++] ?? 0;
-      number += (byte & 127) * scale;
-      if (byte < 128) return number;
-    }
-  };
-  while (at < body.length) seen.set(take(), { generation: take(), seq: take() });
+  const numbers: number[] = [];
+  let [number, scale, sorted] = [0, 1, true];
+  for (let at = 1; at < body.length; at++) {
+    const byte = body[at]!;
+    number += (byte & 127) * scale;
+    scale *= 128;
+    if (byte >= 128) continue;
+    if (numbers.length % 3 === 0 && number <= (numbers.at(-3) ?? -1)) sorted = false;
+    numbers.push(number);
+    [number, scale] = [0, 1];
+  }
+  return sorted ? numbers : inOrder(numbers);
+}
+
+/** Tokens were written in the order in which shards were met, once. */
+function inOrder(numbers: readonly number[]): Seen {
+  let seen = nothingSeen;
+  for (let i = 0; i < numbers.length; i += 3) seen = joinSeen(seen, numbers.slice(i, i + 3));
   return seen;
 }
 
-const encode = (bytes: Uint8Array): string =>
-  btoa(String.fromCharCode(...bytes))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
+const letters = utf8("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+const NO_LETTER = 255;
+const values = new Uint8Array(128).fill(NO_LETTER);
+for (let i = 0; i < letters.length; i++) values[letters[i]!] = i;
+
+function encode(bytes: Uint8Array): string {
+  const codes: number[] = [];
+  for (let i = 0; i < bytes.length; i += 3) {
+    const [a, b, c] = [bytes[i]!, bytes[i + 1], bytes[i + 2]];
+    codes.push(letters[a >> 2]!, letters[((a & 3) << 4) | ((b ?? 0) >> 4)]!);
+    if (b !== undefined) codes.push(letters[((b & 15) << 2) | ((c ?? 0) >> 6)]!);
+    if (c !== undefined) codes.push(letters[c & 63]!);
+  }
+  return String.fromCharCode(...codes);
+}
 
 function decode(token: string): Uint8Array {
-  if (token.length > maxSessionLength || !/^[A-Za-z0-9_-]*$/.test(token)) throw new SheafError("BAD_SESSION");
-  if (token.length % 4 === 1) throw new SheafError("BAD_SESSION");
-  return Uint8Array.from(atob(token.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
+  const { length } = token;
+  if (length > maxSessionLength || length % 4 === 1) throw new SheafError("BAD_SESSION");
+  const bytes = new Uint8Array(Math.floor((length * 3) / 4));
+  for (let i = 0, at = 0, bits = 0, held = 0; i < length; i++) {
+    const value = values[token.charCodeAt(i)] ?? NO_LETTER;
+    if (value === NO_LETTER) throw new SheafError("BAD_SESSION");
+    bits = ((bits & 0xff) << 6) | value;
+    held += 6;
+    if (held < 8) continue;
+    held -= 8;
+    bytes[at++] = bits >> held;
+  }
+  return bytes;
 }

@@ -468,26 +468,3 @@ test("closing the caller: settles everything and leaves no timer", async () => {
     ["UNREACHABLE", true, 0],
   );
 });
-
-test("session tokens: one per message covers its answers, and the next connection starts from it", async () => {
-  const hellos: (string | undefined)[] = [];
-  const accept = (hello: { session: string | undefined }): { id: string; roles: string[] } => {
-    hellos.push(hello.session);
-    return { id: "me", roles: [] };
-  };
-  const seen: (string | undefined)[] = [];
-  let made = 0;
-  const calls: Calls = { call: async (call) => (seen.push(call.session), { output: 1, session: `t${++made}` }) };
-  const joinSessions = (tokens: readonly string[]): string => tokens.join("+");
-  const { clock, call, caller, cables } = pair(calls, { responder: { accept, joinSessions } });
-  const both = Promise.all([call({}), call({})]);
-  await clock.settle();
-  await both;
-  assert.equal(caller.session, "t1+t2");
-  cables[0]!.cut();
-  const third = call({});
-  await clock.advance(100);
-  await third;
-  assert.deepEqual(hellos, [undefined, "t1+t2"]);
-  assert.deepEqual([seen[2], caller.session], ["t1+t2", "t1+t2+t3"]);
-});

@@ -1,6 +1,7 @@
 // Procedures of services: stateless calls, bounded in number, ended at their deadline. Nothing of them is recorded.
 
 import {
+  amended,
   asSheafError,
   catalogue,
   type ErrorKind,
@@ -166,9 +167,7 @@ class Procedure implements Surroundings {
       const chain = [...(this.#call.chain ?? []), { op: "", type: this.#operation.label, key: "" }];
       const { session } = this.#thread;
       const outer = { call: this.#call, chain, signal: this.signal, session, ordinals: this.#ordinals };
-      const reply = await calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth));
-      this.#thread.saw(reply);
-      return reply.output;
+      return this.#thread.hear(calls.call(innerCall(outer, target, input, options, host, limits.maxCallDepth)));
     };
   }
 
@@ -192,7 +191,7 @@ class Procedure implements Surroundings {
   #told(result: unknown): void {
     try {
       const output = this.#operation.output(result);
-      const session = this.#call.session === undefined ? undefined : this.#thread.session;
+      const session = this.#thread.told;
       if (this.#finish()) this.#answer.resolve(session === undefined ? { output } : { output, session });
     } catch (error) {
       this.end(unsure(asSheafError(error)));
@@ -217,7 +216,7 @@ class Procedure implements Surroundings {
   end(error: SheafError): void {
     if (!this.#finish()) return;
     this.#controller?.abort(error);
-    this.#answer.reject(error);
+    this.#answer.reject(this.#thread.refused(error));
   }
 
   #finish(): boolean {
@@ -230,11 +229,8 @@ class Procedure implements Surroundings {
 }
 
 /** The same error of a procedure that may have done something before it met it. */
-function unsure(error: SheafError): SheafError {
-  const { code, message, retryAfterMs, hint, issues } = error;
-  const retry = error.retry === "now" ? "later" : error.retry;
-  return new SheafError(code, message, { outcome: "unknown", retry, retryAfterMs, hint, issues, cause: error });
-}
+const unsure = (error: SheafError): SheafError =>
+  amended(error, { outcome: "unknown", retry: error.retry === "now" ? "later" : error.retry });
 
 function unknown({ target }: Call, app: CompiledApp): SheafError {
   if (target.kind !== "procedure") return new SheafError("UNKNOWN_TARGET");

@@ -150,3 +150,34 @@ test("fold: what was seen of an earlier generation is there up to its base, also
     assert.deepEqual([fold.reaches(1, 3), fold.reaches(40, 4), fold.reaches(40, 5)], [true, true, false]);
   }
 });
+
+test("fold: who reads it has seen all up to its place, and what its writers had seen elsewhere, also after a restart", () => {
+  const fold = new Fold(0, limits);
+  assert.deepEqual(fold.seen, [], "nothing was journaled");
+  const caused = (...causes: number[]): Payload => ({ kind: "batch", commits: [commit("a", fold.seq + 1)], causes });
+  fold.apply(record(fold, caused(3, 1, 5)));
+  fold.apply(record(fold, batch(commit("b", 1))));
+  fold.apply(record(fold, caused(2, 1, 8, 3, 1, 7)));
+  assert.deepEqual(fold.seen, [0, 1, 3, 2, 1, 8, 3, 1, 7]);
+  fold.pass(record(fold, caused(4, 1, 9), 0));
+  assert.deepEqual(fold.seen, [0, 1, 4, 2, 1, 8, 3, 1, 7], "a voided record caused nothing");
+  const changes = fold.drain();
+  assert.ok(changes);
+  const next = new Fold(0, limits);
+  next.restore(changes.position, changes.ops);
+  assert.deepEqual(next.seen, fold.seen);
+  next.applyOwn(record(next, caused(4, 1, 1)), []);
+  assert.deepEqual(next.seen, [0, 1, 5, 2, 1, 8, 3, 1, 7, 4, 1, 1]);
+});
+
+test("fold: what writers had seen before an operator accepted loss is asked of nobody", () => {
+  const fold = new Fold(0, limits);
+  fold.apply(record(fold, { kind: "batch", commits: [commit("a", 1)], causes: [3, 1, 5] }));
+  const { header, hash: own } = record(fold, { kind: "noop" }, 2);
+  fold.apply({
+    header: { ...header, generation: 2 },
+    payload: { kind: "generation", was: 1, why: "restored" },
+    hash: own,
+  });
+  assert.deepEqual(fold.seen, [0, 2, 2]);
+});

@@ -9,7 +9,10 @@ import {
   type Epoch,
   type Generation,
   type Instant,
+  joinSeen,
   type Limits,
+  nothingSeen,
+  type Seen,
   type Seq,
   SheafError,
   type Shard,
@@ -55,6 +58,7 @@ type Memo = {
   readonly operations: OperationsMemo;
   readonly parked: readonly (readonly [string, string, Instant])[];
   readonly owner?: string | undefined;
+  readonly causes?: Seen | undefined;
   readonly left?: readonly (readonly [Generation, Seq])[] | undefined;
 };
 
@@ -74,6 +78,9 @@ export class Fold {
   hash: Hash = noHash;
   /** Time of the last record that was not voided: journal time. */
   at: Instant = 0;
+  /** What the writers of all this had seen of other shards: who reads it has its causes behind him. One for all, since
+   *  one per entity would cost as much as small entities do. */
+  causes: Seen = nothingSeen;
   /** The node that made the last claim. */
   owner: string | undefined;
   /** Loads from the store that may come back to this fold. */
@@ -87,6 +94,7 @@ export class Fold {
   #dirty = new Set<Hot>();
   /** Generations before this one, and the last record of each that is in this journal. */
   readonly #left = new Map<Generation, Seq>();
+  #seen: Seen | undefined;
   /** The position moved since the last save. */
   #moved = false;
   /** The last save failed. */
@@ -155,12 +163,14 @@ export class Fold {
         break;
       case "generation":
         this.#left.set(payload.was, record.header.seq - 1);
+        this.causes = nothingSeen; // they may be lost, and what is not is known to every copy that begins anew
         break;
       case "park":
         if (payload.parked) this.parked.set(payload.id, { reason: payload.reason, at: record.header.at });
         else this.parked.delete(payload.id);
         break;
       case "batch":
+        this.#cause(payload);
         for (const commit of payload.commits) this.#take(commit);
         break;
     }
@@ -177,7 +187,18 @@ export class Fold {
     this.#advance(record);
   }
 
+  /** What somebody has seen who reads what is here: all up to here, and its causes. */
+  get seen(): Seen {
+    return (this.#seen ??=
+      this.seq === 0 ? this.causes : joinSeen(this.causes, [this.shard, this.generation, this.seq]));
+  }
+
+  #cause({ causes }: { readonly causes?: Seen | undefined }): void {
+    if (causes) this.causes = joinSeen(this.causes, causes);
+  }
+
   #place(record: Decoded): void {
+    this.#seen = undefined;
     this.generation = record.header.generation;
     this.seq = record.header.seq;
     this.hash = record.hash;
@@ -224,6 +245,7 @@ export class Fold {
     commits: readonly { readonly hot: Hot; readonly value: Value; readonly commit: Commit }[],
   ): void {
     this.#advance(record);
+    if (record.payload.kind === "batch") this.#cause(record.payload);
     for (const { hot, value, commit } of commits) {
       this.settle(hot, value);
       this.#remember(commit);
@@ -277,6 +299,7 @@ export class Fold {
       operations: this.operations.memo(),
       parked: [...this.parked].map(([id, { reason, at }]) => [id, reason, at] as const),
       owner: this.owner,
+      ...(this.causes.length > 0 && { causes: this.causes }),
       ...(this.#left.size > 0 && { left: [...this.#left] }),
     };
     return {
@@ -299,6 +322,8 @@ export class Fold {
     this.hash = position.hash;
     this.at = position.at;
     this.owner = memo.owner;
+    this.causes = memo.causes ?? nothingSeen;
+    this.#seen = undefined;
     this.operations.restore(memo.operations, ops);
     for (const [id, reason, at] of memo.parked) this.parked.set(id, { reason, at });
     for (const [generation, seq] of memo.left ?? []) this.#left.set(generation, seq);

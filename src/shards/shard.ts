@@ -9,8 +9,12 @@
 import {
   type Epoch,
   invariant,
+  joinSeen,
   type Limits,
   type Millis,
+  nothingSeen,
+  type Seen,
+  seenBeyond,
   type Seq,
   type Shard as ShardNumber,
   SheafError,
@@ -35,7 +39,13 @@ import { type Place, sight, type Tenure } from "./tenure.ts";
 /** Called once with the error that befell, or undefined when all is durable. */
 export type Settle = (error: SheafError | undefined) => void;
 
-type Item = { readonly hot: Hot; readonly value: Value; readonly commit: Commit; readonly settle: Settle };
+type Item = {
+  readonly hot: Hot;
+  readonly value: Value;
+  readonly commit: Commit;
+  readonly settle: Settle;
+  readonly causes: Seen | undefined;
+};
 type Flight = {
   readonly record: Decoded;
   readonly append: Append;
@@ -140,12 +150,13 @@ export class Shard {
     }
   }
 
-  /** Accepts a commit: the entity is at `value` for all that follow, and `settle` hears when that is durable. */
-  commit(hot: Hot, value: Value, commit: Commit, settle: Settle): void {
+  /** Accepts a commit: the entity is at `value` for all that follow, and `settle` hears when that is durable. `causes`:
+   *  what the command had seen. */
+  commit(hot: Hot, value: Value, commit: Commit, settle: Settle, causes?: Seen): void {
     hot.ahead = value;
     hot.pending++;
     this.#accepted++;
-    this.#queue.push({ hot, value, commit, settle });
+    this.#queue.push({ hot, value, commit, settle, causes });
     this.#queuedBytes += commitBytes(commit);
     this.ground.ready(this);
   }
@@ -179,7 +190,18 @@ export class Shard {
     if (this.#queue.length === 0) return undefined;
     const items = this.#cut();
     this.#taken += items.length;
-    return this.#launch({ kind: "batch", commits: coalesced(items) }, items, this.#ripe());
+    const causes = this.#causes(items);
+    return this.#launch({ kind: "batch", commits: coalesced(items), ...(causes && { causes }) }, items, this.#ripe());
+  }
+
+  /** What the commands had seen that nobody had before whose effects are in this journal. The journal itself goes without
+   *  saying: who has seen a record has seen those before it. */
+  #causes(items: readonly Item[]): Seen | undefined {
+    let seen = nothingSeen;
+    for (const { causes } of items) if (causes) seen = joinSeen(seen, causes);
+    if (seen.length === 0 || this.ground.host.faults.mutant("C7")) return undefined;
+    const fresh = seenBeyond(seen, this.fold.causes, this.number);
+    return fresh.length === 0 ? undefined : fresh;
   }
 
   /** Those who wait for nothing that is still in the queue. */

@@ -98,6 +98,7 @@ export function createCaller(options: CallerOptions): Invoke {
       weather.tally.answered++;
       return attempt.reply.output;
     }
+    if (options.session) options.session.token = attempt.error.session ?? options.session.token;
     record.error = attempt.error.code;
     record.declared = attempt.error.error;
     record.outcome = record.stray ? "unknown" : attempt.error.outcome;

@@ -69,6 +69,11 @@ export const Note = entity("note", {
     post: { input: plain<Readonly<Record<string, number>>>(), output: plain<Noted>() },
     /** Counts up after a look at another note, which it answers too. */
     follow: { input: plain<string>(), output: plain<{ saw: Noted; noted: Noted }>() },
+    /** Counts another note up, looks at a third, and refuses. */
+    decline: {
+      input: plain<{ write: string; read: string }>(),
+      errors: { DECLINED: plain<{ own: Noted; written: Noted; read: Noted }>() },
+    },
   },
   queries: { look: { output: plain<Noted>(), consistency: "causal" } },
 });
@@ -179,6 +184,11 @@ const note = Note.implement({
     state.count++;
     state.causes = joined(state.causes, known(input, saw));
     return { saw, noted: { count: state.count, causes: { ...state.causes } } };
+  },
+  async decline({ key, state, input: { write, read }, call, fail }) {
+    const own = { count: state.count, causes: { ...state.causes } };
+    const written = await call.entity(Note, write).post(known(key, own));
+    return fail("DECLINED", { own, written, read: await call.entity(Note, read).look() });
   },
   look: ({ state }) => ({ count: state.count, causes: { ...state.causes } }),
 });

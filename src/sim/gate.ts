@@ -3,8 +3,7 @@
 //   npm run sim -- [--seeds 10000] [--from 1] [--workers 2]     run them; exit 1 when one fails or the run proved nothing
 //   npm run sim -- --seed 4711                                  run one again, with everything that happened in it
 //   … --mutant M2 --workload bank --faults crash,contend        plant a defect, narrow the draw
-//   … --cluster [--transitive]                                  every trial with several nodes is a cluster; in it whoever
-//                                                               sees an effect is to see its causes
+//   … --cluster                                                 every trial with several nodes is a cluster
 //   node src/sim/gate.ts --seeds 100000 --from 1000001          for the night
 
 import { fork } from "node:child_process";
@@ -93,7 +92,6 @@ function argumentsOf(argv: readonly string[]): GateArguments {
     workload: text,
     faults: text,
     cluster: flag,
-    transitive: flag,
   };
   const { values } = parseArgs({ args: [...argv], options: spec });
   const list = <T extends string>(
@@ -121,7 +119,6 @@ function argumentsOf(argv: readonly string[]): GateArguments {
       workloads: list<WorkloadName>(values.workload, Object.keys(workloads), "workload"),
       faults: list<FaultName>(values.faults, faultNames, "fault"),
       cluster: values.cluster,
-      transitive: values.transitive,
     },
   };
 }

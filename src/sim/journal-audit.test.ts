@@ -43,6 +43,13 @@ test("audit: a record of an owner that had been replaced is void: counted, and n
   assert.deepEqual([audit.problems, audit.voided, audit.entities.get("t k")?.version], [[], 1, 3]);
 });
 
+test("audit: a void record stays void where all before it was trimmed (A1)", () => {
+  const trimmed = batch(5, 1, commit(1));
+  const taken: SnapshotName = { shard: 0, generation: 1, epoch: 2, seq: 5, hash: toHex(hashOf(5)) };
+  const audit = judgeRecords(0, [trimmed, batch(6, 2, commit(4))], [taken]);
+  assert.deepEqual([audit.problems, audit.voided, audit.entities.get("t k")?.version], [[], 1, 4]);
+});
+
 test("audit: holes, broken chains and doubled operations are found (A1, A2)", () => {
   const problems = (records: readonly Decoded[]): string => judgeRecords(0, records).problems.join("; ");
   assert.match(problems(sound.filter((one) => one.header.seq !== 3)), /record 4 follows record 2/);

@@ -100,7 +100,10 @@ function before(shard: Shard, first: Decoded | undefined, snapshots: readonly Sn
   const { generation, epoch, seq, prev } = first.header;
   const covered = snapshots.some((snapshot) => snapshot.seq >= seq - 1);
   if (!covered) problems.push(`shard ${shard}: records before ${seq} were trimmed and no snapshot stands for them`);
-  return { generation, epoch, seq: seq - 1, hash: prev };
+  // The first record kept may be a void one: of what it is a part tells the snapshot that was taken there.
+  const there = snapshots.filter((snapshot) => snapshot.seq === seq - 1 || snapshot.seq === seq);
+  const highest = Math.max(epoch, ...there.map((snapshot) => snapshot.epoch));
+  return { generation, epoch: highest, seq: seq - 1, hash: prev };
 }
 
 type Batch = Extract<Decoded["payload"], { readonly kind: "batch" }>;

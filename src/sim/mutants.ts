@@ -77,6 +77,18 @@ export const mutants: readonly Mutant[] = [
     trial: { cluster: true, workloads: ["glances"], faults: ["slow-engine", "hang", "lag", "pause"] },
   },
   {
+    name: "C7",
+    says: "leaves out of the record what its writers had seen",
+    within: 200,
+    trial: { cluster: true, workloads: ["sessions"], faults: ["hang", "partition", "slow-engine"] },
+  },
+  {
+    name: "C8",
+    says: "refuses without telling what was seen before",
+    within: 200,
+    trial: { cluster: true, workloads: ["sessions"], faults: ["hang", "partition", "slow-engine"] },
+  },
+  {
     name: "C9",
     says: "trims the journal behind the only snapshot that is whole",
     within: 100,

@@ -24,8 +24,6 @@ export type Stage = {
   readonly keys: readonly string[];
   /** What sessions saw. */
   readonly steps: SessionStep[];
-  /** Sessions are to see the causes of what they see (N3). */
-  readonly transitive: boolean;
 };
 
 /** A caller in a healed world that asks until it is answered. */

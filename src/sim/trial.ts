@@ -20,7 +20,6 @@ export type Plan = {
   readonly keys: number;
   /** All nodes end, and start again on empty local stores, before the final check. */
   readonly rebuilds: boolean;
-  readonly transitive: boolean;
 };
 
 export type TrialResult = {
@@ -40,8 +39,6 @@ export type TrialOptions = {
   readonly faults?: readonly FaultName[] | undefined;
   /** Nodes, where there are several, form a cluster by themselves: all, none, or as the seed says. */
   readonly cluster?: boolean | undefined;
-  /** Whoever sees an effect is to have seen its causes, though no token passed between the two writers' readers. */
-  readonly transitive?: boolean | undefined;
   /** Every trial has long journals and ends with a start from the engine alone: for what concerns snapshots. */
   readonly long?: boolean | undefined;
   /** Receives a readable trace when the trial is over. */
@@ -82,7 +79,6 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
     clients: 2 + random.below(3),
     rounds: (long ? 15 : 2) + random.below(6),
     keys: 2 + random.below(3),
-    transitive: options.transitive === true,
     rebuilds: !orderly && (options.long === true || random.chance(0.5)),
     world: {
       nodes,
@@ -146,7 +142,6 @@ async function play(world: World, plan: Plan, started: Promise<void>, problems: 
     rounds: plan.rounds,
     keys,
     steps: [],
-    transitive: plan.transitive,
   };
   const workload = workloads[plan.workload];
   await workload.run(stage);

@@ -1,5 +1,6 @@
 // What callers of several nodes do in the gate, and what must be true afterwards (PROMISES §4.4, W4 through services, W6, W7).
 
+import { SheafError } from "../base/index.ts";
 import { bindClient } from "../model/index.ts";
 import { checkBank } from "./bank.ts";
 import { Bag, Desk, joined, known, Note, type Noted, Purse, purseCents, Tally } from "./gate-app.ts";
@@ -33,6 +34,18 @@ export const errands: Workload = {
 
 const sight = (key: string, { count, causes }: Noted, wrote = false): Sight => ({ key, count, causes, wrote });
 
+type Declined = { readonly own: Noted; readonly written: Noted; readonly read: Noted };
+
+/** What a refusal shows. */
+const declined = (call: Promise<unknown>): Promise<Declined> =>
+  call.then(
+    () => Promise.reject(new Error("a refusal was not one")),
+    (error: unknown) => {
+      if (error instanceof SheafError && error.code === "DECLARED") return error.data as Declined;
+      throw error;
+    },
+  );
+
 /** W6, W7: sessions that ask any node, also inside handlers, and at times go on with what another has seen. */
 export const sessions: Workload = {
   async run(stage) {
@@ -64,6 +77,14 @@ export const sessions: Workload = {
       } else if (dice < 0.55 && key !== other) {
         const { first, written, again, other: last } = await client.service(Desk).copy({ from: key, to: other });
         saw(sight(key, first), sight(other, written, true), sight(other, again), sight(key, last));
+      } else if (dice < 0.65 && key !== other) {
+        const { own, written, read } = await declined(client.entity(Note, key).decline({ write: other, read: key }));
+        // Asked again, it looks at itself anew, but has written before.
+        saw(sight(other, written, true), sight(key, own), sight(key, read));
+      } else if (dice < 0.85 && key !== other) {
+        saw(sight(key, await client.entity(Note, key).post({ ...minds[index] }), true));
+        saw(sight(other, await client.entity(Note, other).post({ ...minds[index] }), true));
+        await witness(stage, other, key);
       } else {
         const noted = await client.entity(Note, key).look();
         saw(sight(key, noted));
@@ -72,8 +93,19 @@ export const sessions: Workload = {
       }
     });
   },
-  check: ({ world, steps, transitive }) => Promise.resolve([...openCalls(world), ...checkSessions(steps, transitive)]),
+  // Who sees an effect can see its causes wherever nodes know of each other.
+  check: ({ world, steps }) => Promise.resolve([...openCalls(world), ...checkSessions(steps, world.options.cluster)]),
 };
+
+/** Somebody who has seen nothing yet looks at an effect, then at its cause. */
+async function witness({ world, steps }: Stage, effect: string, cause: string): Promise<void> {
+  const session = `w${steps.length}`;
+  const client = bindClient(world.invoke({ name: session, deadlineMs: 400, session: { token: "" } }));
+  for (const key of [effect, cause]) {
+    const noted = await client.entity(Note, key).look();
+    steps.push({ kind: "saw", session, sights: [sight(key, noted)] });
+  }
+}
 
 /** Copies show a beginning of the journal, and say truly how old it may be. */
 export const glances: Workload = {

@@ -4,7 +4,7 @@
 //   WELCOME 2  version, cluster, time, maxInFlight, maxMessageBytes               responder, answers HELLO
 //   CALL    3  id, target kind, type, key?, name, [input], deadlineMs, op?, issuedAt?, consistency?, ifVersion?, trace?, session?, relay?
 //   REPLY   4  id, [output], version?, staleMs?, replayed?, session?
-//   FAIL    5  id, code, message, retry, outcome, retryAfterMs?, hint?, issues?, error?, [data]?
+//   FAIL    5  id, code, message, retry, outcome, retryAfterMs?, hint?, issues?, error?, [data]?, session?
 //   CANCEL  6  id · PING 7  number · PONG 8  number · GOAWAY 9  code, message, retryAfterMs?
 //   SESSION 10 token, covers all replies before · SETTLED 11 number, answers to operations below it need not be kept
 
@@ -128,12 +128,25 @@ export function packGoaway(goaway: GoawayFrame): Uint8Array {
   return pack(trimmed([frameKind.goaway, goaway.code, goaway.message, goaway.retryAfterMs]));
 }
 
-/** An error as it crosses the wire: never a stack, never a cause. */
-export function packFail(id: number, error: SheafError): Uint8Array {
+/** An error as it crosses the wire: never a stack, never a cause. `session` where it is not told for many answers at once. */
+export function packFail(id: number, error: SheafError, session?: string): Uint8Array {
   const { code, message, retry, outcome, retryAfterMs, hint, issues } = error;
   const data = code === "DECLARED" ? (error.data === undefined ? [] : [error.data]) : undefined;
   return pack(
-    trimmed([frameKind.fail, id, code, message, retry, outcome, retryAfterMs, hint, issues, error.error, data]),
+    trimmed([
+      frameKind.fail,
+      id,
+      code,
+      message,
+      retry,
+      outcome,
+      retryAfterMs,
+      hint,
+      issues,
+      error.error,
+      data,
+      session,
+    ]),
   );
 }
 
@@ -256,6 +269,7 @@ export function readFail(frame: readonly unknown[]): SheafError {
     issues: readIssues(frame[8]),
     name: optionalText(frame, 9),
     data: frame[10] === undefined || frame[10] === null ? undefined : readBoxed(frame, 10),
+    session: optionalText(frame, 11),
   });
 }
 
