@@ -101,6 +101,16 @@ export async function startNodes(ground: Ground, { nodes = 1, shards = 64, flags
   };
 }
 
+/** As `startNodes`, and stops them whatever becomes of `run`. */
+export async function withNodes<T>(ground: Ground, asked: Asked, run: (nodes: Nodes) => Promise<T>): Promise<T> {
+  const nodes = await startNodes(ground, asked);
+  try {
+    return await run(nodes);
+  } finally {
+    await nodes.stop();
+  }
+}
+
 export type Work = (client: BenchClient, n: number) => Promise<unknown>;
 
 /** Our nodes as a contender: each operation through the next of their gateways. */

@@ -6,8 +6,19 @@ import { failover, handOver, lag, reads } from "./rows/cluster.ts";
 import { embeddedCommands, hotKey, natsCommands, postgresCommands } from "./rows/commands.ts";
 import { memory, restart, start } from "./rows/process.ts";
 import { idle, scale } from "./rows/scale.ts";
+import { traffic } from "./rows/traffic.ts";
 
 const remoteCalls = [calls, gatewayCalls];
 const commands = [embeddedCommands, postgresCommands, natsCommands, hotKey];
 const cluster = [reads, failover, handOver, lag];
-export const rows: readonly Row[] = [...remoteCalls, ...commands, ...cluster, restart, memory, scale, idle, start];
+export const rows: readonly Row[] = [
+  ...remoteCalls,
+  ...commands,
+  ...cluster,
+  restart,
+  memory,
+  scale,
+  idle,
+  traffic,
+  start,
+];

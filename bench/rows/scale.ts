@@ -8,9 +8,9 @@ import type { Contender, Figure } from "../contender.ts";
 import { cpuMicrosOf, diskBytes, loopbackBytes } from "../cost.ts";
 import { fill, filledKey } from "../fill.ts";
 import { cacheFolder } from "../folders.ts";
-import { embedded, ours, startNodes, type Work, working } from "../ours.ts";
+import { embedded, ours, startNodes, type Work, withNodes, working } from "../ours.ts";
 import type { Check, Fact } from "../outcome.ts";
-import { engines, type EngineName, type Row } from "../row.ts";
+import { type EngineName, onEachEngine, type Row } from "../row.ts";
 import { groundOf } from "../servers.ts";
 
 const keys = 1000;
@@ -69,39 +69,39 @@ const settleFor = 5000;
 
 async function idleOn(engine: EngineName): Promise<readonly Fact[]> {
   const ground = await groundOf(engine)();
-  const nodes = await startNodes(ground, { nodes: 3 });
-  const own = nodes.ready.map(({ pid }) => pid);
-  await pause(settleFor);
-  const look = async (): Promise<readonly number[]> => [
-    cpuMicrosOf(own),
-    cpuMicrosOf(ground.pids),
-    loopbackBytes(),
-    diskBytes(cacheFolder),
-    (await ground.operations?.()) ?? 0,
-  ];
-  const before = await look();
-  await pause(idleFor);
-  const after = await look();
-  await nodes.stop();
-  const [cpu, server, wire, disk, operations] = after.map((value, n) => (value - before[n]!) / (idleFor / 1000)) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  const name = (what: string): string => `${engine}, ${what}`;
-  return [
-    { name: name("CPU of a node"), value: cpu / 1e4 / own.length, unit: "% of a core" },
-    ...(ground.pids.length > 0
-      ? [
-          { name: name("CPU of the engine's servers"), value: server / 1e4, unit: "% of a core" },
-          { name: name(`what its servers count`), value: operations, unit: `${ground.counts ?? "operations"}/s` },
-        ]
-      : []),
-    { name: name("loopback, for each node"), value: wire / own.length, unit: "bytes/s" },
-    { name: name("disk"), value: disk, unit: "bytes/s" },
-  ];
+  return withNodes(ground, { nodes: 3 }, async (nodes) => {
+    const own = nodes.ready.map(({ pid }) => pid);
+    await pause(settleFor);
+    const look = async (): Promise<readonly number[]> => [
+      cpuMicrosOf(own),
+      cpuMicrosOf(ground.pids),
+      loopbackBytes(),
+      diskBytes(cacheFolder),
+      (await ground.operations?.()) ?? 0,
+    ];
+    const before = await look();
+    await pause(idleFor);
+    const after = await look();
+    const [cpu, server, wire, disk, operations] = after.map((value, n) => (value - before[n]!) / (idleFor / 1000)) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    const name = (what: string): string => `${engine}, ${what}`;
+    return [
+      { name: name("CPU of a node"), value: cpu / 1e4 / own.length, unit: "% of a core" },
+      ...(ground.pids.length > 0
+        ? [
+            { name: name("CPU of the engine's servers"), value: server / 1e4, unit: "% of a core" },
+            { name: name(`what its servers count`), value: operations, unit: `${ground.counts ?? "operations"}/s` },
+          ]
+        : []),
+      { name: name("loopback, for each node"), value: wire / own.length, unit: "bytes/s" },
+      { name: name("disk"), value: disk, unit: "bytes/s" },
+    ];
+  });
 }
 
 export const idle: Row = {
@@ -109,7 +109,7 @@ export const idle: Row = {
   title: "a cluster of three nodes and 64 shards that does nothing",
   async run() {
     const facts: Fact[] = [];
-    for (const engine of engines) facts.push(...(await idleOn(engine)));
-    return { facts, checks: [] };
+    const notes = await onEachEngine(async (engine) => void facts.push(...(await idleOn(engine))));
+    return { facts, checks: [], notes };
   },
 };
