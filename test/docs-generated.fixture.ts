@@ -112,6 +112,10 @@ const says: Readonly<Record<string, string>> = {
   "GET /admin/v1/keys": "API keys, never their text; `?after=`, `?limit=`",
   "POST /admin/v1/keys": "make one from `{ name, roles, expiresAt }`; its text is in this answer only",
   "DELETE /admin/v1/keys/:id": "revoke one; 204",
+  "GET /admin/v1/endpoints": "outside services and their addresses; `?after=`, `?limit=`",
+  "POST /admin/v1/endpoints":
+    "add an address from `{ name, url, private }`; the answer is the service with all its addresses",
+  "DELETE /admin/v1/endpoints/:name": "remove the address `?url=`, or all of them; 204",
 };
 
 /** A listener's addresses. Throws for one that nobody has described. */
@@ -129,12 +133,17 @@ const gatewayRoutes = (): readonly Route[] => bench().http.routes;
 
 /** Nothing is asked of it but which addresses it has. */
 function adminRoutes(): readonly Route[] {
-  const unused = {} as Pick<AdminOptions, "operator" | "keys">;
-  const { operator, keys } = { operator: unused as never, keys: unused as never };
+  const unused = {} as Pick<AdminOptions, "operator" | "keys" | "endpoints">;
+  const { operator, keys, endpoints } = {
+    operator: unused as never,
+    keys: unused as never,
+    endpoints: unused as never,
+  };
   return adminApi({
     host: fixtureHost(),
     operator,
     keys,
+    endpoints,
     adminToken: "unused",
     policy: rolePolicy(),
     limits: defaultLimits,

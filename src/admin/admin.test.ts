@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultLimits, SheafError } from "../base/index.ts";
-import { apiKeys } from "../control/index.ts";
+import { apiKeys, endpointBook } from "../control/index.ts";
 import { systemShards } from "../control/keys.fixture.ts";
 import { fixtureHost } from "../http/http.fixture.ts";
 import { checkOpenApi } from "../http/openapi.fixture.ts";
@@ -66,6 +66,7 @@ function desk(): Desk {
     host,
     operator,
     keys: apiKeys({ host, ...systemShards(host) }),
+    endpoints: endpointBook({ host, ...systemShards(host) }),
     adminToken: token,
     policy: rolePolicy(),
     limits: defaultLimits,

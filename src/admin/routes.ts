@@ -2,7 +2,7 @@
 // the same list, so neither can forget the other.
 
 import { SheafError, type Issue, type Limits } from "../base/index.ts";
-import type { Keys } from "../control/index.ts";
+import type { EndpointOptions, Endpoints, Keys } from "../control/index.ts";
 import {
   decodeKey,
   decodeSegment,
@@ -38,7 +38,12 @@ export type AdminRoute = {
   readonly run: (ask: AdminAsk, by: Principal) => Promise<Answer>;
 };
 
-type Ports = { readonly operator: Operator; readonly keys: Keys; readonly limits: Limits };
+type Ports = {
+  readonly operator: Operator;
+  readonly keys: Keys;
+  readonly endpoints: Endpoints;
+  readonly limits: Limits;
+};
 
 const maxPage = 1000;
 const pageSize: Node = { type: "integer", minimum: 1, maximum: maxPage, default: 50 };
@@ -77,6 +82,18 @@ function newKeyOf(body: unknown): { name: string; roles: string[]; expiresAt: nu
     issues.push({ path: ["expiresAt"], message: "milliseconds since 1970, or null" });
   if (issues.length > 0) throw new SheafError("BAD_INPUT", "the body does not describe a key", { issues });
   return { name: name as string, roles: roles as string[], expiresAt: expiresAt as number | null };
+}
+
+/** A new endpoint as it came. Name and address are judged by whoever keeps it. */
+function endpointOf(body: unknown): EndpointOptions {
+  const given = (typeof body === "object" && body !== null ? body : {}) as Readonly<Record<string, unknown>>;
+  const { name, url, private: open = false, ...rest } = given;
+  const issues: Issue[] = Object.keys(rest).map((field) => ({ path: [field], message: "unknown field" }));
+  if (typeof name !== "string") issues.push({ path: ["name"], message: "a string" });
+  if (typeof url !== "string") issues.push({ path: ["url"], message: "a string" });
+  if (typeof open !== "boolean") issues.push({ path: ["private"], message: "true or false" });
+  if (issues.length > 0) throw new SheafError("BAD_INPUT", "the body does not describe an endpoint", { issues });
+  return { name: name as string, url: url as string, private: open as boolean };
 }
 
 function entityRoutes({ operator, limits }: Ports): AdminRoute[] {
@@ -232,6 +249,40 @@ function keyRoutes({ keys, limits }: Ports): AdminRoute[] {
   ];
 }
 
+function endpointRoutes({ endpoints, limits }: Ports): AdminRoute[] {
+  return [
+    {
+      method: "GET",
+      pattern: "/endpoints",
+      name: "listEndpoints",
+      summary: "Services outside of the cluster, with their addresses",
+      query: { after: { type: "string", description: "The last name of the page before." }, limit: pageSize },
+      answer: schemas.listOf(schemas.endpointView),
+      run: async ({ request }) => json(await endpoints.list(queryParameter(request.url, "after"), limitOf(request))),
+    },
+    {
+      method: "POST",
+      pattern: "/endpoints",
+      name: "addEndpoint",
+      summary: "Add an address of a service outside; effective everywhere within 5 seconds",
+      body: schemas.newEndpoint,
+      answer: schemas.endpointView,
+      run: async ({ request }, by) => json(await endpoints.add(by, endpointOf(await readJson(request, limits)))),
+    },
+    {
+      method: "DELETE",
+      pattern: "/endpoints/:name",
+      name: "removeEndpoint",
+      summary: "Remove an address of a service outside, or all of them",
+      query: { url: { type: "string", description: "All addresses when absent." } },
+      run: async ({ request, segments }, by) => {
+        await endpoints.remove(by, decodeKey(segments[1] ?? "", limits), queryParameter(request.url, "url"));
+        return { status: 204 };
+      },
+    },
+  ];
+}
+
 /** Every address of the admin API. */
 export function adminRoutes(ports: Ports): readonly AdminRoute[] {
   const { operator, limits } = ports;
@@ -274,5 +325,6 @@ export function adminRoutes(ports: Ports): readonly AdminRoute[] {
     ...nodeRoutes(operator),
     ...shardRoutes(ports),
     ...keyRoutes(ports),
+    ...endpointRoutes(ports),
   ];
 }

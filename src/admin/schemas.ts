@@ -107,4 +107,6 @@ export const keyView = object({
 export const newKey = object({ name: text, roles: { ...listOf(role), minItems: 1 }, expiresAt: orNull(time) }, [
   "expiresAt",
 ]);
+export const endpointView = object({ name: text, urls: listOf(text), private: flag, changedBy: text });
+export const newEndpoint = object({ name: text, url: text, private: flag }, ["private"]);
 export const madeKey = object({ id: text, key: text });

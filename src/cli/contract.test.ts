@@ -215,6 +215,25 @@ const rows: Readonly<Record<string, Row>> = {
     fields: ["id", "name", "roles", "createdAt", "expiresAt", "revokedAt", "lastUsedAt"],
     mistake: ["key", "ls", "--nonsense"],
   },
+  "endpoint add NAME URL": {
+    good: at(["endpoint", "add", "rates", "https://rates.example/v1/"]),
+    schema: "sheaf.endpoint/v1",
+    fields: ["name", "urls", "private", "changedBy"],
+    mistake: ["endpoint", "add", "rates"],
+  },
+  "endpoint ls": {
+    good: at(["endpoint", "ls"]),
+    list: true,
+    schema: "sheaf.endpoint.list/v1",
+    fields: ["name", "urls", "private", "changedBy"],
+    mistake: ["endpoint", "ls", "--nonsense"],
+  },
+  "endpoint remove NAME URL": {
+    good: at(["endpoint", "remove", "rates", "https://rates.example/v1"]),
+    schema: "sheaf.endpoint.remove/v1",
+    fields: ["name", "url"],
+    mistake: ["endpoint", "remove"],
+  },
   "key revoke ID": {
     good: at(["key", "revoke", "@key"]),
     schema: "sheaf.key.revoke/v1",

@@ -154,6 +154,17 @@ function operatorResources(program: Command, act: Act): void {
 
   backups(program, act);
 
+  const endpoint = program.command("endpoint").description("addresses of services outside of the cluster");
+  remoteOptions(endpoint.command("add NAME URL").description("add an address of an outside service"))
+    .option("--private", "it may be of a private network or this machine, and http")
+    .action(act(async () => (await import("./endpoint.ts")).add));
+  remoteOptions(endpoint.command("ls").description("list outside services and their addresses")).action(
+    act(async () => (await import("./endpoint.ts")).list),
+  );
+  remoteOptions(endpoint.command("remove NAME [URL]").description("remove an address, or all of a service")).action(
+    act(async () => (await import("./endpoint.ts")).remove),
+  );
+
   const key = program.command("key").description("API keys that callers present");
   remoteOptions(key.command("create NAME").description("make a key; its text is shown once"))
     .option("--role <ROLE...>", "app (call) or admin (call and operate)", ["app"])

@@ -11,11 +11,11 @@ import { flushCompileCache } from "node:module";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { checkLimits, fromHex, SheafError } from "../base/index.ts";
-import { apiKeys } from "../control/index.ts";
+import { apiKeys, endpointBook, type Search } from "../control/index.ts";
 import { collectWhenIdle, openEngine, sqliteStore } from "../engines/index.ts";
 import { type AppShape, hostedBy } from "../model/index.ts";
 import { identify, type Node, startNode } from "../node/index.ts";
-import { lockFolder, realHost, type RealHost } from "../platform/index.ts";
+import { lockFolder, outwardPost, realHost, type RealHost } from "../platform/index.ts";
 import { openAdmin, openGateway } from "./listeners.ts";
 import { meet } from "./meet.ts";
 import { ensureAdminToken, readNodeFile, removeNodeFile, writeNodeFile } from "./node-file.ts";
@@ -65,18 +65,20 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
   undo.push(() => host.close());
   const addresses: Addresses = { gateway: null, admin: null };
   const { node, peer } = await start(options, app, host, addresses, undo);
-  const keys = apiKeys({
+  const book = {
     host,
     calls: node,
-    search: async (...asked) => {
+    search: async (...asked: Parameters<Search>) => {
       const { items, warnings } = await node.search(...asked);
       if (warnings[0] === undefined) return items;
-      // Half a list of keys is worse than none.
+      // Half a list is worse than none.
       throw new SheafError("NOT_READY", warnings[0], { retryAfterMs: 1_000 });
     },
-  });
+  };
+  const keys = apiKeys(book);
+  const endpoints = endpointBook(book);
   const adminToken = ensureAdminToken(options.home, () => randomBytes(32).toString("base64url"));
-  const parts = { options, host, node, keys, limits, adminToken };
+  const parts = { options, host, node, keys, endpoints, limits, adminToken };
   const gate = await openGateway(parts);
   undo.push(() => gate.close());
   const admin = await openAdmin(parts);
@@ -175,14 +177,18 @@ async function start(
     const met =
       options.meeting && (await meet(options, options.meeting, { host, engine, cluster: cluster.id, limits }));
     if (met) closing.push(() => met.close());
+    const outward = outwardPost(() => host.clock.tick());
+    closing.push(() => outward.close());
     const node = await startNode({
       ...identity,
+      post: outward.post,
       store,
       app,
       limits: options.limits,
       process: { pid: process.pid, rssBytes: () => process.memoryUsage.rss(), addresses: () => addresses },
       meeting: met?.meeting,
     });
+    undo.push(() => outward.close());
     // It closes engine and store itself.
     if (met) undo.push(() => met.close());
     undo.push(() => node.stop());

@@ -1,11 +1,20 @@
 // What Sheaf keeps about itself on its own shards.
 
 import type { EntityImplementation } from "../model/index.ts";
+import { endpointEntity } from "./endpoint-entity.ts";
 import { keyEntity } from "./key-entity.ts";
 import { pinsEntity } from "./pins-entity.ts";
 import { secretEntity } from "./secret-entity.ts";
 
 export { Pins, pinsEntityKey } from "./pins-entity.ts";
+export {
+  type EndpointOptions,
+  type Endpoints,
+  endpointBook,
+  endpointFinder,
+  type EndpointView,
+  type Registered,
+} from "./endpoints.ts";
 export { Secret } from "./secret-entity.ts";
 export {
   apiKeys,
@@ -19,4 +28,4 @@ export {
 } from "./keys.ts";
 
 /** Sheaf's own entities: a node serves them beside the application's. */
-export const systemEntities: readonly EntityImplementation[] = [keyEntity, pinsEntity, secretEntity];
+export const systemEntities: readonly EntityImplementation[] = [endpointEntity, keyEntity, pinsEntity, secretEntity];

@@ -17,6 +17,7 @@ export const texts: Field<string[]> = {
   says: "a list of strings",
   fits: (value): value is string[] => Array.isArray(value) && value.every((item) => typeof item === "string"),
 };
+export const flag: Field<boolean> = { says: "true or false", fits: (value) => typeof value === "boolean" };
 export const time: Field<number> = {
   says: "a time in milliseconds",
   fits: (value): value is number => Number.isSafeInteger(value),

@@ -27,11 +27,13 @@ export interface App<
   N extends string,
   E extends readonly EntityImplementation[],
   S extends readonly ServiceImplementation[],
+  X extends readonly ServiceShape[] = readonly [],
 > extends AppShape {
   readonly name: N;
   readonly entities: E;
   readonly services: S;
-  readonly contract: AppContract<N, ContractsOf<E>, ContractsOf<S>>;
+  readonly external: X;
+  readonly contract: AppContract<N, ContractsOf<E>, readonly [...ContractsOf<S>, ...X]>;
 }
 
 type ContractsOf<T extends readonly { readonly contract: unknown }[]> = { readonly [I in keyof T]: T[I]["contract"] };
@@ -67,6 +69,8 @@ export function contract<
 /**
  * Puts implementations together into an application, the default export of an app file. Its `contract` is what callers connect with.
  * In place of a name it takes a contract made apart (for browsers); then exactly that contract's entities and services are to be given.
+ * `external` are services that run outside of the cluster, given as contracts: they are called as any other, at the addresses that an
+ * operator registers with `sheaf endpoint add`.
  * Throws USAGE when a name is not allowed or belongs to two, and when an implementation is missing.
  *
  * @example export default app("bank", { entities: [account], services: [rates] });
@@ -75,27 +79,29 @@ export function app<
   const N extends string,
   const E extends readonly EntityImplementation[] = readonly [],
   const S extends readonly ServiceImplementation[] = readonly [],
+  const X extends readonly ServiceShape[] = readonly [],
 >(
   name: N | (AppContractShape & { readonly name: N }),
-  parts: { readonly entities?: E; readonly services?: S },
-): App<N, E, S> {
+  parts: { readonly entities?: E; readonly services?: S; readonly external?: X },
+): App<N, E, S, X> {
   const named = typeof name === "string" ? name : name.name;
-  checkFields(`app ${named}`, parts, ["entities", "services"]);
-  const { entities = [] as unknown as E, services = [] as unknown as S } = parts;
+  checkFields(`app ${named}`, parts, ["entities", "services", "external"]);
+  const { entities = [] as unknown as E, services = [] as unknown as S, external = [] as unknown as X } = parts;
   for (const part of [...entities, ...services]) {
     if (typeof part?.handlers === "object") continue;
     throw new SheafError("USAGE", `app ${named} is made of implementations`, {
       hint: "Give it Account.implement({ … }), not Account.",
     });
   }
-  const own = contract(named, { entities: contractsOf(entities), services: contractsOf(services) });
+  const own = contract(named, { entities: contractsOf(entities), services: [...contractsOf(services), ...external] });
   if (typeof name !== "string") checkSame(name, own);
   return Object.freeze({
     kind: "app",
     name: named,
     entities: frozenList(entities),
     services: frozenList(services),
-    contract: own as App<N, E, S>["contract"],
+    external: frozenList(external),
+    contract: own as unknown as App<N, E, S, X>["contract"],
   });
 }
 

@@ -17,15 +17,14 @@ import type {
 import { upgrade } from "./state.ts";
 import { checker, type Check } from "./validate.ts";
 
-/** One command, query or procedure, ready to run. */
-export type Operation = {
+/** One command, query or procedure as its contract has it, ready to be checked against. */
+export type Spoken = {
   readonly kind: "command" | "query" | "procedure";
   readonly name: string;
   /** `account.withdraw`: how messages, logs and metrics name it. */
   readonly label: string;
   /** For queries: the level when the caller names none. */
   readonly consistency: Level;
-  readonly handler: Handler;
   /** The input as the handler gets it. Throws BAD_INPUT. */
   readonly input: Check;
   /** The handler's result as the caller gets it: valid, plain data. Throws BAD_OUTPUT. */
@@ -33,6 +32,9 @@ export type Operation = {
   /** The error to throw for `fail(name, data)`: DECLARED, or BAD_OUTPUT when the contract does not declare it so. */
   readonly declared: (name: string, data: unknown) => SheafError;
 };
+
+/** One command, query or procedure, ready to run. */
+export type Operation = Spoken & { readonly handler: Handler };
 
 /** An entity, ready to run. */
 export type CompiledEntity = {
@@ -56,12 +58,15 @@ export type CompiledService = { readonly contract: ServiceShape; readonly operat
 export type CompiledApp = {
   readonly entities: ReadonlyMap<string, CompiledEntity>;
   readonly services: ReadonlyMap<string, CompiledService>;
+  /** Procedures of services that run elsewhere, by service and name. */
+  readonly external: ReadonlyMap<string, ReadonlyMap<string, Spoken>>;
 };
 
 export function compileApp(app: AppShape): CompiledApp {
   return {
     entities: new Map(app.entities.map((entity) => [entity.contract.name, entityOnce(entity)])),
     services: new Map(app.services.map((service) => [service.contract.name, serviceOnce(service)])),
+    external: new Map((app.external ?? []).map((contract) => [contract.name, compileExternal(contract)])),
   };
 }
 
@@ -77,6 +82,11 @@ function once<From extends object, To>(make: (from: From) => To): (from: From) =
 
 const entityOnce = once(compileEntity);
 const serviceOnce = once(compileService);
+
+const compileExternal = ({ name: service, procedures }: ServiceShape): ReadonlyMap<string, Spoken> =>
+  new Map(
+    Object.entries(procedures).map(([name, shape]) => [name, spoken("procedure", `${service}.${name}`, name, shape)]),
+  );
 
 export function compileService({ contract, handlers }: ServiceImplementation): CompiledService {
   return { contract, operations: new Map(operationsOf("procedure", contract.name, contract.procedures, handlers)) };
@@ -125,24 +135,17 @@ function operationsOf(
   return Object.entries(shapes).map(([name, shape]) => {
     const handler = handlers[name];
     if (handler === undefined) throw new SheafError("USAGE", `${owner} has no handler for ${kind} ${name}`);
-    return [name, operationOf(kind, `${owner}.${name}`, name, shape, handler)];
+    return [name, { ...spoken(kind, `${owner}.${name}`, name, shape), handler }];
   });
 }
 
-function operationOf(
-  kind: Operation["kind"],
-  label: string,
-  name: string,
-  shape: CommandShape & QueryShape,
-  handler: Handler,
-): Operation {
+function spoken(kind: Operation["kind"], label: string, name: string, shape: CommandShape & QueryShape): Spoken {
   const errors = keepers(shape.errors ?? {}, (error) => `the error ${error} of ${label}`);
   return {
     kind,
     name,
     label,
     consistency: shape.consistency ?? "strong",
-    handler,
     input: checker(shape.input, `the input of ${label}`, "BAD_INPUT"),
     output: keeper(shape.output, `the output of ${label}`),
     declared: (error, data) => {

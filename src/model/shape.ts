@@ -57,6 +57,8 @@ export type AppShape = {
   readonly name: string;
   readonly entities: readonly EntityImplementation[];
   readonly services: readonly ServiceImplementation[];
+  /** Contracts of services that run outside of the cluster, at addresses that an operator registers. */
+  readonly external?: readonly ServiceShape[] | undefined;
   readonly contract: AppContractShape;
 };
 

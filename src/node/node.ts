@@ -2,6 +2,7 @@
 
 import type { Operator } from "../admin/index.ts";
 import type { Limits, Shard } from "../base/index.ts";
+import type { Post } from "../gateway/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Cluster, Engine } from "../journal/index.ts";
 import type { AppShape } from "../model/index.ts";
@@ -50,6 +51,8 @@ export type NodeOptions = {
   readonly id?: string | undefined;
   /** What only the process around a node knows; absent in simulation. */
   readonly process?: ProcessFacts | undefined;
+  /** How services outside of the cluster are called; where absent, none can be. */
+  readonly post?: Post | undefined;
   /** Absent for a node that is alone. */
   readonly meeting?: Meeting | undefined;
   /** For a node that is alone: shards to claim at start; all when absent. */

@@ -9,7 +9,7 @@ import {
   type Shard as ShardNumber,
 } from "../base/index.ts";
 import { type Member, mostAccused, packMemberRecord, unpackMemberRecord } from "../cluster/index.ts";
-import { systemEntities } from "../control/index.ts";
+import { endpointFinder, systemEntities } from "../control/index.ts";
 import { Entities, Poison } from "../entities/index.ts";
 import { type Cluster, maxRegistryBytes, recordCodec } from "../journal/index.ts";
 import { type AppShape, type CompiledApp, compileApp, type Hosted, hostedBy } from "../model/index.ts";
@@ -17,6 +17,7 @@ import type { Call, Calls, Reply, Sessions } from "../rpc/index.ts";
 import { Services } from "../services/index.ts";
 import { Shards } from "../shards/index.ts";
 import { closeParts } from "./close.ts";
+import { External } from "./external.ts";
 import { identify } from "./identity.ts";
 import { Membership, type Placed } from "./membership.ts";
 import type { Meeting, Node, NodeOptions } from "./node.ts";
@@ -25,7 +26,7 @@ import { clusterOperator } from "./operate-cluster.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 import { Router } from "./router.ts";
 import { inSession, openSessions, ownSecret, sharedSecret } from "./session.ts";
-import { wayOf } from "./way.ts";
+import { reporter, wayOf } from "./way.ts";
 
 /** Only services that are hosted run here; of entities that others host it is good to know what their queries ask for. */
 const compile = (app: AppShape, { services }: Hosted): CompiledApp =>
@@ -40,6 +41,7 @@ const hosted = (app: AppShape, { meeting }: NodeOptions): Hosted => hostedBy(app
 const insistMs: Millis = 500;
 
 type Running = Placed & {
+  readonly external: External;
   /** Carries a call out on this node, or refuses it. */
   readonly here: (call: Call) => Promise<Reply>;
   /** Carries a call out, wherever that may be. */
@@ -93,7 +95,19 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
   const tokens = (): Sessions | undefined => (meeting ? parts.tokens : undefined);
   const entities = new Entities(compiled, { host, limits, shards, poison, calls, tokens });
   const services = new Services(compiled, { host, limits, calls, tokens });
-  const carry = (call: Call): Promise<Reply> => (call.target.kind === "procedure" ? services : entities).call(call);
+  const external = new External({
+    host,
+    limits,
+    post: options.post,
+    find: endpointFinder({ host, calls }),
+    app: () => parts.compiled,
+    changed: reporter(host, "address"),
+  });
+  const carry = (call: Call): Promise<Reply> => {
+    const { target } = call;
+    if (target.kind !== "procedure") return entities.call(call);
+    return parts.compiled.external.has(target.service) ? external.call(call, target.service) : services.call(call);
+  };
   const here = (call: Call): Promise<Reply> => {
     if (call.session === undefined) return carry(call);
     if (parts.tokens === undefined)
@@ -108,6 +122,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     shards,
     entities,
     services,
+    external,
     poison,
     startedAt: host.clock.now(),
     app: options.app,
@@ -256,11 +271,11 @@ function node(parts: Running, limits: Limits): Node {
 }
 
 async function stop(parts: Running, deadlineMs: number, { host, engine, store }: NodeOptions): Promise<void> {
-  const { shards, entities, services, membership, routed } = parts;
+  const { shards, entities, services, external, membership, routed } = parts;
   parts.state = "draining";
   const until = host.clock.tick() + deadlineMs;
   await membership?.drain(until);
-  while (entities.inFlight + services.inFlight + routed() > 0 && host.clock.tick() < until) {
+  while (entities.inFlight + services.inFlight + external.inFlight + routed() > 0 && host.clock.tick() < until) {
     await new Promise<void>((resolve) => void host.clock.after(10, resolve));
   }
   parts.state = "stopping";

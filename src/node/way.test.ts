@@ -37,7 +37,13 @@ function among(others: Others, { own, knows = [] }: { own?: Answers; knows?: rea
   const peers = { get: (id: string) => ({ state: "up", call: () => answer(id) }) };
   const app = { contract: { services: knows.map((name) => ({ name })) } };
   const shards = { all: [{ number: 0, tenure: { kind: "closed" } }] };
-  const parts = { id: "me", app, shards, compiled: { entities: new Map() }, options: { host } } as unknown as Parts;
+  const parts = {
+    id: "me",
+    app,
+    shards,
+    compiled: { entities: new Map(), external: new Map() },
+    options: { host },
+  } as unknown as Parts;
   const view = { members };
   const membership = { view, peers, self: { zone: "" }, ownerOf: () => undefined, ranking: () => [] };
   const here = async ({ target }: Call): Promise<Reply> =>

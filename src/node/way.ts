@@ -2,6 +2,7 @@
 
 import { asSheafError, shardOf, SheafError } from "../base/index.ts";
 import { Balance, type Endpoint, type Seen, verdictOf, type View } from "../cluster/index.ts";
+import type { Host } from "../host/index.ts";
 import type { Call, Consistency, Reply } from "../rpc/index.ts";
 import type { Membership } from "./membership.ts";
 import type { Parts } from "./parts.ts";
@@ -61,7 +62,7 @@ function serviceWay(
     random: () => dice.random(),
     self: parts.id,
     zone: membership.self.zone,
-    changed: reporter(parts),
+    changed: reporter(parts.options.host, "node"),
   });
   const offersOf = offers(membership);
   const carry = (node: string): ((call: Call) => Promise<Reply>) | undefined => {
@@ -113,17 +114,17 @@ function offers(membership: Membership): (service: string) => readonly Seen[] {
   };
 }
 
-/** Says when a node is avoided for a service, and when no longer. */
-function reporter({ options: { host } }: Parts): (service: string, node: string, broken: boolean) => void {
+/** Says when a node, or an address of a service outside, is avoided for a service, and when no longer. */
+export function reporter(host: Host, what: "node" | "address"): (service: string, id: string, broken: boolean) => void {
   const opened = host.meter.counter(
     "sheaf_breaker_opened_total",
-    "Times that a node was avoided since a service failed there.",
+    "Times that a node, or an address of an outside service, was avoided since a service failed there.",
   );
-  return (service, node, broken) => {
+  return (service, id, broken) => {
     if (broken) {
       opened.add();
-      host.log.warn("a service fails on a node: its calls avoid it", { service, node });
-    } else host.log.info("a service that failed on a node is well again there", { service, node });
+      host.log.warn("a service fails: its calls avoid where it does", { service, [what]: id });
+    } else host.log.info("a service that failed is well again", { service, [what]: id });
   };
 }
 

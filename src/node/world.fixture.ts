@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
 import type { Limits, SheafError } from "../base/index.ts";
+import type { Post } from "../gateway/index.ts";
 import { type Engine, type MemoryFate, type MemoryRequest, memoryDisk, memoryEngine } from "../journal/index.ts";
 import { app, type AppShape, entity, service } from "../model/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
@@ -82,6 +83,7 @@ export type WorldOptions = {
   readonly seed?: number;
   readonly app?: AppShape;
   readonly store?: Store;
+  readonly post?: Post;
   /** Stands before the memory engine. */
   readonly before?: (engine: Engine) => Engine;
 };
@@ -104,7 +106,9 @@ export async function world(options: WorldOptions = {}): Promise<World> {
   };
   const pass = (ms: number): Promise<void> => run(new Promise<void>((resolve) => void host.clock.after(ms, resolve)));
   const { app: code = tests, limits, shards = 4 } = options;
-  const node = await run(startNode({ host, engine, store, app: code, cluster: "tests", shards, create: true, limits }));
+  const node = await run(
+    startNode({ host, engine, store, app: code, cluster: "tests", shards, create: true, limits, post: options.post }),
+  );
   const send: Send = (key, name, input, extra) => node.call(callTo(host, key, name, input, extra));
   return { host, folder, node, store, disk, run, pass, send, ask: (...args) => run(send(...args)) };
 }

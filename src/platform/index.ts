@@ -11,3 +11,4 @@ export { type ClusterCa, ensureCa, openCa } from "./cluster-ca.ts";
 export { type CertifiedIdentity, issuedIdentity, type PeerIdentity, type PlainIdentity } from "./identity.ts";
 export { hasJoined, joinCluster, joinedIdentity, type JoinOptions } from "./join.ts";
 export { openPeers, type OpenPeersOptions, type Peers } from "./peers.ts";
+export { outwardPost, type Poster } from "./post.ts";
