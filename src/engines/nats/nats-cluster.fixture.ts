@@ -71,6 +71,8 @@ export type NatsClusterOptions = {
   readonly maxPayload?: string;
   /** What the user "me" must give. Anybody is let in when left out. */
   readonly password?: string;
+  /** Where they listen; a loopback address of their own when left out. */
+  readonly host?: string;
 };
 
 async function freePorts(host: string, count: number): Promise<readonly number[]> {
@@ -96,7 +98,7 @@ export async function natsCluster(options: NatsClusterOptions = {}): Promise<Nat
   const who = password === undefined ? {} : { user: "me", pass: password };
   const dir = await mkdtemp(join(tmpdir(), "sheaf-nats-"));
   // An address of its own: nobody else takes its ports while a server is down.
-  const host = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(2, 255)}`;
+  const host = options.host ?? `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(2, 255)}`;
   const ports = await freePorts(host, 3 * size);
   const routes = Array.from({ length: size }, (_, n) => `"nats://${host}:${ports[3 * n + 1]}"`);
   const servers = await Promise.all(

@@ -1,0 +1,73 @@
+// Proof with real processes: a cluster of three nodes under load, and faults that strike it.
+//
+//   npm run torture -- --engine embedded|postgres|nats [--minutes 5] [--faults kill,pause,…] [--seed N] [--json]
+//
+// Prints a table, a row per fault. Exit code 0: nothing lost, doubled or stale, and enough was seen; 1: not so; 2: not understood;
+// 130: ended by Ctrl-C before its time, with the table so far. Writes nothing but a temporary folder.
+
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { engineNames } from "./engine.ts";
+import { faults } from "./faults.ts";
+import { enterPrivateWorld } from "./private-world.ts";
+import { reportOf, textOf } from "./report.ts";
+import { torture, type TortureOptions } from "./torture.ts";
+
+const usage = `npm run torture -- --engine ${engineNames.join("|")} [--minutes 5] [--faults LIST] [--seed N] [--json]
+
+faults:
+${Object.entries(faults)
+  .map(([name, { says }]) => `  ${name.padEnd(10)} ${says}`)
+  .join("\n")}
+`;
+
+function optionsOf(args: readonly string[]): (Omit<TortureOptions, "say" | "stopped"> & { json: boolean }) | undefined {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        engine: { type: "string", default: "embedded" },
+        minutes: { type: "string", default: "5" },
+        faults: { type: "string" },
+        seed: { type: "string" },
+        json: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+    const engine = engineNames.find((name) => name === values.engine);
+    const minutes = Number(values.minutes);
+    const asked = values.faults?.split(",") ?? Object.keys(faults);
+    const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed);
+    const isKnown = asked.every((name) => Object.hasOwn(faults, name));
+    if (values.help || engine === undefined || !(minutes >= 0) || !Number.isSafeInteger(seed) || !isKnown)
+      return undefined;
+    return { engine, minutes, faults: asked, seed, json: values.json };
+  } catch {
+    return undefined;
+  }
+}
+
+async function main(): Promise<number> {
+  const options = optionsOf(process.argv.slice(2));
+  if (options === undefined) {
+    process.stderr.write(usage);
+    return 2;
+  }
+  const code = await enterPrivateWorld();
+  if (code !== undefined) return code;
+  const stop = new AbortController();
+  process.on("SIGINT", () => {
+    if (stop.signal.aborted) process.exit(130);
+    process.stderr.write("ending after this strike …\n");
+    stop.abort();
+  });
+  const say = (line: string): void => void process.stderr.write(`${line}\n`);
+  say(`engine ${options.engine}, seed ${options.seed}, faults ${options.faults.join(" ")}`);
+  const report = reportOf(await torture({ ...options, say, stopped: stop.signal }));
+  const { engine, seed } = options;
+  process.stdout.write(options.json ? `${JSON.stringify({ engine, seed, ...report })}\n` : `${textOf(report)}\n`);
+  if (!report.isGreen) return 1;
+  return stop.signal.aborted ? 130 : 0;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,99 @@
+// What a run came to, as a table for people and as one object for programs.
+
+import type { Outcome } from "./torture.ts";
+
+type Row = {
+  readonly fault: string;
+  readonly strikes: number;
+  readonly calls: number;
+  readonly answered: number;
+  readonly failed: number;
+  /** Milliseconds that the caller who was unanswered longest had to wait, over the strikes. */
+  readonly unanswered: { readonly p50: number; readonly p99: number; readonly worst: number };
+  readonly takeovers: number;
+  readonly violations: readonly string[];
+  /** Why it did not strike. */
+  readonly notRun: string | undefined;
+};
+
+export type Report = {
+  readonly isGreen: boolean;
+  readonly rows: readonly Row[];
+  readonly checked: Outcome["seen"];
+  readonly journal: Outcome["journal"];
+  readonly tooLittle: readonly string[];
+  /** One line. */
+  readonly verdict: string;
+};
+
+export function reportOf(outcome: Outcome): Report {
+  const { stretches, notRun, journal, tooLittle, seen } = outcome;
+  const names = [...new Set([...stretches.map(({ fault }) => fault), ...notRun.keys()])];
+  const rows = names.map((fault) => rowOf(fault, outcome));
+  const violations = rows.reduce((sum, row) => sum + row.violations.length, journal.problems.length);
+  const isGreen = violations === 0 && tooLittle.length === 0;
+  const verdict =
+    violations > 0
+      ? `${violations} VIOLATIONS`
+      : `0 lost · 0 duplicated · 0 stale${tooLittle.length > 0 ? ", but the run SAW TOO LITTLE" : ""}`;
+  return { isGreen, rows, checked: seen, journal, tooLittle, verdict };
+}
+
+function rowOf(fault: string, { stretches, notRun }: Outcome): Row {
+  const mine = stretches.filter((stretch) => stretch.fault === fault);
+  const sum = (of: "calls" | "answered" | "failed" | "takeovers"): number =>
+    mine.reduce((total, stretch) => total + stretch[of], 0);
+  const silences = mine.map(({ silentMs }) => Math.round(silentMs)).toSorted((a, b) => a - b);
+  const at = (share: number): number =>
+    silences[Math.min(silences.length - 1, Math.floor(silences.length * share))] ?? 0;
+  return {
+    fault,
+    strikes: fault === "none" ? 0 : mine.length,
+    calls: sum("calls"),
+    answered: sum("answered"),
+    failed: sum("failed"),
+    unanswered: { p50: at(0.5), p99: at(0.99), worst: silences.at(-1) ?? 0 },
+    takeovers: sum("takeovers"),
+    violations: mine.flatMap(({ number, violations }) => violations.map((says) => `strike ${number}: ${says}`)),
+    notRun: notRun.get(fault),
+  };
+}
+
+const heads = [
+  "fault",
+  "strikes",
+  "calls",
+  "answered",
+  "failed",
+  "p50 ms",
+  "p99 ms",
+  "worst ms",
+  "takeovers",
+  "violations",
+];
+
+/** The table, what was wrong, and the verdict as the last line. */
+export function textOf({ rows, journal, checked, tooLittle, verdict }: Report): string {
+  const cells = rows.map((row) => {
+    const { fault, strikes, calls, answered, failed, unanswered, takeovers, violations, notRun } = row;
+    if (notRun !== undefined) return [fault, `not run: ${notRun}`];
+    const { p50, p99, worst } = unanswered;
+    return [fault, strikes, calls, answered, failed, p50, p99, worst, takeovers, violations.length].map(String);
+  });
+  const full = [heads, ...cells.filter(({ length }) => length > 2)];
+  const widths = heads.map((_, column) => Math.max(...full.map((line) => line[column]!.length)));
+  const line = (each: readonly string[]): string =>
+    each.length === 2
+      ? `${each[0]!.padEnd(widths[0]!)}  ${each[1]}`
+      : each.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join("  ");
+  const counts = Object.entries(checked).map(([kind, count]) => `${kind} ${count}`);
+  return [
+    ...[heads, ...cells].map(line),
+    "",
+    `checked: ${counts.join(" · ")} · journal records ${journal.records}, of them void ${journal.voided}`,
+    ...rows.flatMap(({ fault, violations }) => violations.map((says) => `VIOLATION  ${fault}, ${says}`)),
+    ...journal.problems.map((says) => `VIOLATION  journal: ${says}`),
+    ...tooLittle.map((says) => `TOO LITTLE  ${says}`),
+    verdict,
+  ].join("\n");
+}
