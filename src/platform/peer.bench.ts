@@ -9,9 +9,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect as connectTls, createServer as createTls, type TLSSocket } from "node:tls";
+import { connect as connectTls, createServer as createTls } from "node:tls";
 import { defaultLimits } from "../base/index.ts";
 import type { Log } from "../host/index.ts";
+import { bareMessages } from "../rpc/bare-messages.fixture.ts";
 import type { Pipe } from "../rpc/index.ts";
 import { realClock } from "./clock.ts";
 import { ensureCa } from "./cluster-ca.ts";
@@ -34,38 +35,12 @@ type Ports = { readonly bare: number; readonly tls: number; readonly plain: numb
 type Echo = { send(bytes: Uint8Array<ArrayBuffer>): void; close(): void };
 type Dial = (heard: (bytes: Uint8Array) => void) => Promise<Echo>;
 
-/** The least that sends messages over a socket: lengths before them, one write per turn. */
-function bare(socket: TLSSocket, heard: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void {
-  let rest: Buffer | undefined;
-  let out: Uint8Array[] = [];
-  socket.setNoDelay();
-  socket.on("error", () => {});
-  socket.on("data", (chunk: Buffer) => {
-    const bytes = rest === undefined ? chunk : Buffer.concat([rest, chunk]);
-    let at = 0;
-    while (bytes.length - at >= 4 && bytes.length - at - 4 >= bytes.readUInt32BE(at)) {
-      const end = at + 4 + bytes.readUInt32BE(at);
-      heard(bytes.subarray(at + 4, end));
-      at = end;
-    }
-    rest = at === bytes.length ? undefined : bytes.subarray(at);
-  });
-  const flush = (): void => {
-    socket.write(Buffer.concat(out));
-    out = [];
-  };
-  return (bytes) => {
-    if (out.length === 0) process.nextTick(flush);
-    const head = Buffer.allocUnsafe(4);
-    head.writeUInt32BE(bytes.length);
-    out.push(head, bytes);
-  };
-}
+const soon = (flush: () => void): void => process.nextTick(flush);
 
 async function serve(dir: string): Promise<void> {
   const identity = certified(dir, "server");
   const server = createTls({ ...secureContextOf(identity), requestCert: true, rejectUnauthorized: true }, (socket) => {
-    const send = bare(socket, (bytes) => send(bytes));
+    const send = bareMessages(socket, (bytes) => send(bytes), soon);
   });
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const open = (pipe: Pipe) => ({
@@ -101,7 +76,7 @@ function dialers(ports: Ports, dir: string): ReadonlyMap<string, Dial> {
     const own = secureContextOf(identity);
     const socket = connectTls({ ...own, host: "127.0.0.1", port: ports.bare, checkServerIdentity: () => undefined });
     await new Promise((resolve) => socket.once("secureConnect", resolve));
-    return { send: bare(socket, heard), close: () => socket.destroy() };
+    return { send: bareMessages(socket, heard, soon), close: () => socket.destroy() };
   };
   return new Map([
     ["bare-tls", overTls],

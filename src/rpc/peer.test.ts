@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultLimits, SheafError } from "../base/index.ts";
+import { bareCall } from "../wire/call.fixture.ts";
 import { pack, MessageWriter, packHello } from "../wire/index.ts";
 import type { Call, Calls, Reply } from "./index.ts";
 import { Peer, type PeerState, respond, type Responder } from "./index.ts";
@@ -245,16 +246,4 @@ const hello = (): Uint8Array => {
   return writer.take();
 };
 
-const frame = {
-  kind: 0,
-  type: "account",
-  key: "a",
-  name: "deposit",
-  input: undefined,
-  op: undefined,
-  issuedAt: undefined,
-  consistency: undefined,
-  ifVersion: undefined,
-  trace: undefined,
-  session: undefined,
-};
+const frame = { ...bareCall, kind: 0, type: "account", key: "a", name: "deposit" };

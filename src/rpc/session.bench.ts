@@ -5,7 +5,7 @@
 
 import { fork } from "node:child_process";
 import { createServer as createHttp } from "node:http";
-import { type AddressInfo, connect as connectTcp, createServer as createTcp, type Socket } from "node:net";
+import { type AddressInfo, connect as connectTcp, createServer as createTcp } from "node:net";
 import { WebSocket as Ws, WebSocketServer } from "ws";
 import { z } from "zod";
 import { connect } from "../client/index.ts";
@@ -16,6 +16,7 @@ import { realHost } from "../platform/index.ts";
 import { socketServer } from "../platform/socket.ts";
 import { openAuthenticator, rolePolicy } from "../security/index.ts";
 import { pack, unpack } from "../wire/index.ts";
+import { bareMessages } from "./bare-messages.fixture.ts";
 import type { Calls } from "./call.ts";
 
 const Echo = service("echo", { procedures: { say: { input: z.unknown(), output: z.unknown() } } });
@@ -29,36 +30,9 @@ const sample = {
 
 type Ports = { readonly tcp: number; readonly http: number };
 
-/** Calls `on` for each length-prefixed message; returns what sends one, gathered per turn. */
-function prefixed(socket: Socket, on: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void {
-  let rest: Buffer | undefined;
-  let out: Uint8Array[] = [];
-  socket.setNoDelay();
-  socket.on("data", (chunk) => {
-    const bytes = rest === undefined ? chunk : Buffer.concat([rest, chunk]);
-    let at = 0;
-    while (bytes.length - at >= 4 && bytes.length - at - 4 >= bytes.readUInt32LE(at)) {
-      const end = at + 4 + bytes.readUInt32LE(at);
-      on(bytes.subarray(at + 4, end));
-      at = end;
-    }
-    rest = at === bytes.length ? undefined : bytes.subarray(at);
-  });
-  const flush = (): void => {
-    socket.write(Buffer.concat(out));
-    out = [];
-  };
-  return (bytes) => {
-    if (out.length === 0) setImmediate(flush);
-    const head = Buffer.allocUnsafe(4);
-    head.writeUInt32LE(bytes.length);
-    out.push(head, bytes);
-  };
-}
-
 async function serve(): Promise<void> {
   const tcp = createTcp((socket) => {
-    const send = prefixed(socket, (bytes) => send(pack(unpack(bytes))));
+    const send = bareMessages(socket, (bytes) => send(pack(unpack(bytes))), setImmediate);
   });
   const http = createHttp();
   const host = realHost({ dir: process.env["BENCH_DIR"] ?? "." });
@@ -119,7 +93,7 @@ const dialers: Record<string, (ports: Ports) => Promise<Echoer>> = {
       (bytes) => send(bytes),
       () => socket.destroy(),
     );
-    const send = prefixed(socket, echo.heard);
+    const send = bareMessages(socket, echo.heard, setImmediate);
     return echo;
   },
   async "bare-ws"(ports) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SheafError, toHex } from "../base/index.ts";
+import { bareCall } from "./call.fixture.ts";
 import {
   callBound,
   type CallFields,
@@ -35,20 +36,6 @@ const full: CallFields = {
   trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   session: "token",
 };
-const bare: CallFields = {
-  kind: 2,
-  type: "rates",
-  key: undefined,
-  name: "quote",
-  input: undefined,
-  op: undefined,
-  issuedAt: undefined,
-  consistency: undefined,
-  ifVersion: undefined,
-  trace: undefined,
-  session: undefined,
-};
-
 function everyFrame(): Uint8Array {
   const writer = new MessageWriter();
   writer.packed(packHello({ version: 1, oldest: 1, app: "bank", token: "sk", issuer: "c0ffee", session: undefined }));
@@ -56,7 +43,7 @@ function everyFrame(): Uint8Array {
     packWelcome({ version: 1, cluster: "0f", time: 1_700_000_000_000, maxInFlight: 4096, maxMessageBytes: 1_114_112 }),
   );
   writer.call(1, 9999, full);
-  writer.call(2, 800, bare);
+  writer.call(2, 800, bareCall);
   writer.reply(1, pack({ cents: 0 }), 4, 0, true);
   writer.reply(2, undefined);
   writer.packed(packFail(3, new SheafError("DECLARED", "no", { name: "INSUFFICIENT", data: { short: 5 } })));
@@ -114,7 +101,14 @@ test("frames: what was written is what is read", () => {
     relay: undefined,
   };
   assert.deepEqual([kind, input !== undefined, readCall(call!)], [0, true, expected]);
-  assert.deepEqual(readCall(empty!), { ...bare, id: 2, kind: "procedure", key: "", deadlineMs: 800, relay: undefined });
+  assert.deepEqual(readCall(empty!), {
+    ...bareCall,
+    id: 2,
+    kind: "procedure",
+    key: "",
+    deadlineMs: 800,
+    relay: undefined,
+  });
   assert.deepEqual(reply, [4, 1, [{ cents: 0 }], 4, 0, true]);
   assert.deepEqual(none, [4, 2, []]);
   const error = readFail(fail!);
@@ -127,8 +121,8 @@ test("frames: what was written is what is read", () => {
 
 test("frames: null and no value are told apart", () => {
   const writer = new MessageWriter();
-  writer.call(1, 5, { ...bare, input: pack(null) });
-  writer.call(2, 5, bare);
+  writer.call(1, 5, { ...bareCall, input: pack(null) });
+  writer.call(2, 5, bareCall);
   const [withNull, without] = readMessage(writer.take(), limits).map(readCall);
   assert.deepEqual([withNull?.input, without?.input], [null, undefined]);
 });
@@ -146,7 +140,7 @@ test("frames: numbers and texts of every size come back as they were", () => {
       "a".repeat(300),
       "😀".repeat(40_000),
     ]) {
-      const call = { ...bare, kind: 1, key: text, op: text, issuedAt: number, session: text };
+      const call = { ...bareCall, kind: 1, key: text, op: text, issuedAt: number, session: text };
       const writer = new MessageWriter();
       writer.call(Math.floor(number), number, call);
       assert.ok(writer.length <= callBound(call));
