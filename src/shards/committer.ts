@@ -1,10 +1,14 @@
 // Group commit for all shards of a node: what became ready in one turn goes to the engine as one `append`, with at most
-// one record per shard, and as one `barrier` for the shards where somebody only waits.
+// one record per shard, and as one `barrier` for the shards where somebody only waits. While barriers are under way, who
+// comes to wait gathers for the next.
 
 import { asSheafError } from "../base/index.ts";
 import type { Append, AppendResult } from "../journal/index.ts";
 import { within } from "./pause.ts";
 import type { Ground, Shard } from "./shard.ts";
+
+/** One, and one more so that an answer that is lost holds up nobody. */
+const mostBarriers = 2;
 
 const unanswered: AppendResult = { kind: "unknown", error: undefined };
 
@@ -12,6 +16,9 @@ export class Committer {
   readonly #ground: Pick<Ground, "host" | "limits" | "engine" | "meters">;
   readonly #ready = new Set<Shard>();
   #scheduled = false;
+  #barriers = 0;
+  /** Shards where somebody waits for a barrier that may not be asked for yet. */
+  readonly #later = new Set<Shard>();
 
   constructor(ground: Pick<Ground, "host" | "limits" | "engine" | "meters">) {
     this.#ground = ground;
@@ -34,6 +41,10 @@ export class Committer {
       if (append) {
         shards.push(shard);
         batch.push(append);
+        continue;
+      }
+      if (this.#barriers >= mostBarriers) {
+        this.#later.add(shard);
         continue;
       }
       const looked = shard.look();
@@ -74,6 +85,7 @@ export class Committer {
   async #look(looks: readonly { shard: Shard; looked: NonNullable<ReturnType<Shard["look"]>> }[]): Promise<void> {
     const { host, limits, engine, meters } = this.#ground;
     meters.barriers.add();
+    this.#barriers++;
     try {
       const heads = await within(
         host.clock,
@@ -87,6 +99,10 @@ export class Committer {
     } catch (error) {
       const failure = asSheafError(error, "ENGINE_UNAVAILABLE");
       for (const { shard, looked } of looks) shard.seen(looked, failure);
+    } finally {
+      this.#barriers--;
+      for (const shard of this.#later) this.ready(shard);
+      this.#later.clear();
     }
   }
 }

@@ -32,8 +32,8 @@ type Known = {
   waited: number;
 };
 
-/** Each place in line waits for half as much again, and for so many more looks: those before it may be writing. */
-const stepShare = 0.5;
+/** Each place in line waits for as much again, and for so many more looks: those before it may be writing. */
+const stepShare = 1;
 const stepLooks = 4;
 
 export class Snapshotter {

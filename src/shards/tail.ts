@@ -1,12 +1,12 @@
-// Following: all shards that this node follows are kept at the end of their journals, by one question to the engine for all
-// of them, when it hints that something was appended, and every now and then in case a hint was lost. An owner that has
-// nothing to append asks with them, so that it learns of another's claim.
+// Following: all shards that this node follows are kept at the end of their journals, by one question to the engine for
+// those that it hints have grown, and for all every now and then in case a hint was lost. An owner that has nothing to append
+// asks with them, so that it learns of another's claim.
 //
 // A1. Entries are applied in order, each once, and only to the fold that they were asked for.
 // A2. A shard that the journal has been trimmed away under, or that lags, is opened anew; one that cannot be trusted is
 //     quarantined (F8).
 
-import { asSheafError } from "../base/index.ts";
+import { asSheafError, type Seq, type Tick } from "../base/index.ts";
 import type { Timer } from "../host/index.ts";
 import type { Page } from "../journal/index.ts";
 import type { Fold } from "./fold.ts";
@@ -25,6 +25,13 @@ export class Tail {
   #timer: Timer | undefined;
   #looking = false;
   #again = false;
+  /** Shards to be asked for next. */
+  #wanted = new Set<number>();
+  #allWanted = false;
+  /** When all were asked for last. */
+  #allAskedAt: Tick = -Infinity;
+  /** How far shards that are owned here had come at the last hint. */
+  readonly #ownSeqs = new Map<number, Seq>();
   #scheduled = false;
   #turn = 0;
   #closed = false;
@@ -37,8 +44,8 @@ export class Tail {
   add(shard: Shard): void {
     if (this.#closed) return;
     this.#following.set(shard.number, shard);
-    this.#unwatch ??= this.#ground.engine.watch(() => this.#soon());
-    this.#soon();
+    this.#unwatch ??= this.#ground.engine.watch((grown) => this.#soon(grown));
+    this.#soon([shard.number]);
   }
 
   delete(shard: Shard): void {
@@ -60,8 +67,10 @@ export class Tail {
     this.#unwatch = undefined;
   }
 
-  /** Looks once all hints of this turn are in. */
-  #soon(): void {
+  /** Looks at these shards, or at all, once all hints of this turn are in. */
+  #soon(shards?: readonly number[]): void {
+    if (shards) for (const shard of shards) this.#wanted.add(shard);
+    else this.#allWanted = true;
     if (this.#looking) this.#again = true;
     if (this.#looking || this.#scheduled) return;
     this.#scheduled = true;
@@ -77,7 +86,7 @@ export class Tail {
     this.#again = false;
     this.#timer?.cancel();
     const askedAt = host.clock.tick();
-    const asked = [...this.#following.values()]
+    const asked = this.#next(askedAt)
       .filter((shard) => shard.held === undefined || shard.idle)
       .map((shard) => ({ shard, fold: shard.fold, from: shard.fold.seq + 1 }));
     if (asked.length === 0) return this.#rest();
@@ -98,13 +107,33 @@ export class Tail {
       const cut = pages.some(({ head, entries }) => (entries.at(-1)?.seq ?? 0) < head.seq);
       const freshAt = host.faults.mutant("C6") ? host.clock.tick() : askedAt;
       if (!cut) for (const { shard } of places.values()) shard.freshAt = freshAt;
+      if (pages.some(isCut)) this.#soon(asked.map(({ shard }) => shard.number));
     } catch (error) {
       host.log.warn("the journals cannot be followed", { reason: asSheafError(error).message });
     } finally {
       this.#looking = false;
-      if (this.#again) this.#soon();
+      if (this.#again) this.#soon([]);
       else this.#rest();
     }
+  }
+
+  /** The shards that it is time to ask for. */
+  #next(now: Tick): Shard[] {
+    const all = this.#allWanted || now - this.#allAskedAt >= this.#ground.limits.followEveryMs;
+    const wanted = this.#wanted;
+    this.#wanted = new Set();
+    this.#allWanted = false;
+    if (all) this.#allAskedAt = now;
+    return [...this.#following.values()].filter((shard) => all || (wanted.has(shard.number) && !this.#isOwn(shard)));
+  }
+
+  /** Has this node itself appended since the last hint? Then that is what was hinted at; another's claim behind it is seen
+   *  when all are asked for. */
+  #isOwn({ number, held, fold }: Shard): boolean {
+    if (held === undefined) return false;
+    const before = this.#ownSeqs.get(number);
+    this.#ownSeqs.set(number, fold.seq);
+    return before !== fold.seq;
   }
 
   #rest(): void {
@@ -140,10 +169,13 @@ export class Tail {
       this.delete(shard);
       return shard.quarantine(asSheafError(error));
     }
-    if (fold.seq < page.head.seq && page.entries.length > 0) this.#again = true;
+    if (fold.seq < page.head.seq && page.entries.length > 0) this.#soon([shard.number]);
     else if (fold.seq < page.head.seq) void this.#why(shard, fold);
   }
 }
+
+/** There is more of this shard, and perhaps of those after it, than one answer holds. */
+const isCut = ({ head, entries }: Page): boolean => entries.length > 0 && (entries.at(-1)?.seq ?? 0) < head.seq;
 
 /** What is read of a journal whose owner has nothing under way is another's, or the owner's own of a moment ago. */
 function fenceIdle(shard: Shard, { head, entries }: Page): void {
