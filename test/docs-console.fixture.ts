@@ -43,7 +43,7 @@ export function strangeCommands(text: string, program: Command): string[] {
       at = next;
       words.shift();
     }
-    if (at.commands.length > 0) return [`sheaf ${line.trim()}: no such command`];
+    if (at.commands.length > 0 && at.registeredArguments.length === 0) return [`sheaf ${line.trim()}: no such command`];
     const flags = words
       .map((word) => word.replace(/[,.)]+$/, ""))
       .filter((word) => /^--?[a-z]/.test(word) && !common.test(word));

@@ -38,8 +38,9 @@ export function commandTree(): Command {
 
 function leaves(command: Command, path: string): { path: string; command: Command }[] {
   const shown = command.createHelp().visibleCommands(command);
-  if (shown.length === 0) return [{ path, command }];
-  return shown.flatMap((child) => leaves(child, `${path} ${child.name()}`));
+  const below = shown.flatMap((child) => leaves(child, `${path} ${child.name()}`));
+  // One that takes arguments does something itself.
+  return shown.length === 0 || command.registeredArguments.length > 0 ? [{ path, command }, ...below] : below;
 }
 
 function commands(): string {
