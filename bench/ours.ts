@@ -57,6 +57,14 @@ export type Nodes = {
 const surroundings = { cwd: process.cwd(), env: {} };
 const usual = { host: "127.0.0.1", port: "0", adminPort: "0", create: true, insecure: true } as const;
 
+/** Nodes that need longer than this to start hang. */
+const patienceMs = 60_000;
+
+const impatience = (): Promise<never> =>
+  new Promise((_, reject) => {
+    setTimeout(() => reject(new Error(`they took longer than ${patienceMs / 1000} s`)), patienceMs).unref();
+  });
+
 /** Nodes that serve. They end with this process. Stopping ends the ground they stand on as well. */
 export async function startNodes(ground: Ground, { nodes = 1, shards = 64, flags, app }: Asked = {}): Promise<Nodes> {
   const folder = freshFolder();
@@ -75,7 +83,8 @@ export async function startNodes(ground: Ground, { nodes = 1, shards = 64, flags
     false,
     (label, news) => void (news.kind === "printed" && said.push(`${label}: ${news.text}`)),
   );
-  const ready = await local.ready.catch((error: unknown) => {
+  const ready = await Promise.race([local.ready, impatience()]).catch((error: unknown) => {
+    for (const node of local.all) node.kill("stay");
     throw new Error(`the nodes did not start: ${said.slice(-5).join("; ")}`, { cause: error });
   });
   const admin = remote(

@@ -11,12 +11,13 @@ import { writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { ensureNats } from "../scripts/nats.mjs";
+import { ensurePostgres } from "../scripts/postgres.mjs";
 import { messageOf } from "../src/base/index.ts";
 import { conditionsOf } from "./contender.ts";
 import { removeFolders } from "./folders.ts";
 import { isMet, type Outcome, render } from "./outcome.ts";
 import type { Row } from "./row.ts";
-import { rows } from "./rows.ts";
 
 const { values } = parseArgs({
   options: {
@@ -27,6 +28,11 @@ const { values } = parseArgs({
     markdown: { type: "boolean", default: false },
   },
 });
+
+// What the rows import looks for them at once.
+ensurePostgres();
+ensureNats();
+const { rows } = await import("./rows.ts");
 
 type Told = { readonly row: string; readonly title: string; readonly seconds: number } & (
   | Outcome
