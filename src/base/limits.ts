@@ -83,7 +83,7 @@ export function checkLimits(given: Partial<Limits> = {}): Limits {
   const wrong: string[] = [];
   const need = (holds: boolean, says: string): void => void (holds || wrong.push(says));
   for (const [name, value] of Object.entries(limits))
-    need(Number.isFinite(value) && value > 0, `${name} must be above 0`);
+    if (!(Number.isFinite(value) && value > 0)) wrong.push(`${name} must be above 0`);
   need(limits.maxStateBytes <= limits.maxRequestBytes, "maxStateBytes <= maxRequestBytes");
   need(
     limits.maxBatchBytes + limits.maxStateBytes <= limits.maxRecordBytes,

@@ -149,7 +149,7 @@ function capture(keep: (line: Omit<LogLine, "at" | "node">) => void): Log {
 function meter(): { meter: Meter; read: (name: string) => number } {
   const values = new Map<string, { value: number }>();
   const cell = (name: string, labels: Readonly<Record<string, string>> | undefined): { value: number } => {
-    const id = labels === undefined ? name : `${name} ${JSON.stringify(labels)}`;
+    const id = labels === undefined ? name : `${name} ${Object.entries(labels).join()}`;
     let found = values.get(id);
     if (found === undefined) values.set(id, (found = { value: 0 }));
     return found;
