@@ -3,6 +3,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { test, type TestContext } from "node:test";
@@ -16,9 +19,9 @@ import { emptiness, type Outcome } from "./torture.ts";
 
 const command = fileURLToPath(new URL("main.ts", import.meta.url));
 
-function begin(t: TestContext, words: string): ChildProcess {
+function begin(t: TestContext, words: string, env: NodeJS.ProcessEnv = clean): ChildProcess {
   const child = spawn(process.execPath, [command, ...words.split(" ")], {
-    env: clean,
+    env,
     stdio: ["ignore", "pipe", "pipe"],
   });
   t.after(() => child.kill("SIGKILL"));
@@ -58,14 +61,29 @@ test(
   (t) => survives(t, "nats", "kill,apart,engine"),
 );
 
-test("torture: Ctrl-C ends it with the table so far, and leaves no process behind", async (t) => {
-  const child = begin(t, "--engine embedded --minutes 60 --faults kill");
+/** Commands of processes whose words name a folder. */
+const runningIn = (folder: string): string[] =>
+  readdirSync("/proc").flatMap((pid) => {
+    try {
+      const words = /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/cmdline`, "utf8") : "";
+      return words.includes(folder) ? [words.replaceAll("\0", " ")] : [];
+    } catch {
+      return [];
+    }
+  });
+
+test("torture: Ctrl-C ends it with the table so far, and leaves no process and no file behind", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "sheaf-ended-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const child = begin(t, "--engine embedded --minutes 60 --faults kill", { ...clean, TMPDIR: folder });
   const ended = Promise.all([text(child.stdout!), once(child, "exit") as Promise<[number | null]>]);
   for await (const line of createInterface({ input: child.stderr! })) if (/^ *1 kill/.test(line)) child.kill("SIGINT");
   const [out, [code]] = await ended;
   assert.equal(code, 130, out);
   assert.match(out, /^kill +1 /m);
   assert.match(out, /0 lost · 0 duplicated · 0 stale\n$/);
+  assert.deepEqual(readdirSync(folder), []);
+  if (process.platform === "linux") assert.deepEqual(runningIn(folder), []);
 });
 
 const stretch = (fault: string, more: Partial<Stretch> = {}): Stretch => ({
