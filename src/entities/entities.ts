@@ -7,9 +7,8 @@
 
 import { asSheafError, bytesEqual, type Millis, SheafError, type Tick, utf8 } from "../base/index.ts";
 import type { CompiledApp, CompiledEntity, Operation } from "../model/index.ts";
-import { type Awaited, type Call, CallMeters, Deadlines, type Link, type Reply } from "../rpc/index.ts";
+import { type Awaited, type Call, CallMeters, Deadlines, fingerprintOf, type Link, type Reply } from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
-import { pack } from "../wire/index.ts";
 import { type Answer, Attempt } from "./attempt.ts";
 import { emptyMailbox, type Mailbox } from "./mailbox.ts";
 import type { EntitiesOptions } from "./options.ts";
@@ -146,14 +145,14 @@ export class Entities {
   ): void {
     const { op } = call;
     let opId: string | undefined;
-    let fingerprint = noFingerprint;
+    let fingerprint: Uint8Array = noFingerprint;
     if (op) {
       if (op.id.length > this.#options.limits.maxOperationIdLength)
         throw new SheafError("BAD_INPUT", "the idempotency key is too long");
       opId = op.id;
       if (op.issuedAt === undefined) {
         opId = scopedId(call.principal.id, entity.contract.name, key, operation.name, op.id);
-        fingerprint = this.#options.host.crypto.sha256(pack(call.input)).slice(0, 16);
+        fingerprint = op.fingerprint ?? fingerprintOf(this.#options.host.crypto, call.input);
       }
       const original = this.#originals.get(opId);
       if (original) {

@@ -2,7 +2,7 @@
 
 import type { Limits } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import type { Calls, Sessions } from "../rpc/index.ts";
+import type { Calls, Derive, Sessions } from "../rpc/index.ts";
 import type { Shards } from "../shards/index.ts";
 import type { Poison } from "./poison.ts";
 
@@ -15,4 +15,6 @@ export type EntitiesOptions = {
   readonly calls: Calls;
   /** Present where followers may answer. */
   readonly tokens: () => Sessions | undefined;
+  /** What is the same on every node, and nobody else's to know; once the cluster's secret is known. */
+  readonly derive: () => Derive | undefined;
 };

@@ -4,7 +4,7 @@ import { type Instant, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Commit } from "../journal/index.ts";
 import type { Invoke } from "../model/index.ts";
-import { innerCall, Ordinals, type Principal, type Surroundings, Thread } from "../rpc/index.ts";
+import { type Draw, drawOf, innerCall, Ordinals, type Principal, type Surroundings, Thread } from "../rpc/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Attempt, outdated } from "./attempt.ts";
 import type { EntitiesOptions } from "./options.ts";
@@ -15,6 +15,7 @@ export class CommandSurroundings implements Surroundings {
   readonly #options: EntitiesOptions;
   readonly #attempt: Attempt;
   readonly #events: Commit["events"][number][];
+  #dice: Draw | undefined;
 
   constructor(options: EntitiesOptions, attempt: Attempt, events: Commit["events"][number][]) {
     this.#options = options;
@@ -31,6 +32,9 @@ export class CommandSurroundings implements Surroundings {
   }
   get signal(): AbortSignal {
     return this.#attempt.signal;
+  }
+  get dice(): Draw {
+    return (this.#dice ??= drawOf(this.#attempt.task.call, this.#options.host, this.#options.derive()));
   }
 
   emit(name: string, value: unknown): void {
@@ -98,6 +102,9 @@ export class QuerySurroundings implements Surroundings {
   get signal(): AbortSignal {
     this.untouched = false;
     return this.#query.signal;
+  }
+  get dice(): Draw {
+    return this.host.dice;
   }
 
   emit(): void {

@@ -14,7 +14,8 @@ export interface Context<Operation> {
   readonly input: HandlerInput<Operation>;
   /** Cluster time when the handler started, milliseconds since the Unix epoch. It does not move while the handler runs. */
   readonly now: Instant;
-  /** Uniform in [0, 1). Use this and `id`, not Math.random, so that a simulated run can be repeated. */
+  /** Uniform in [0, 1). Use this and `id`, not Math.random: a simulated run can then be repeated, and a handler that runs again,
+   *  since its shard moved say, draws the same again, unless its caller chose the idempotency key. */
   readonly random: () => number;
   /**
    * Refuses with an error that the contract declares, by throwing: nothing the handler did is kept, and the caller gets a SheafError
@@ -46,7 +47,7 @@ export interface CommandContext<State, Operation, Events extends Schemas> extend
   readonly key: string;
   /** A draft of the entity's state: change it in place. When the handler throws, nothing happened. */
   readonly state: State;
-  /** A new UUIDv7 (RFC 9562). */
+  /** A new UUIDv7 (RFC 9562). The same ones again where `random` gives the same numbers. */
   readonly id: () => string;
   /** Adds an event to the commit, in order. A value that does not fit the contract is BAD_OUTPUT. */
   readonly emit: <N extends keyof Events & string>(name: N, ...value: Optional<ValueOf<Events[N]>>) => void;

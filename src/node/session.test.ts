@@ -6,11 +6,11 @@ import { positionIn, type Seen, SheafError } from "../base/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
 import type { Shard, Shards } from "../shards/index.ts";
 import { simHost } from "../sim/sim-host.ts";
-import { inSession, openSessions } from "./session.ts";
+import { inSession, openSecrets } from "./session.ts";
 
 const host = simHost({});
 const cluster = { id: "c", name: "tests", shards: 1, createdAt: 0 } as never;
-const tokens = openSessions(host, cluster, new Uint8Array(32));
+const tokens = openSecrets(host, cluster, new Uint8Array(32)).tokens;
 const call: Call = {
   target: { kind: "query", entity: "counter", key: "k", name: "get" },
   input: undefined,

@@ -19,7 +19,7 @@ import {
 import { Secret, system } from "../control/index.ts";
 import type { Clock, Host } from "../host/index.ts";
 import type { Cluster } from "../journal/index.ts";
-import { type Call, type Reply, type Sessions, sessions } from "../rpc/index.ts";
+import { type Call, type Derive, type Reply, type Sessions, sessions } from "../rpc/index.ts";
 import type { Shard, Shards } from "../shards/index.ts";
 
 const secretFile = "session-secret";
@@ -28,9 +28,16 @@ const shareMs: Millis = 10_000;
 const followerPatienceMs: Millis = 50;
 const lookEveryMs: Millis = 2;
 
-/** The session tokens of one cluster, under a key made from this. */
-export const openSessions = ({ crypto }: Host, { id }: Cluster, root: Uint8Array): Sessions =>
-  sessions(crypto, crypto.hmacSha256(root, utf8("sheaf session key")), id);
+/** What one cluster makes of its secret: session tokens, and draws that are the same on every node. */
+export type Secrets = { readonly tokens: Sessions; readonly derive: Derive };
+
+export function openSecrets({ crypto }: Host, { id }: Cluster, root: Uint8Array): Secrets {
+  const key = crypto.hmacSha256(root, utf8("sheaf draw key"));
+  return {
+    tokens: sessions(crypto, crypto.hmacSha256(root, utf8("sheaf session key")), id),
+    derive: (label) => crypto.hmacSha256(key, utf8(`${id} ${label}`)),
+  };
+}
 
 /** The secret of a node that is alone, kept in its own folder so that tokens outlive a restart. */
 export function ownSecret(host: Host): Uint8Array {

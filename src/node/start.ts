@@ -13,7 +13,7 @@ import { endpointFinder, systemEntities } from "../control/index.ts";
 import { Entities, Poison } from "../entities/index.ts";
 import { type Cluster, maxRegistryBytes, recordCodec } from "../journal/index.ts";
 import { type AppShape, type CompiledApp, compileApp, type Hosted, hostedBy } from "../model/index.ts";
-import type { Call, Calls, Reply, Sessions } from "../rpc/index.ts";
+import type { Call, Calls, Derive, Reply, Sessions } from "../rpc/index.ts";
 import { Services } from "../services/index.ts";
 import { Shards } from "../shards/index.ts";
 import { closeParts } from "./close.ts";
@@ -25,7 +25,7 @@ import { operator } from "./operate.ts";
 import { clusterOperator } from "./operate-cluster.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 import { Router } from "./router.ts";
-import { inSession, openSessions, ownSecret, sharedSecret } from "./session.ts";
+import { inSession, openSecrets, ownSecret, type Secrets, sharedSecret } from "./session.ts";
 import { reporter, wayOf } from "./way.ts";
 
 /** Only services that are hosted run here; of entities that others host it is good to know what their queries ask for. */
@@ -48,7 +48,7 @@ type Running = Placed & {
   route: (call: Call) => Promise<Reply>;
   /** Calls that others carry out for callers of this node. */
   routed: () => number;
-  tokens: Sessions | undefined;
+  secrets: Secrets | undefined;
   unlisten?: () => void;
 };
 
@@ -92,9 +92,10 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
   });
   const poison = new Poison(host);
   const calls: Calls = { call: (call) => parts.route(call) };
-  const tokens = (): Sessions | undefined => (meeting ? parts.tokens : undefined);
-  const entities = new Entities(compiled, { host, limits, shards, poison, calls, tokens });
-  const services = new Services(compiled, { host, limits, calls, tokens });
+  const tokens = (): Sessions | undefined => (meeting ? parts.secrets?.tokens : undefined);
+  const derive = (): Derive | undefined => parts.secrets?.derive;
+  const entities = new Entities(compiled, { host, limits, shards, poison, calls, tokens, derive });
+  const services = new Services(compiled, { host, limits, calls, tokens, derive });
   const external = new External({
     host,
     limits,
@@ -110,9 +111,9 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
   };
   const here = (call: Call): Promise<Reply> => {
     if (call.session === undefined) return carry(call);
-    if (parts.tokens === undefined)
+    if (parts.secrets === undefined)
       return Promise.reject(new SheafError("NOT_READY", undefined, { retryAfterMs: 100 }));
-    return inSession(call, parts.tokens, shards, host.clock, carry);
+    return inSession(call, parts.secrets.tokens, shards, host.clock, carry);
   };
   const parts: Running = {
     options,
@@ -131,7 +132,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     here,
     route: here,
     routed: () => 0,
-    tokens: meeting && !encryptionKey ? undefined : openSessions(host, cluster, encryptionKey ?? ownSecret(host)),
+    secrets: meeting && !encryptionKey ? undefined : openSecrets(host, cluster, encryptionKey ?? ownSecret(host)),
   };
   return parts;
 }
@@ -182,7 +183,7 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
   parts.routed = () => router.inFlight;
   parts.unlisten = meeting.listen((pipe) => membership.peers.accept(pipe));
   await membership.start();
-  parts.tokens ??= openSessions(host, parts.cluster, await insist(parts, () => sharedSecret(host, parts.route)));
+  parts.secrets ??= openSecrets(host, parts.cluster, await insist(parts, () => sharedSecret(host, parts.route)));
   await park(parts, parts.limits.maxCrashes);
   void membership.board.load();
 }
@@ -249,7 +250,7 @@ function node(parts: Running, limits: Limits): Node {
       return parts.app;
     },
     call: (call) => (parts.state === "ready" ? parts.route(call) : Promise.reject(new SheafError("STOPPING"))),
-    joinSessions: (given) => parts.tokens?.join(given) ?? "",
+    joinSessions: (given) => parts.secrets?.tokens.join(given) ?? "",
     async acquire(shard: ShardNumber) {
       const failed = (await shards.open([shard])).get(shard);
       if (failed) throw failed;

@@ -25,6 +25,9 @@ export type Operation = {
   readonly settled?: number | undefined;
   /** Operations numbered below `settled` whose answers are still needed: few slow ones do not keep all since then. */
   readonly open?: readonly number[] | undefined;
+  /** Made inside one whose key a user chose: the fingerprint of what the user gave with it. A repeat is told by that, since a
+   *  handler that runs again may ask for something else, and is to be answered as before. */
+  readonly fingerprint?: Uint8Array | undefined;
 };
 
 /** How a call hears that its caller has given up: the part of an AbortSignal, which is one of these, that is needed for it.

@@ -5,6 +5,7 @@ import type { Instant } from "../base/index.ts";
 import type { Host, Log } from "../host/index.ts";
 import { bindClient, type Client, type Invoke, type Operation } from "../model/index.ts";
 import type { Principal } from "../security/index.ts";
+import type { Draw } from "./draws.ts";
 
 /** What a context needs of the runtime. */
 export interface Surroundings {
@@ -14,6 +15,7 @@ export interface Surroundings {
   readonly caller: Principal;
   readonly signal: AbortSignal;
   readonly invoke: Invoke;
+  readonly dice: Draw;
   /** Commands only. */
   emit(name: string, value: unknown): void;
 }
@@ -49,10 +51,12 @@ export class HandlerContext {
     return this.#around.host.log;
   }
   get random(): () => number {
-    return () => this.#around.host.dice.random();
+    const { dice } = this.#around;
+    return () => dice.random();
   }
   get id(): () => string {
-    return () => this.#around.host.dice.id();
+    const { dice } = this.#around;
+    return () => dice.id();
   }
   get fail(): (name: string, data?: unknown) => never {
     return (name, data) => {

@@ -3,6 +3,7 @@
 import { type Millis, SheafError, type Tick, toHex, utf8 } from "../base/index.ts";
 import type { Clock, Crypto, Host } from "../host/index.ts";
 import type { Address, CommandOptions, QueryOptions } from "../model/index.ts";
+import { pack } from "../wire/index.ts";
 import type { Call, Link, Operation } from "./call.ts";
 
 export type Outer = {
@@ -59,7 +60,7 @@ export function innerCall(
 /** The id of a call inside an operation stands for that one, and for which of its calls it is: a digest, as long however
  *  deep the calls are nested. A key that a user chose names an operation only together with its target. */
 function innerOperation(
-  { call: { op, target: within }, ordinals }: Outer,
+  { call: { op, target: within, input }, ordinals }: Outer,
   target: Address,
   crypto: Crypto,
   key: string | undefined,
@@ -70,11 +71,15 @@ function innerOperation(
   const to = partsOf(target);
   const path = [...(issued ? [] : partsOf(within)), op.id, ...to, ordinals.next(to.join("\n"))];
   const digest = toHex(crypto.sha256(utf8(JSON.stringify(path))).subarray(0, 16));
-  return { ...op, id: issued ? `${op.id.split("/", 1)[0]}/${digest}` : digest };
+  if (issued) return { ...op, id: `${op.id.split("/", 1)[0]}/${digest}` };
+  return { ...op, id: digest, fingerprint: op.fingerprint ?? fingerprintOf(crypto, input) };
 }
 
+/** Of an input, or of that of the operation around it, by which a repeat under a chosen key is told from another use of it. */
+export const fingerprintOf = (crypto: Crypto, input: unknown): Uint8Array => crypto.sha256(pack(input)).slice(0, 16);
+
 /** Field by field: the order of an object's own depends on who made it. */
-const partsOf = (target: Address): string[] =>
+export const partsOf = (target: Address): string[] =>
   target.kind === "procedure"
     ? [target.kind, target.service, target.name]
     : [target.kind, target.entity, target.key, target.name];

@@ -11,6 +11,7 @@ export type Relay = {
   readonly chain: readonly Link[] | undefined;
   readonly settled: number | undefined;
   readonly open?: readonly number[] | undefined;
+  readonly fingerprint?: Uint8Array | undefined;
 };
 
 /** The parts of a call that cross to another node. Throws BAD_INPUT and TOO_LARGE as `fieldsOf` does. `node` marks the links
@@ -19,8 +20,11 @@ export function relayed(call: Call, node: string, limits: { maxDepth: number; ma
   const { principal, chain, op } = call;
   const links = chain?.map((link) => [link.op.includes("@") ? link.op : `${link.op}@${node}`, link.type, link.key]);
   const settled = settledOf(op);
-  const relay =
-    links || settled !== null ? pack([principal.id, principal.roles, links ?? null, settled]) : alone(principal);
+  const fingerprint = op?.fingerprint;
+  const plain = !links && settled === null && !fingerprint;
+  const relay = plain
+    ? alone(principal)
+    : pack([principal.id, principal.roles, links ?? null, settled, ...(fingerprint ? [fingerprint] : [])]);
   const fields = fieldsOf(call, () => 0, limits);
   return { ...fields, op: op?.id, issuedAt: op?.issuedAt, relay };
 }
@@ -45,17 +49,19 @@ const broken = (): SheafError => new SheafError("MALFORMED", "frame: what a node
 /** Throws MALFORMED. Links of `node`, which came back to it, are its own again. */
 export function readRelay(value: unknown, node: string): Relay {
   if (!Array.isArray(value)) throw broken();
-  const [id, roles, chain, settled] = value as unknown[];
+  const [id, roles, chain, settled, fingerprint] = value as unknown[];
   if (typeof id !== "string" || !Array.isArray(roles) || !roles.every((role) => typeof role === "string"))
     throw broken();
   const marks: unknown[] = settled === null ? [] : Array.isArray(settled) ? settled : [settled];
   if (!marks.every((mark) => typeof mark === "number" && mark >= 0)) throw broken();
+  if (fingerprint !== undefined && !(fingerprint instanceof Uint8Array)) throw broken();
   const [below, ...open] = marks as number[];
   return {
     principal: { id, roles },
     chain: chain === null ? undefined : readChain(chain, node),
     settled: below,
     ...(open.length > 0 && { open }),
+    ...(fingerprint && { fingerprint: fingerprint.slice() }),
   };
 }
 
@@ -72,5 +78,8 @@ function readChain(value: unknown, node: string): Link[] {
 export const relayedOperation = (
   op: number | string | undefined,
   issuedAt: number | undefined,
-  { settled, open }: Relay,
-): Operation | undefined => (typeof op === "string" ? { id: op, issuedAt, settled, ...(open && { open }) } : undefined);
+  { settled, open, fingerprint }: Relay,
+): Operation | undefined =>
+  typeof op === "string"
+    ? { id: op, issuedAt, settled, ...(open && { open }), ...(fingerprint && { fingerprint }) }
+    : undefined;

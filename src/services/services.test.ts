@@ -21,7 +21,13 @@ test("procedures: each that ends is counted once, by its result", async () => {
   const host = simHost();
   const never = { call: () => Promise.reject(new Error("no calls inside")) };
   const code = compileApp(app("a", { entities: [], services: [echo] }));
-  const services = new Services(code, { host, limits: defaultLimits, calls: never, tokens: () => undefined });
+  const services = new Services(code, {
+    host,
+    limits: defaultLimits,
+    calls: never,
+    tokens: () => undefined,
+    derive: () => undefined,
+  });
   const say = (name: string, input?: unknown): Promise<unknown> => {
     const target: Call["target"] = { kind: "procedure", service: "echo", name };
     const deadline = host.clock.tick() + 1000;
@@ -44,7 +50,7 @@ test("procedures: one service fills only its own places, and a place is free aga
   const parts = [empty.implement({ wait: () => new Promise<void>(() => {}) }), other.implement({ go: () => "went" })];
   const code = compileApp(app("a", { entities: [], services: parts }));
   const limits = { ...defaultLimits, maxServiceInFlight: 3 };
-  const services = new Services(code, { host, limits, calls: never, tokens: () => undefined });
+  const services = new Services(code, { host, limits, calls: never, tokens: () => undefined, derive: () => undefined });
   const call = (name: string, procedure: string): Promise<unknown> =>
     services
       .call({

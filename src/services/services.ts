@@ -17,6 +17,9 @@ import {
   CallMeters,
   type Calls,
   Deadlines,
+  type Derive,
+  type Draw,
+  drawOf,
   HandlerContext,
   innerCall,
   Ordinals,
@@ -33,6 +36,8 @@ export type ServicesOptions = {
   readonly calls: Calls;
   /** Present where followers may answer. */
   readonly tokens: () => Sessions | undefined;
+  /** What is the same on every node, and nobody else's to know; once the cluster's secret is known. */
+  readonly derive: () => Derive | undefined;
 };
 
 export class Services {
@@ -124,6 +129,7 @@ class Procedure implements Surroundings {
   readonly #ended: (procedure: Procedure) => void;
   #controller: AbortController | undefined;
   readonly #thread: Thread;
+  #dice: Draw | undefined;
   readonly #ordinals = new Ordinals();
   #done = false;
 
@@ -155,6 +161,10 @@ class Procedure implements Surroundings {
     this.#controller ??= new AbortController();
     if (this.#done) this.#controller.abort();
     return this.#controller.signal;
+  }
+
+  get dice(): Draw {
+    return (this.#dice ??= drawOf(this.#call, this.#options.host, this.#options.derive()));
   }
 
   emit(): void {
