@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SheafError } from "../base/index.ts";
-import { memoryDisk } from "../journal/index.ts";
+import { decodeSnapshot, encodeSnapshot, memoryDisk } from "../journal/index.ts";
 import { checkBackup, checkEngine, type Manifest, readManifest, restoreBackup, takeBackup } from "./index.ts";
 import {
   churn,
@@ -181,6 +181,33 @@ test("backup: every flipped byte, missing file, cut, and exchange of files is fo
             assert.ok(await found(new Map(files).set(name, others)), `${other} as ${name}`);
     }
   }
+});
+
+test("backup: a snapshot or a journal that is whole, but another one than was backed up, is found", async () => {
+  const one = await kept({ snapshotEveryBytes: 1500 });
+  await fill(one, 3);
+  const folder = await taken(one);
+  const manifest = await readManifest(folder, one.host.crypto);
+  const sealing = { ...one.host, cluster: manifest.cluster.id };
+  const { shard, snapshots, file: journal, seq } = manifest.shards.find((each) => each.snapshots.length > 0)!;
+  const [{ file, bytes: _, end: __, ...name }] = snapshots as [(typeof snapshots)[number]];
+  const forged: Uint8Array[] = [];
+  const items = decodeSnapshot(sealing, { shard, ...name }, folder.read(file));
+  for await (const chunk of encodeSnapshot(sealing, { shard, ...name }, items)) forged.push(chunk);
+  const places = async (files: Map<string, Uint8Array>): Promise<string[]> => {
+    const { findings } = await checkBackup({ folder: memoryFolder(files), manifest, host: one.host });
+    return findings.map(({ place, says }) => `${place}: ${says}`);
+  };
+  assert.deepEqual(await places(new Map(folder.files).set(file, Buffer.concat(forged))), [], "the same once more");
+  const fewer: Uint8Array[] = [];
+  for await (const chunk of encodeSnapshot(sealing, { shard, ...name }, [])) fewer.push(chunk);
+  const found = await places(new Map(folder.files).set(file, Buffer.concat(fewer)));
+  assert.match(found.join(), /another one than was backed up/);
+  const bytes = folder.files.get(journal!)!;
+  let last = 0;
+  for (let at = 0; at < bytes.length; at += 4 + Buffer.from(bytes).readUInt32BE(at)) last = at;
+  const shorter = await places(new Map(folder.files).set(journal!, bytes.slice(0, last)));
+  assert.match(shorter.join(), new RegExp(`ends at ${seq - 1}, the manifest says at ${seq}`));
 });
 
 test("backup: a process that is killed at any step leaves no backup, and what fails leaves nothing at all", async () => {

@@ -14,7 +14,7 @@ export type Progress = {
 
 /** What every work of this folder is given. */
 export type Work = {
-  readonly host: { readonly crypto: Crypto; readonly compress: Compress; readonly clock: Clock };
+  readonly host: { readonly crypto: Crypto; readonly compress: Compress; readonly clock: Pick<Clock, "now" | "after"> };
   /** 32 bytes; undefined when the cluster is not encrypted, or its payloads need not be read. */
   readonly key?: Uint8Array | undefined;
   /** Called as the work goes on, often. */
