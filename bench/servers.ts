@@ -184,6 +184,13 @@ export async function startRivet(): Promise<Beside> {
     RIVET__FEATURES__GUARD_GATEWAY_V3__MODE: "on",
     RIVET__FEATURES__GUARD_GATEWAY_V3__PERCENTAGE: "100",
     RIVET__PEGBOARD__MIN_METADATA_POLL_INTERVAL: "1000",
+    RIVET__PEGBOARD__BASE_RETRY_TIMEOUT: "100",
+    RIVET__PEGBOARD__RETRY_RESET_DURATION: "100",
+    RIVET__PEGBOARD__RESCHEDULE_BACKOFF_MAX_EXPONENT: "1",
+    RIVET__PEGBOARD__ENVOY_ELIGIBLE_THRESHOLD: "5000",
+    RIVET__PEGBOARD__ENVOY_LOST_THRESHOLD: "7000",
+    RIVET__PEGBOARD__RUNNER_ELIGIBLE_THRESHOLD: "5000",
+    RIVET__PEGBOARD__RUNNER_LOST_THRESHOLD: "7000",
   };
   const healthy = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${port}/health`)).ok;
   const { pid, stop } = await startProgram(rivetEngine, ["start"], { env, answers: healthy });
