@@ -226,6 +226,14 @@ test("backup: a process that is killed at any step leaves no backup, and what fa
     failed.append = (...args) => (--left === 0 ? Promise.reject(new Error("no")) : append(...args));
     await taken(one, failed).catch(() => assert.equal(failed.files.size, 0));
   }
+  const taking = memoryFolder();
+  const { list } = taking;
+  // Another begins between the look and the first file.
+  taking.list = async () => (await list(), []);
+  taking.files.set("manifest.json.unfinished", new Uint8Array(0));
+  taking.append = async () => Promise.reject(new Error("it is there"));
+  await assert.rejects(taken(one, taking));
+  assert.deepEqual([...taking.files.keys()], ["manifest.json.unfinished"]);
   const again = memoryFolder(new Map([["x", new Uint8Array(1)]]));
   await assert.rejects(taken(one, again), code("USAGE"));
 });

@@ -40,7 +40,8 @@ export type Restored = {
 };
 
 /** Rejects NOT_FOUND when the folder holds no backup, CORRUPT when it is damaged, WRONG_KEY, WRONG_CLUSTER when the engine is
- *  not empty, ENGINE_REFUSED when it holds an unfinished restoration, CANCELLED. The engine is empty again then. */
+ *  not empty, ENGINE_REFUSED when it holds an unfinished restoration, CANCELLED. The engine is empty again
+ *  then; or it holds the cluster, whole, when only the last answer was lost. */
 export async function restoreBackup(options: RestoreOptions): Promise<Restored> {
   const { engine, folder, host, again = false } = options;
   const manifest = await readManifest(folder, host.crypto);

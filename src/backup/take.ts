@@ -45,8 +45,8 @@ export type TakeOptions = Omit<Work, "key"> & {
 /** Journals that are trimmed faster than they are read are tried so often. */
 const mostCuts = 5;
 
-/** Copies the engine's cluster to the folder. Rejects USAGE when the folder is not empty, NO_CLUSTER, CORRUPT
- *  when what is to be copied is damaged, CANCELLED. Whatever it rejects with, what it wrote is removed again. */
+/** Copies the engine's cluster to the folder. Rejects USAGE when the folder is not empty, NO_CLUSTER, CORRUPT when what is to
+ *  be copied is damaged, CANCELLED. Whatever it rejects with, what it wrote is removed again. */
 export async function takeBackup(options: TakeOptions): Promise<Manifest> {
   const { engine, folder, host, version } = options;
   if ((await folder.list()).length > 0)
@@ -55,9 +55,10 @@ export async function takeBackup(options: TakeOptions): Promise<Manifest> {
     });
   const cluster = await engine.identify();
   if (!cluster) throw new SheafError("NO_CLUSTER");
+  // If another backup was quicker to begin in this folder, what is there is not ours to remove.
+  await folder.append(unfinishedFile, new Uint8Array(0));
   const written = new Set<string>([unfinishedFile]);
   try {
-    await folder.append(unfinishedFile, new Uint8Array(0));
     const { shards, cutFrom, cutTo } = await copyAll(options, cluster, written);
     const manifest = { cluster: keptCluster(cluster), engine: engine.name, version, cutFrom, cutTo, shards };
     await folder.append(unfinishedFile, new TextEncoder().encode(manifestText(host.crypto, manifest)));
@@ -121,6 +122,7 @@ class ShardCopy {
   #fileBytes = 0;
   #snapshots: KeptSnapshot[] = [];
   #begun = false;
+  #ended = false;
 
   constructor(shard: Shard, ground: Ground) {
     this.shard = shard;
@@ -150,7 +152,8 @@ class ShardCopy {
     }
     this.#checkHead(head);
     if (this.#walk.records > 0) await folder.sync(this.#file);
-    this.#ground.meter.shardDone();
+    if (!this.#ended) this.#ground.meter.shardDone();
+    this.#ended = true;
     return true;
   }
 

@@ -38,8 +38,6 @@ export const restore: Run<RestoreFlags> = async (context, [dir = ""], flags) => 
       `${paint("green", "✓")} ${name} is restored into ${engine}  ${shards} shards  ${records} records  ${sizeOf(bytes)}  as it was at ${new Date(manifest.cutTo).toISOString()}`,
     id,
   );
-  output.note(
-    "Start its nodes with the same --engine. They may keep their folders: what is newer in them is left out.",
-  );
+  output.note("Start its nodes on it. They may keep their folders: what is newer in them is left out.");
   return 0;
 };
