@@ -42,6 +42,22 @@ test("balance: whoever was slow gets its share again once it is quick", () => {
   assert.ok((sent["c"] ?? 0) > 500, `it got ${sent["c"]}`);
 });
 
+test("balance: whoever lets callers wait until they give up gets few calls, as a slow one does (L1)", () => {
+  const hangs: Behaviour = () => ({ ms: 500, how: { kind: "late" } });
+  const endpoints = [at("a", takes(10)), at("b", takes(10)), at("hung", hangs)];
+  const { sent } = play({ balance: balanceFor(), endpoints, calls: 3000, everyMs: 50 });
+  assert.ok((sent["hung"] ?? 0) < 60, `it got ${sent["hung"]}`);
+});
+
+test("balance: a probe is sent as soon as it is due, however badly off the endpoint seems (K2)", () => {
+  const balance = balanceFor("me");
+  const endpoints = [at("me", fails), at("a", takes(5)), at("b", takes(5))];
+  for (let i = 0; i < 5; i++) balance.begin("s", "a", 0)({ kind: "failed" }, 4_000);
+  for (const id of ["me", "b"]) balance.begin("s", id, 0)({ kind: "well" }, 5);
+  assert.notEqual(balance.pick("s", endpoints, nobody, 4_000 + firstPauseMs - 1), "a");
+  assert.equal(balance.pick("s", endpoints, nobody, 4_000 + firstPauseMs), "a");
+});
+
 test("balance: an endpoint that fails gets only probes, however fast it fails (L3)", () => {
   const endpoints = [at("a", takes(20)), at("b", takes(20)), at("bad", fails)];
   const { sent } = play({ balance: balanceFor(), endpoints, calls: 4000, everyMs: 5 });
@@ -81,6 +97,8 @@ test("balance: an only endpoint is called whatever it did (L4)", () => {
 test("balance: one that is full rests as long as it asked for, unless nobody else is left (L3)", () => {
   const balance = balanceFor();
   const endpoints = [at("a", takes(1)), at("b", takes(1))];
+  // Though it would be the better one.
+  balance.begin("s", "b", 0)({ kind: "well" }, 500);
   balance.begin("s", "a", 0)({ kind: "full", restMs: 100 }, 1);
   for (let now = 2; now < 101; now++) assert.equal(balance.pick("s", endpoints, nobody, now), "b");
   assert.equal(balance.pick("s", endpoints, new Set(["b"]), 50), "a");

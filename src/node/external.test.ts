@@ -181,6 +181,9 @@ test("external: a call that was certainly not applied goes to the next address o
   const lost = await setUp(() => new SheafError("CALL_LOST", "it broke"), urls);
   await assert.rejects(lost.quote(), code("EXTERNAL_FAILED", "unknown"));
   assert.equal(lost.posts.length, 1);
+  const half = await setUp(() => json(500, {}), urls);
+  await assert.rejects(half.quote(), code("EXTERNAL_FAILED", "unknown"));
+  assert.equal(half.posts.length, 1);
 });
 
 test("external: an address that fails is left alone while another is well", async () => {

@@ -28,6 +28,8 @@ export type RouterOptions = {
   /** Where to, given the nodes that this call was just refused by or could not reach. */
   way(call: Call, tried: ReadonlySet<string>): Way;
   here(call: Call): Promise<Reply>;
+  /** Does the application here have what is called, if it is of an entity? */
+  knows(call: Call): boolean;
   /** Is this node still to begin anything? */
   open(): boolean;
 };
@@ -108,6 +110,20 @@ export class Router {
     return code === "UNKNOWN_TARGET" || (code === "OVERLOADED" && this.#budget.take(this.#options.host.clock.tick()));
   }
 
+  /** What the application here has and that of a shard's owner does not yet is not unknown: it has to wait. */
+  #unlessOlder(to: Way, call: Call, error: SheafError): SheafError {
+    const { target } = call;
+    if (error.code !== "UNKNOWN_TARGET" || to.kind !== "there" || target.kind === "procedure") return error;
+    if (!this.#options.knows(call)) return error;
+    const what = `${target.entity}.${target.name}`;
+    return new SheafError("NOT_HOSTED", `the node that owns this key runs a release without ${what}`, {
+      retryAfterMs: 1_000,
+      hint: "Roll the release out to all nodes that host entities before its callers.",
+      session: error.session,
+      cause: error,
+    });
+  }
+
   async #carry(given: Call, first: Way | undefined, failed?: SheafError): Promise<Reply> {
     const { host, way, here, self } = this.#options;
     const issued = given.target.kind === "command" && given.op === undefined ? this.#issue() : undefined;
@@ -135,7 +151,7 @@ export class Router {
           if (to.kind === "refused") throw to.error;
           failure ??= new SheafError("NOT_READY", to.why, { retryAfterMs: 100 });
         } catch (error) {
-          failure = asSheafError(error);
+          failure = this.#unlessOlder(to, call, asSheafError(error));
           // What the handler saw and wrote elsewhere before it was refused, the next attempt is to see, and so is the caller.
           if (failure.session !== undefined) call = { ...call, session: failure.session };
           else if (call.session !== given.session) failure = amended(failure, { session: call.session });

@@ -177,6 +177,8 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
     self: id,
     here,
     open: () => parts.state !== "stopping",
+    knows: ({ target }) =>
+      target.kind !== "procedure" && parts.compiled.entities.get(target.entity)?.operations.has(target.name) === true,
     way: wayOf(parts, membership, here),
   });
   parts.route = (call) => router.call(call);

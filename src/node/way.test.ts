@@ -11,7 +11,9 @@ import { Router } from "./router.ts";
 import { wayOf } from "./way.ts";
 
 type Answers = (SheafError | Reply)[];
-type Others = Readonly<Record<string, Answers | { readonly zone: string; readonly answers: Answers }>>;
+type Others = Readonly<
+  Record<string, Answers | { readonly zone?: string; readonly state?: string; readonly answers: Answers }>
+>;
 
 /** A node of the zone "", among others that offer `clerk`, each with what it answers, in turn. `own`: what it answers itself,
  *  if it offers `clerk` too. */
@@ -20,11 +22,12 @@ function among(others: Others, { own, knows = [] }: { own?: Answers; knows?: rea
   const all = Object.entries(others).map(([id, one]) => ({
     id,
     zone: "",
+    state: "ready",
     ...(Array.isArray(one) ? { answers: one } : one),
   }));
-  const hosts = own ? [...all, { id: "me", zone: "", answers: own }] : all;
-  const members = hosts.map(({ id, zone }) => ({
-    member: { id, zone, state: "ready", services: ["clerk"], entities: false },
+  const hosts = own ? [...all, { id: "me", zone: "", state: "ready", answers: own }] : all;
+  const members = hosts.map(({ id, zone, state }) => ({
+    member: { id, zone, state, services: ["clerk"], entities: false },
     standing: "alive",
   }));
   const asked: string[] = [];
@@ -51,7 +54,7 @@ function among(others: Others, { own, knows = [] }: { own?: Answers; knows?: rea
       ? answer("me")
       : Promise.reject(new SheafError("UNKNOWN_TARGET"));
   const way = wayOf(parts, membership as unknown as Membership, here);
-  const router = new Router({ host, self: "me", way, here, open: () => true });
+  const router = new Router({ host, self: "me", way, here, knows: () => false, open: () => true });
   const ask = async (given: Call["target"] | string = "clerk"): Promise<Reply> => {
     const target = typeof given === "string" ? ({ kind: "procedure", service: given, name: "say" } as const) : given;
     const call: Call = {
@@ -148,4 +151,12 @@ test("way: a call that may have been carried out is not sent to another node", a
 test("way: calls stay in the zone as long as nothing speaks against it", async () => {
   const ask = among({ near: times(30, () => hello), far: { zone: "z2", answers: [] } });
   for (let i = 0; i < 30; i++) await ask();
+});
+
+test("way: a node that drains is called only while no other offers the service", async () => {
+  const drains = { state: "draining", answers: times(1, () => hello) };
+  const ask = among({ a: drains, b: times(20, () => hello) });
+  for (let i = 0; i < 20; i++) await ask();
+  assert.deepEqual(new Set(ask.asked), new Set(["b"]));
+  assert.equal((await among({ a: drains })()).output, "hello");
 });
