@@ -12,6 +12,10 @@ import { freshFolder } from "./folders.ts";
 const repository = fileURLToPath(new URL("..", import.meta.url));
 let built: string | undefined;
 
+/** None may be left behind by a run that fails. */
+const children = new Set<ChildProcess>();
+process.on("exit", () => children.forEach((child) => child.kill("SIGKILL")));
+
 /** The folder of the compiled package. */
 function packageFolder(): string {
   if (built === undefined) {
@@ -45,7 +49,8 @@ export async function startPackaged(verb: "start" | "dev", data: string): Promis
     [command, verb, app, ...flags, ...(verb === "start" ? ["--create", "--insecure"] : [])],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
-  process.once("exit", () => child.kill("SIGKILL"));
+  children.add(child);
+  child.once("exit", () => children.delete(child));
   const { gateway, pid } = await firstEvent(child);
   const readyMs = performance.now() - began;
   return {

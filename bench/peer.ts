@@ -1,8 +1,7 @@
 // What a user would pick instead, each in a module of `peers/`: `serve` runs in a process of its own, `open` here. Their packages
 // are installed when they are first needed, beside the product's and never with it.
 
-import { spawnSync } from "node:child_process";
-import { fork } from "node:child_process";
+import { fork, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { fileURLToPath } from "node:url";

@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { join } from "node:path";
 import { Counter } from "../../src/cli/bench-app.ts";
 import { works } from "../../src/cli/bench.ts";
-import type { Contender, Figure } from "../contender.ts";
+import { conditionsOf, type Contender, type Figure } from "../contender.ts";
 import { cpuMicrosOf, diskBytes, loopbackBytes } from "../cost.ts";
 import { fill, filledKey } from "../fill.ts";
 import { cacheFolder } from "../folders.ts";
@@ -49,8 +49,10 @@ const withEntities = (entities: number): Contender => ({
 export const scale: Row = {
   id: "scale",
   title: "cost of a command with more entities, shards and nodes, embedded engine",
-  async run({ sideBySide }) {
-    const entities = await sideBySide([1000, 10_000, 100_000, 1_000_000].map(withEntities), [64]);
+  async run({ sideBySide, ms, runs, note }) {
+    // Filling takes longest: one long run each.
+    const once = conditionsOf({ ms: ms * runs, runs: 1 }, note);
+    const entities = await once.sideBySide([1000, 10_000, 100_000, 1_000_000].map(withEntities), [64]);
     const ofShards = [16, 64, 256, 1024].map((shards) => ours(`${shards} shards`, () => embedded, { shards }, write));
     const shards = await sideBySide(ofShards, [64, 512]);
     const ofNodes = [1, 2, 3].map((nodes) => ours(`${nodes} nodes`, () => embedded, { nodes }, write));
