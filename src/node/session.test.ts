@@ -25,7 +25,7 @@ const fold = (seq: number, causes: Seen = []): { seen: Seen } => ({ seen: [0, 1,
 function asked(shard: { fold: { seen: Seen } }, carry: () => Promise<Reply>): Promise<Reply> {
   const there = { number: 0, tenure: { kind: "following" }, ground: { host } };
   const shards = { of: () => Object.assign(shard, there) as unknown as Shard } as unknown as Shards;
-  return inSession(call, tokens, shards, host.clock, carry);
+  return inSession(call, tokens, shards, host.clock, () => "causal", carry);
 }
 
 test("session: an answer counts as seen although its shard was opened anew before it was told", async () => {

@@ -19,7 +19,7 @@ import {
 import { Secret, system } from "../control/index.ts";
 import type { Clock, Host } from "../host/index.ts";
 import type { Cluster } from "../journal/index.ts";
-import { type Call, type Derive, type Reply, type Sessions, sessions } from "../rpc/index.ts";
+import { type Call, type Consistency, type Derive, type Reply, type Sessions, sessions } from "../rpc/index.ts";
 import type { Shard, Shards } from "../shards/index.ts";
 
 const secretFile = "session-secret";
@@ -76,6 +76,7 @@ export async function inSession(
   tokens: Sessions,
   shards: Shards,
   clock: Clock,
+  level: (call: Call) => Consistency,
   carry: (call: Call) => Promise<Reply>,
 ): Promise<Reply> {
   const before = tokens.read(call.session ?? "");
@@ -85,7 +86,8 @@ export async function inSession(
     return { ...reply, session: reply.session ?? tokens.make(before) };
   }
   const shard = shards.of(target.entity, target.key);
-  await notBehind(shard, before, call, clock);
+  // Any copy answers an eventual query, however far behind.
+  if (shard.held !== undefined || level(call) !== "eventual") await notBehind(shard, before, call, clock);
   // While a handler waits, its shard may be opened anew from further back: what it looked at is what counts.
   const { fold } = shard;
   const since = ({ session = "" }: { readonly session?: string | undefined }): string => {
@@ -108,7 +110,6 @@ export async function inSession(
 async function notBehind(shard: Shard, seen: Seen, call: Call, clock: Clock): Promise<void> {
   const wanted = positionIn(seen, shard.number);
   if (!wanted || reaches(shard, wanted) || shard.ground.host.faults.mutant("M11")) return;
-  if (shard.held === undefined && call.consistency === "eventual") return;
   if (shard.tenure.kind === "following") return followed(shard, wanted, call.deadline, clock);
   await new Promise<void>((resolve, reject) => {
     const late = (): void => reject(new SheafError("DEADLINE", undefined, { outcome: "not-applied" }));

@@ -13,7 +13,7 @@ import { endpointFinder, systemEntities } from "../control/index.ts";
 import { Entities, Poison } from "../entities/index.ts";
 import { type Cluster, maxRegistryBytes, recordCodec } from "../journal/index.ts";
 import { type AppShape, type CompiledApp, compileApp, type Hosted, hostedBy } from "../model/index.ts";
-import type { Call, Calls, Derive, Reply, Sessions } from "../rpc/index.ts";
+import type { Call, Calls, Consistency, Derive, Reply, Sessions } from "../rpc/index.ts";
 import { Services } from "../services/index.ts";
 import { Shards } from "../shards/index.ts";
 import { closeParts } from "./close.ts";
@@ -26,7 +26,7 @@ import { clusterOperator } from "./operate-cluster.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 import { Router } from "./router.ts";
 import { inSession, openSecrets, ownSecret, type Secrets, sharedSecret } from "./session.ts";
-import { reporter, wayOf } from "./way.ts";
+import { levelOf, reporter, wayOf } from "./way.ts";
 
 /** Only services that are hosted run here; of entities that others host it is good to know what their queries ask for. */
 const compile = (app: AppShape, { services }: Hosted): CompiledApp =>
@@ -109,11 +109,12 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     if (target.kind !== "procedure") return entities.call(call);
     return parts.compiled.external.has(target.service) ? external.call(call, target.service) : services.call(call);
   };
+  const level = (call: Call): Consistency => levelOf(parts, call);
   const here = (call: Call): Promise<Reply> => {
     if (call.session === undefined) return carry(call);
     if (parts.secrets === undefined)
       return Promise.reject(new SheafError("NOT_READY", undefined, { retryAfterMs: 100 }));
-    return inSession(call, parts.secrets.tokens, shards, host.clock, carry);
+    return inSession(call, parts.secrets.tokens, shards, host.clock, level, carry);
   };
   const parts: Running = {
     options,

@@ -45,7 +45,7 @@ function toEntity(parts: Parts, membership: Membership, call: Call, tried: Reado
 }
 
 /** What a query asks for; commands, and what no entity here knows, are for the owner. */
-function levelOf({ compiled }: Parts, { target, consistency }: Call): Consistency {
+export function levelOf({ compiled }: Pick<Parts, "compiled">, { target, consistency }: Call): Consistency {
   if (target.kind !== "query") return "strong";
   const operation = compiled.entities.get(target.entity)?.operations.get(target.name);
   return consistency ?? operation?.consistency ?? "strong";
