@@ -270,6 +270,9 @@ test("verdicts: only what the endpoint itself did counts against it", () => {
     kind: "full",
     restMs: 70,
   });
+  assert.equal(kind("EXTERNAL_FAILED"), "failed");
+  assert.equal(kind("EXTERNAL_FAILED", "HTTP 400", { outcome: "not-applied", retry: "never" }), "well");
+  assert.equal(kind("EXTERNAL_FAILED", "HTTP 429", { outcome: "not-applied" }), "full");
   assert.equal(kind("OVERLOADED", "met further on", { outcome: "unknown" }), "well");
   assert.equal(kind("STOPPING"), "full");
   assert.equal(kind("DEADLINE", "came too late", { outcome: "not-applied" }), "late");

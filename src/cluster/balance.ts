@@ -165,7 +165,10 @@ const refusalMs: Millis = 100;
 /** What an answer says of who gave it; `error` is undefined for an output. */
 export function verdictOf(error: SheafError | undefined): Verdict {
   if (error === undefined) return { kind: "well" };
-  const { code, outcome, retryAfterMs } = error;
+  const { code, outcome, retry, retryAfterMs } = error;
+  // An outside service that refuses one call for good is well; one that asks to come again later is full.
+  if (code === "EXTERNAL_FAILED" && outcome === "not-applied")
+    return retry === "never" ? { kind: "well" } : { kind: "full", restMs: retryAfterMs ?? refusalMs };
   if (failures.has(code)) return { kind: "failed" };
   if (code === "DEADLINE" || code === "CANCELLED") return { kind: "late" };
   // With another outcome it is what the handler met further on, and tells nothing of the endpoint.

@@ -196,6 +196,19 @@ test("external: an address that fails is left alone while another is well", asyn
   assert.ok(bad >= 1 && bad <= 6, String(bad));
 });
 
+test("external: one that refuses what it is sent is not taken for broken, and one that is busy is asked later", async () => {
+  const two = ["https://a.example", "https://b.example"];
+  const strict = await setUp(({ url }) => (url.startsWith("https://a") ? json(400, {}) : good), two);
+  for (let i = 0; i < 60; i++) await strict.quote().catch(() => {});
+  assert.ok(strict.posts.filter(({ url }) => url.startsWith("https://a")).length > 10);
+  const busy = await setUp(
+    ({ url }) => (url.startsWith("https://a") ? json(429, { retryAfterMs: 60_000 }) : good),
+    two,
+  );
+  for (let i = 0; i < 20; i++) assert.deepEqual(await busy.quote(), { rate: 1.5 });
+  assert.equal(busy.posts.filter(({ url }) => url.startsWith("https://a")).length, 1);
+});
+
 test("external: so many calls at a time as of any service (E2)", async () => {
   const hold = Promise.withResolvers<PostAnswer>();
   const { quote, send, w } = await setUp(() => hold.promise, undefined, { maxServiceInFlight: 2 });

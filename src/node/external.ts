@@ -104,13 +104,13 @@ export class External {
 
 /** E1 */
 const mayGoOn = ({ code, outcome, retry }: SheafError): boolean =>
-  outcome === "not-applied" && retry !== "never" && (code === "UNREACHABLE" || code === "EXTERNAL_FAILED");
+  outcome === "not-applied" && (code === "UNREACHABLE" || (code === "EXTERNAL_FAILED" && retry !== "never"));
 
 /** What the router would take for its own trouble, and ask again, is the outside's. */
 function told(error: SheafError, service: string): SheafError {
-  const { code, message, outcome, hint } = error;
+  const { code, message, outcome, retry, hint } = error;
   if (code !== "UNREACHABLE" && code !== "CALL_LOST") return error;
-  return new SheafError("EXTERNAL_FAILED", `${service}: ${message}`, { outcome, hint, cause: error });
+  return new SheafError("EXTERNAL_FAILED", `${service}: ${message}`, { outcome, retry, hint, cause: error });
 }
 
 const unregistered = (service: string): SheafError =>

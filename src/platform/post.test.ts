@@ -99,9 +99,9 @@ test("post: a name or an address, however it is written, that leads to this mach
   ])
     await assert.rejects(
       post(asked(`http://${host}:${port}/`, { private: false })),
-      failing("EXTERNAL_FAILED", "not-applied"),
+      failing("UNREACHABLE", "not-applied"),
     );
-  await assert.rejects(post(asked("http://169.254.169.254/")), failing("EXTERNAL_FAILED", "not-applied"));
+  await assert.rejects(post(asked("http://169.254.169.254/")), failing("UNREACHABLE", "not-applied"));
   assert.equal(reached, 0);
   assert.equal((await post(asked(`http://localhost:${port}/`))).status, 200);
 });

@@ -47,8 +47,7 @@ export function mayReach(address: string, isPrivate: boolean): boolean {
 }
 
 const forbidden = (host: string, address: string): SheafError =>
-  new SheafError("EXTERNAL_FAILED", `${host} leads to ${address}, where no outside service may be`, {
-    outcome: "not-applied",
+  new SheafError("UNREACHABLE", `${host} leads to ${address}, where no outside service may be`, {
     retry: "never",
     hint: "a service of a private network is registered with: sheaf endpoint add --private",
   });
