@@ -2,7 +2,7 @@
 // each entity is kept, as a hash; entities that no record changed are compared all together, by the sum of their hashes.
 // What snapshots remember of operations is not compared: what is forgotten of them depends on limits.
 
-import { bytesEqual, type Seq } from "../base/index.ts";
+import { bytesEqual, type Seq, SheafError } from "../base/index.ts";
 import type { Crypto } from "../host/index.ts";
 import type { SnapshotName } from "../journal/index.ts";
 import type { Cell } from "../shards/index.ts";
@@ -61,8 +61,13 @@ export class Agreement {
     for (const { after, through, changes } of this.#spans) {
       const [older, newer] = [after, through].map((seq) => whole.find((name) => name.seq === seq));
       if (!newer || (!older && !(after === 0 && first === 1))) continue;
-      const says = await this.#compare(older, newer, changes, read);
-      if (says !== undefined) found.push({ name: newer, says });
+      try {
+        const says = await this.#compare(older, newer, changes, read);
+        if (says !== undefined) found.push({ name: newer, says });
+      } catch (error) {
+        // Replaced by a newer one since it was listed.
+        if (!(error instanceof SheafError) || error.code !== "NOT_FOUND") throw error;
+      }
     }
     return found;
   }

@@ -345,3 +345,52 @@ test("backup: journals that are trimmed while they are copied are whole in it", 
   const second = await kept({ disk: await restored(one, folder), from: one });
   assert.deepEqual(await totals(second), Array(9).fill(2));
 });
+
+test("backup: snapshots that are replaced while they are copied are copied as they are then", async () => {
+  const one = await kept({ snapshotEveryBytes: 1500 });
+  await fill(one, 2);
+  await churn(one, 60);
+  const engine = engineOn(one);
+  let gets = 0;
+  const busy = {
+    ...engine,
+    snapshots: {
+      ...engine.snapshots,
+      async *get(name: Parameters<typeof engine.snapshots.get>[0]) {
+        if (++gets === 1) await churn(one, 300);
+        yield* engine.snapshots.get(name);
+      },
+    },
+  };
+  const folder = memoryFolder();
+  await takeBackup({ engine: busy, folder, host: one.host, version });
+  const second = await kept({ disk: await restored(one, folder), from: one });
+  assert.deepEqual(await totals(second), Array(9).fill(2));
+});
+
+test("backup: a damaged snapshot is left out and said where another stands for it, and is the end of it where none does", async () => {
+  const one = await kept({ snapshotEveryBytes: 1500 });
+  await fill(one, 2);
+  await churn(one, 60);
+  const engine = engineOn(one);
+  const bend = async (which: number): Promise<void> => {
+    for (const shard of [0, 1, 2]) {
+      const name = (await engine.snapshots.list(shard))[which]!;
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of engine.snapshots.get(name))
+        chunks.push(chunk.map((byte, i) => (i === 70 ? byte ^ 1 : byte)));
+      await engine.snapshots.put(name, chunks);
+    }
+  };
+  await bend(1);
+  const warnings: string[] = [];
+  const folder = memoryFolder();
+  await one.run(takeBackup({ engine, folder, host: one.host, version, onWarning: (says) => void warnings.push(says) }));
+  assert.equal(warnings.length, 3);
+  const second = await kept({ disk: await restored(one, folder), from: one });
+  assert.deepEqual(await totals(second), Array(9).fill(2));
+  await bend(0);
+  const none = memoryFolder();
+  await assert.rejects(one.run(takeBackup({ engine, folder: none, host: one.host, version })), code("CORRUPT"));
+  assert.equal(none.files.size, 0);
+});

@@ -64,6 +64,36 @@ test("engine verify: a sound engine is found sound, in use and at rest, with the
   }
 });
 
+test("engine verify: snapshots that are replaced, and records that are trimmed, while it looks are no damage", async () => {
+  const one = await grown();
+  const engine = engineOn(one);
+  const before = await Promise.all([0, 1, 2].map((shard) => engine.snapshots.list(shard)));
+  let left = 3;
+  const busy: Engine = {
+    ...engine,
+    async barrier(shards) {
+      if (--left === 0) await churn(one, 300);
+      return engine.barrier(shards);
+    },
+  };
+  assert.deepEqual((await checkEngine({ engine: busy, host: one.host })).findings, []);
+  const after = await Promise.all([0, 1, 2].map((shard) => engine.snapshots.list(shard)));
+  assert.ok(after.every((names, shard) => names.at(-1)!.seq > before[shard]![0]!.seq));
+  // The same between the snapshots' first reading and their second.
+  let gets = 0;
+  const late: Engine = {
+    ...engine,
+    snapshots: {
+      ...engine.snapshots,
+      async *get(name) {
+        if (++gets === 3) await churn(one, 300);
+        yield* engine.snapshots.get(name);
+      },
+    },
+  };
+  assert.deepEqual((await checkEngine({ engine: late, host: one.host })).findings, []);
+});
+
 test("engine verify: a flipped bit of any record is told with its place, and the other shards are judged alone", async () => {
   const one = await grown();
   const { shards } = await check(one);

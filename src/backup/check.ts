@@ -4,7 +4,7 @@
 // V2. Every snapshot is whole, of the record that it names, and one at least reaches the journal's first record.
 // V3. A snapshot holds what the one before it and the records between them add up to, where payloads can be read.
 
-import { bytesEqual, fromHex, type Seq, type Shard, SheafError, toHex } from "../base/index.ts";
+import { bytesEqual, fromHex, messageOf, type Seq, type Shard, SheafError, toHex } from "../base/index.ts";
 import {
   checkSnapshot,
   decodeSnapshot,
@@ -146,8 +146,13 @@ class ShardCheck {
     const isWhole = await this.#walkAll(agreement);
     const whole = await this.#checkSnapshots(names, agreement, isWhole);
     const { seq, first = seq + 1, tip, epoch, records, voided, bytes, largest } = this.#walk;
-    if (isWhole && first > 1 && !whole.some((name) => name.seq >= first - 1 && name.seq <= seq))
-      this.#found(`records before ${first}`, "they were trimmed, and no whole snapshot stands for them");
+    if (isWhole && first > 1 && !whole.some((name) => name.seq >= first - 1)) {
+      // Those that were listed may have been replaced since, and the journal trimmed behind the new ones.
+      const later = (await this.#source.snapshots()).filter((name) => !this.#hashes.has(name.seq));
+      whole.push(...(await this.#wholeOf(later, false)));
+      if (!whole.some((name) => name.seq >= first - 1))
+        this.#found(`records before ${first}`, "they were trimmed, and no whole snapshot stands for them");
+    }
     const generation = tip?.generation ?? 1;
     return { shard, generation, epoch, first, seq, records, voided, bytes, snapshots: whole.length, largest };
   }
@@ -173,8 +178,8 @@ class ShardCheck {
       if (wrong !== undefined) this.#found("head", wrong);
       return wrong === undefined;
     } catch (error) {
-      if (!(error instanceof SheafError) || error.code !== "CORRUPT") throw error;
-      this.#found(`record ${this.#at}`, error.message);
+      if (!isDamage(error)) throw error;
+      this.#found(`record ${this.#at}`, messageOf(error));
       return false;
     }
   }
@@ -191,7 +196,17 @@ class ShardCheck {
     names: readonly SnapshotName[],
     agreement: Agreement,
     isWhole: boolean,
-  ): Promise<readonly SnapshotName[]> {
+  ): Promise<SnapshotName[]> {
+    const whole = await this.#wholeOf(names, isWhole);
+    if (!this.#ground.opened || !isWhole) return whole;
+    const read = (name: SnapshotName): AsyncIterable<readonly unknown[]> => this.#items(name);
+    for (const { name, says } of await agreement.disagreements(whole, this.#walk, read))
+      this.#found(`snapshot at ${name.seq}`, says);
+    return whole;
+  }
+
+  /** `isEnded`: the journal was read to its end, so that no snapshot is of a later record. */
+  async #wholeOf(names: readonly SnapshotName[], isEnded: boolean): Promise<SnapshotName[]> {
     const whole: SnapshotName[] = [];
     for (const name of names) {
       const place = `snapshot at ${name.seq}`;
@@ -199,18 +214,15 @@ class ShardCheck {
         await this.#checkSnapshot(name);
         const hash = this.#hashes.get(name.seq);
         if (hash && !bytesEqual(hash, fromHex(name.hash))) this.#found(place, "it is of another journal's record");
-        else if (isWhole && name.seq > this.#walk.seq) this.#found(place, "it is of a record behind the journal's end");
+        else if (isEnded && name.seq > this.#walk.seq) this.#found(place, "it is of a record behind the journal's end");
         else whole.push(name);
       } catch (error) {
-        if (!(error instanceof SheafError) || (error.code !== "CORRUPT" && error.code !== "NOT_FOUND")) throw error;
+        const isGone = error instanceof SheafError && error.code === "NOT_FOUND";
+        if (!isGone && !isDamage(error)) throw error;
         // An older one goes when a newer one was written.
-        if (error.code === "CORRUPT" || (await this.#isListed(name))) this.#found(place, error.message);
+        if (!isGone || (await this.#isListed(name))) this.#found(place, messageOf(error));
       }
     }
-    if (!this.#ground.opened || !isWhole) return whole;
-    const read = (name: SnapshotName): AsyncIterable<readonly unknown[]> => this.#items(name);
-    for (const { name, says } of await agreement.disagreements(whole, this.#walk, read))
-      this.#found(`snapshot at ${name.seq}`, says);
     return whole;
   }
 
@@ -239,3 +251,7 @@ class ShardCheck {
     return decodeSnapshot({ ...work.host, key: work.key, cluster: cluster.id }, name, this.#source.get(name));
   }
 }
+
+/** That the key is the cluster's was seen before: what another has encrypted is damage. */
+const isDamage = (error: unknown): boolean =>
+  error instanceof SheafError && (error.code === "CORRUPT" || error.code === "WRONG_KEY");

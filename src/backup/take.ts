@@ -169,8 +169,7 @@ class ShardCopy {
     const { seq, first = 1, tip, epoch } = this.#walk;
     if (seq !== head.seq || (tip && (tip.generation !== head.generation || epoch !== head.epoch)))
       throw this.#corrupt(`the engine says that it ends at ${head.seq}, which is not what its records say`);
-    const reaches = first === 1 || this.#snapshots.some((snapshot) => snapshot.seq >= first - 1);
-    if (!reaches) throw this.#corrupt(`its journal starts at ${first} and no whole snapshot reaches it`);
+    if (!this.#reaches) throw this.#corrupt(`its journal starts at ${first} and no whole snapshot reaches it`);
   }
 
   async #startOver(): Promise<void> {
@@ -215,11 +214,18 @@ class ShardCopy {
     const listed = await engine.snapshots.list(this.shard);
     // Records up to the newest of them are in the journal by now.
     if (!(await this.#copy(listed[0]?.seq ?? 0))) return false;
-    for (const name of listed) if (name.seq >= first - 1) await this.#copySnapshot(name);
-    return true;
+    let gone = 0;
+    for (const name of listed) if (name.seq >= first - 1 && (await this.#copySnapshot(name)) === "gone") gone++;
+    return this.#reaches || gone === 0;
   }
 
-  async #copySnapshot(name: SnapshotName): Promise<void> {
+  /** Whether the records, with the snapshots, are all there is to know. */
+  get #reaches(): boolean {
+    const { first = 1 } = this.#walk;
+    return first === 1 || this.#snapshots.some(({ seq }) => seq >= first - 1);
+  }
+
+  async #copySnapshot(name: SnapshotName): Promise<"copied" | "damaged" | "gone"> {
     const { options, cluster, meter, written } = this.#ground;
     const { folder, engine, host } = options;
     const { generation, epoch, seq, hash } = name;
@@ -236,12 +242,14 @@ class ShardCopy {
       const { bytes, hash: end } = await checkSnapshot({ ...host, cluster: cluster.id }, name, copied());
       await folder.sync(file);
       this.#snapshots.push({ generation, epoch, seq, hash, file, bytes, end: toHex(end) });
+      return "copied";
     } catch (error) {
       if (!(error instanceof SheafError) || (error.code !== "NOT_FOUND" && error.code !== "CORRUPT")) throw error;
       // Deleted meanwhile, as older ones are; or damaged: then another has to reach the journal.
       if (error.code === "CORRUPT")
         options.onWarning?.(`shard ${this.shard}: the snapshot at ${seq} is left out: ${error.message}`);
       if (written.delete(file)) await folder.remove(file).catch(() => {});
+      return error.code === "CORRUPT" ? "damaged" : "gone";
     }
   }
 
