@@ -31,6 +31,8 @@ export type Opened = {
 
 /** How long calls under way may take to finish when the listener closes. */
 const graceMs = 5_000;
+/** How long callers may take to hear that they are to go. */
+const leaveMs = 2_000;
 
 /** How many ports after the usual one are tried. */
 const tries = 50;
@@ -69,9 +71,11 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
     async close() {
       sessions.drain();
       const closed = listener.close(graceMs);
-      // A connection that is told to go elsewhere goes when its owner likes; what counts is that its calls are answered.
-      for (const until = performance.now() + graceMs; sessions.inFlight > 0 && performance.now() < until;)
-        await sleep(10);
+      // Callers that are told to go elsewhere go once they are owed nothing. To close before that would lose what they had sent
+      // before they heard; who does not go stands still.
+      const began = performance.now();
+      const within = (ms: number): boolean => performance.now() < began + ms;
+      while ((sessions.inFlight > 0 && within(graceMs)) || (sessions.size > 0 && within(leaveMs))) await sleep(10);
       sessions.close();
       upgrades.close();
       await closed;

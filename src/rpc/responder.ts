@@ -78,7 +78,8 @@ export type ResponderOptions = {
 
 export interface Responder extends PipeEnd {
   readonly inFlight: number;
-  /** Tells the caller to go elsewhere (GOAWAY); calls under way are still answered. */
+  /** Tells the caller to go elsewhere (GOAWAY); calls under way, and those sent before it heard, are still answered. It
+   *  goes by itself once it is owed nothing. */
   drain(): void;
   /** Ends the connection, telling the caller why. Calls under way are abandoned. */
   end(error: SheafError): void;
@@ -167,7 +168,10 @@ class Session implements Responder {
   }
 
   drain(): void {
-    if (this.#stage.kind !== "open" || this.#draining) return;
+    const { kind } = this.#stage;
+    // Nothing was called yet: whoever is just coming may as well go elsewhere at once.
+    if (kind === "new" || kind === "accepting") return this.end(new SheafError("STOPPING"));
+    if (kind === "closed" || this.#draining) return;
     this.#draining = true;
     this.#packed(packGoaway({ code: "STOPPING", message: "this gateway is stopping", retryAfterMs: undefined }));
   }
