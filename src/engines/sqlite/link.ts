@@ -28,6 +28,12 @@ export type Link = {
   end(): Promise<void>;
 };
 
+/** A process whose storage has failed can only be in the way of the others: it ends. */
+const fail = (error: SheafError): void =>
+  void setImmediate(() => {
+    throw error;
+  });
+
 /** Starts a worker from a file beside the caller: `worker.ts` when running the sources, `worker.js` when built. */
 export async function startWorker(caller: string, name: string, data: unknown): Promise<Link> {
   const file = new URL(`./${name}${caller.endsWith(".ts") ? ".ts" : ".js"}`, caller);
@@ -36,9 +42,12 @@ export async function startWorker(caller: string, name: string, data: unknown): 
   const pending = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
   let lastId = 0;
   let gone: SheafError | undefined;
+  let ending = false;
 
   const lose = (cause: unknown): void => {
-    gone ??= new SheafError("ENGINE_UNAVAILABLE", "the storage thread is gone", { cause, outcome: "unknown" });
+    if (gone) return;
+    gone = new SheafError("ENGINE_UNAVAILABLE", "the storage thread is gone", { cause, outcome: "unknown" });
+    if (!ending) fail(gone);
     for (const { reject } of pending.values()) reject(gone);
     pending.clear();
   };
@@ -65,6 +74,7 @@ export async function startWorker(caller: string, name: string, data: unknown): 
       });
     },
     async end() {
+      ending = true;
       if (!gone) await link.ask({ kind: "close" }).catch(() => undefined);
       await ended;
     },
@@ -72,6 +82,7 @@ export async function startWorker(caller: string, name: string, data: unknown): 
   try {
     await link.ask({ kind: "open" });
   } catch (error) {
+    ending = true;
     await worker.terminate();
     throw error;
   }

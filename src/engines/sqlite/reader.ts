@@ -1,7 +1,7 @@
 // Reads journal.db on its own connection, so that reading never delays an append.
 //
-// R1. A record is shown only when it is durable: what was committed since the last sync here is synced first, whoever
-//     committed it. A head alone may be ahead of that.
+// R1. Whoever is given records waits for `durable` first: what was committed since the last sync here is synced, whoever
+//     committed it. A head alone may be ahead of that, and waits for nothing.
 
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { listMembers } from "./members.ts";
 import { packEntries, type Packed } from "./packed.ts";
 import { openRecords, type Scan, type Stored } from "./records.ts";
 import { asEngineError } from "./sqlite-error.ts";
-import { openWalSync } from "./wal-sync.ts";
+import { openWalSyncs, type SyncFile } from "./wal-sync.ts";
 
 export type PackedPage = { readonly entries: Packed; readonly first: Seq; readonly head: Head };
 export type Facts = Record<string, string | number | boolean>;
@@ -29,6 +29,8 @@ export type Reader = {
   page(shard: Shard, from: Seq, limit: number): PackedPage;
   /** As `Engine.tail`. */
   tail(asks: readonly Ask[], limit: number): readonly PackedPage[];
+  /** Calls back once all that was given out so far is durable, or with ENGINE_UNAVAILABLE (R1). */
+  durable(tell: (error: SheafError | undefined) => void): void;
   members(): ReadonlyMap<string, Uint8Array>;
   readonly growth: Growth;
   /** Copies the write-ahead log into the file as far as readers allow, without holding up writers. */
@@ -38,11 +40,12 @@ export type Reader = {
 };
 
 /** `syncFile` is another than the system's in tests only. */
-export function openReader(dir: string, patienceMs: number, syncFile?: (file: number) => void): Reader {
+export function openReader(dir: string, patienceMs: number, syncFile?: SyncFile): Reader {
   const db = openJournal(dir, patienceMs);
-  const wal = openWalSync(db, join(dir, journalFile), syncFile);
+  const syncs = openWalSyncs(db, join(dir, journalFile), syncFile);
   /** Changes whenever another connection has committed. */
   const dataVersion = db.prepare("PRAGMA data_version");
+  let seenVersion: number | undefined;
   let durableVersion: number | undefined;
   const heads = openHeadReader(db);
   const floorOf = db.prepare("SELECT first FROM floor WHERE shard = ?");
@@ -52,24 +55,12 @@ export function openReader(dir: string, patienceMs: number, syncFile?: (file: nu
   function consistently<T>(fn: () => T): T {
     db.exec("BEGIN");
     try {
+      seenVersion = (dataVersion.get() as { data_version: number }).data_version;
       return fn();
     } finally {
       db.exec("COMMIT");
     }
   }
-  /** As `consistently`, and what it found is durable (R1). */
-  function durably<T>(fn: () => T, shows: (found: T) => boolean): T {
-    let version: number | undefined;
-    const found = consistently(() => {
-      ({ data_version: version } = dataVersion.get() as { data_version: number });
-      return fn();
-    });
-    if (version === durableVersion || !shows(found)) return found;
-    wal.sync();
-    durableVersion = version;
-    return found;
-  }
-  const hasEntries = ({ entries }: PackedPage): boolean => entries.numbers.length > 0;
 
   function missing(shard: Shard, seq: Seq): SheafError {
     const hint = "restore the data directory from a backup";
@@ -114,36 +105,41 @@ export function openReader(dir: string, patienceMs: number, syncFile?: (file: nu
   return {
     heads: (shards) => consistently(() => heads(shards)),
     page: (shard, from, limit) =>
-      durably(() => {
+      consistently(() => {
         const [head] = heads([shard]) as [Head];
         const { first, start, count } = place(head, from, limit);
         const records = recordsOf(new Map([[shard, start]]))(shard);
         return { entries: packEntries(collect(shard, records, start, count, maxPageBytes, true)), first, head };
-      }, hasEntries),
+      }),
     tail: (asks, limit) =>
-      durably(
-        () => {
-          const found = heads(asks.map(({ shard }) => shard));
-          const due = asks.flatMap(({ from }, i) => {
-            const head = found[i] as Head;
-            const at = place(head, from, limit);
-            return hasNews(from, { first: at.first, head }) ? [{ head, ...at }] : [];
-          });
-          const scan = recordsOf(
-            new Map(due.flatMap(({ head, start, count }) => (count > 0 ? [[head.shard, start]] : []))),
-          );
-          const pages: PackedPage[] = [];
-          let room = maxPageBytes;
-          for (const { head, first, start, count } of due) {
-            const entries = collectReadable(head.shard, scan, start, count, room);
-            if (entries === "full") break;
-            for (const { record } of entries) room -= record.length;
-            pages.push({ entries: packEntries(entries), first, head });
-          }
-          return pages;
-        },
-        (pages) => pages.some(hasEntries),
-      ),
+      consistently(() => {
+        const found = heads(asks.map(({ shard }) => shard));
+        const due = asks.flatMap(({ from }, i) => {
+          const head = found[i] as Head;
+          const at = place(head, from, limit);
+          return hasNews(from, { first: at.first, head }) ? [{ head, ...at }] : [];
+        });
+        const scan = recordsOf(
+          new Map(due.flatMap(({ head, start, count }) => (count > 0 ? [[head.shard, start]] : []))),
+        );
+        const pages: PackedPage[] = [];
+        let room = maxPageBytes;
+        for (const { head, first, start, count } of due) {
+          const entries = collectReadable(head.shard, scan, start, count, room);
+          if (entries === "full") break;
+          for (const { record } of entries) room -= record.length;
+          pages.push({ entries: packEntries(entries), first, head });
+        }
+        return pages;
+      }),
+    durable(tell) {
+      const version = seenVersion;
+      if (version === durableVersion) return tell(undefined);
+      syncs.soon((error) => {
+        if (!error) durableVersion = version;
+        tell(error);
+      });
+    },
     members: () => listMembers(db),
     growth,
     checkpoint() {
@@ -170,7 +166,7 @@ export function openReader(dir: string, patienceMs: number, syncFile?: (file: nu
     },
     close() {
       growth.stop();
-      wal.close();
+      syncs.close();
       db.close();
     },
   };

@@ -83,25 +83,29 @@ test("embedded engine: what was committed but not synced is unknown, and nothing
   writer.close();
 });
 
-test("embedded engine: a record is shown once it is durable, whoever committed it, and looking again syncs nothing", () => {
+test("embedded engine: records are given out once they are durable, whoever committed them; heads wait for nothing", () => {
   const dir = folder();
-  const mine = disk();
-  const reader = openReader(dir, 1000, mine.sync);
+  const held: ((error: Error | null) => void)[] = [];
+  const reader = openReader(dir, 1000, (_, done) => void held.push(done));
   const theirs = disk();
   const other = openWriter(dir, 1000, theirs.sync);
   theirs.broken = true; // As if that process had been killed between its commit and its sync.
   assert.deepEqual(append(other, 1, 0)?.each, ["unknown"]);
-  assert.equal(reader.heads([1])[0]?.seq, 1);
-  assert.equal(mine.syncs, 0);
-  mine.broken = true;
-  assert.throws(() => reader.page(1, 1, 10), { code: "ENGINE_UNAVAILABLE" });
-  assert.throws(() => reader.tail([{ shard: 1, from: 1 }], 10), { code: "ENGINE_UNAVAILABLE" });
-  mine.broken = false;
-  const { syncs } = mine;
+  const told: (string | undefined)[] = [];
+  const give = (): void => reader.durable((error) => told.push(error?.code));
   assert.equal(reader.page(1, 1, 10).entries.bytes.length, 2);
-  assert.equal(mine.syncs, syncs + 1);
+  give();
   assert.equal(reader.tail([{ shard: 1, from: 1 }], 10)[0]?.entries.bytes.length, 2);
-  assert.equal(mine.syncs, syncs + 1);
+  give();
+  assert.equal(reader.heads([1])[0]?.seq, 1);
+  assert.deepEqual([told.length, held.length], [0, 1], "one sync at a time");
+  held.shift()?.(Object.assign(new Error("EIO: i/o error, fdatasync"), { code: "EIO" }));
+  assert.deepEqual(told, ["ENGINE_UNAVAILABLE"]);
+  held.shift()?.(null);
+  assert.deepEqual(told, ["ENGINE_UNAVAILABLE", undefined]);
+  reader.page(1, 1, 10);
+  give();
+  assert.deepEqual([told.length, held.length], [3, 0], "what was synced is not synced again");
   other.close();
   reader.close();
 });

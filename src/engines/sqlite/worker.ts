@@ -146,33 +146,51 @@ function writing(writer: () => Writer, patienceMs: number): (calls: readonly Cal
 function reading(reader: () => Reader): (calls: readonly Call[], answer: Answering) => void {
   const transferOf = ({ entries }: PackedPage): Transferable[] => [entries.numbers.buffer, entries.bytes.buffer];
 
-  function carry(ask: Exclude<ReaderAsk, { kind: "growth" }>): Answer {
+  /** Records are given out when they are durable; other questions need not wait for that. */
+  function give(id: number, pages: readonly PackedPage[], value: unknown, answer: Answering): void {
+    const found: Answer = { value, transfer: pages.flatMap(transferOf) };
+    if (!pages.some(({ entries }) => entries.numbers.length > 0)) return answer(id, () => found);
+    reader().durable((error) =>
+      answer(id, () => {
+        if (error) throw error;
+        return found;
+      }),
+    );
+  }
+  function carry(id: number, ask: ReaderAsk, answer: Answering): void {
+    const now = (make: () => unknown): void => answer(id, () => ({ value: make() }));
     switch (ask.kind) {
       case "heads":
-        return { value: reader().heads(ask.shards) };
+        return now(() => reader().heads(ask.shards));
       case "page": {
         const page = reader().page(ask.shard, ask.from, ask.limit);
-        return { value: page, transfer: transferOf(page) };
+        return give(id, [page], page, answer);
       }
       case "tail": {
         const pages = reader().tail(ask.asks, ask.limit);
-        return { value: pages, transfer: pages.flatMap(transferOf) };
+        return give(id, pages, pages, answer);
       }
+      case "growth":
+        return reader().growth.next((value) => answer(id, () => ({ value })));
       case "members":
-        return { value: reader().members() };
+        return now(() => reader().members());
       case "rest":
-        return { value: reader().growth.stop() };
+        return now(() => reader().growth.stop());
       case "checkpoint":
-        return { value: reader().checkpoint() };
+        return now(() => reader().checkpoint());
       case "facts":
-        return { value: reader().facts() };
+        return now(() => reader().facts());
     }
   }
   return (calls, answer) => {
-    for (const call of calls) {
-      const ask = call.ask as ReaderAsk;
-      if (ask.kind === "growth") reader().growth.next((value) => answer(call.id, () => ({ value })));
-      else answer(call.id, () => carry(ask));
+    for (const { id, ask } of calls) {
+      try {
+        carry(id, ask as ReaderAsk, answer);
+      } catch (error) {
+        answer(id, () => {
+          throw error;
+        });
+      }
     }
   };
 }
