@@ -17,7 +17,8 @@ test(
   async (t) => {
     const [mine, theirs] = [folder(t), folder(t)];
     const other = await startServer(theirs, ["--create", "--insecure"], {}, benchApp);
-    const own = await startServer(mine, ["--create", "--insecure"], {}, outsideApp);
+    // One of a cluster, as nodes mostly are.
+    const own = await startServer(mine, ["--create", "--insecure", "--name", "own"], {}, outsideApp);
     const cli = async (...args: string[]): Promise<{ code: number; out: string; err: string }> =>
       sheaf(["endpoint", ...args, "--data", mine]);
     const client = connect(outside.contract, { url: own.gateway });

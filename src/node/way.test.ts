@@ -17,7 +17,10 @@ type Others = Readonly<
 
 /** A node of the zone "", among others that offer `clerk`, each with what it answers, in turn. `own`: what it answers itself,
  *  if it offers `clerk` too. */
-function among(others: Others, { own, knows = [] }: { own?: Answers; knows?: readonly string[] } = {}) {
+function among(
+  others: Others,
+  { own, knows = [], external = [] }: { own?: Answers; knows?: readonly string[]; external?: readonly string[] } = {},
+) {
   const host = simHost({});
   const all = Object.entries(others).map(([id, one]) => ({
     id,
@@ -44,7 +47,7 @@ function among(others: Others, { own, knows = [] }: { own?: Answers; knows?: rea
     id: "me",
     app,
     shards,
-    compiled: { entities: new Map(), external: new Map() },
+    compiled: { entities: new Map(), external: new Map(external.map((name) => [name, new Map()])) },
     options: { host },
   } as unknown as Parts;
   const view = { members };
@@ -52,7 +55,7 @@ function among(others: Others, { own, knows = [] }: { own?: Answers; knows?: rea
   const here = async ({ target }: Call): Promise<Reply> =>
     target.kind === "procedure" && target.service === "clerk" && own
       ? answer("me")
-      : Promise.reject(new SheafError("UNKNOWN_TARGET"));
+      : Promise.reject(new SheafError("UNKNOWN_TARGET", "called from here"));
   const way = wayOf(parts, membership as unknown as Membership, here);
   const router = new Router({ host, self: "me", way, here, knows: () => false, open: () => true });
   const ask = async (given: Call["target"] | string = "clerk"): Promise<Reply> => {
@@ -95,6 +98,11 @@ test("way: a service that the application has and nobody hosts is refused at onc
     return true;
   });
   assert.ok(ask.host.clock.tick() - began < 100);
+});
+
+test("way: a service outside of the cluster is called from here, whoever else is there", async () => {
+  const ask = among({ a: [] }, { knows: ["rates"], external: ["rates"] });
+  await assert.rejects(ask("rates"), (error: SheafError) => error.message === "called from here");
 });
 
 test("way: an entity is refused at once where no node hosts entities", async () => {

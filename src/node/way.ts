@@ -73,7 +73,7 @@ function serviceWay(
   return (service, tried) => {
     const seen = offersOf(service);
     if (seen.length === 0)
-      return isKnown(parts, service) ? unhosted(service, `the service ${service}`) : { kind: "here" };
+      return isMissing(parts, service) ? unhosted(service, `the service ${service}`) : { kind: "here" };
     const able = seen.filter(({ member: { id }, standing }) => id === parts.id || (standing === "alive" && carry(id)));
     const ready = able.filter(({ member }) => member.state === "ready");
     const endpoints: Endpoint[] = (ready.length > 0 ? ready : able).map(({ member }) => member);
@@ -128,7 +128,9 @@ export function reporter(host: Host, what: "node" | "address"): (service: string
   };
 }
 
-const isKnown = ({ app }: Parts, name: string): boolean => app.contract.services.some((one) => one.name === name);
+/** A service of the application that has to run somewhere. One outside is called from here, and what nobody knows is refused here. */
+const isMissing = ({ app, compiled }: Parts, name: string): boolean =>
+  !compiled.external.has(name) && app.contract.services.some((one) => one.name === name);
 
 /** `role` is what a node would be started with to change that. */
 const unhosted = (role: string, what: string): Way => ({
