@@ -90,7 +90,7 @@ const says: Readonly<Record<string, string>> = {
   "GET /openapi.json": "OpenAPI 3.1 document of the app",
   "GET /docs": "a page to read and try it",
   "GET /livez": "200 while the event loop turns; `?verbose` for JSON",
-  "GET /readyz": "200 when every shard is served, else 503; `?verbose` for each check as JSON",
+  "GET /readyz": "200 when calls to this node go well, else 503; `?verbose` for each check as JSON",
   "GET /": "gateway: on to `/docs`; admin: what is here",
   "GET /metrics": "[metrics](metrics.md) in the Prometheus text format",
   "GET /admin/v1/openapi.json": "OpenAPI 3.1 document of the admin API",
@@ -106,6 +106,7 @@ const says: Readonly<Record<string, string>> = {
   "POST /admin/v1/nodes/:id/cordon": "give the node nothing more; it keeps what it has; 204",
   "POST /admin/v1/nodes/:id/uncordon": "take that back; 204",
   "DELETE /admin/v1/nodes/:id": "forget a node that is gone for good; 204",
+  "GET /admin/v1/checkup": "what each node measures of itself: engine, clocks, connections, certificates",
   "GET /admin/v1/shards/moves": "shards that are not where they belong, or are pinned, and why",
   "POST /admin/v1/shards/:shard/move":
     "pin a shard to the node whose id is in `{ to }`; it goes when its turn comes; 204",

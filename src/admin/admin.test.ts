@@ -58,6 +58,7 @@ function desk(): Desk {
     drain: async (node, on) => note(undefined, "drain", node, on),
     cordon: async (node, on) => note(undefined, "cordon", node, on),
     remove: async (node) => note(undefined, "remove", node),
+    checkup: async () => note({ items: [], warnings: [] }, "checkup"),
     move: async (shard, node) => note(undefined, "move", shard, node),
     moves: async () => note([], "moves"),
     ready: () => ({ ok: true, checks: { engine: "ok" } }),
@@ -103,6 +104,7 @@ test("admin: each address asks the operator what it says and answers in JSON", a
   assert.equal(((await json("/admin/v1/limits")) as { maxDepth: number }).maxDepth, 64);
   assert.equal((await ask("/admin/v1/parked/p%2F1/release", { method: "POST" })).status, 204);
   assert.deepEqual(await json("/admin/v1/shards/moves"), []);
+  assert.deepEqual(await json("/admin/v1/checkup"), []);
   const body = JSON.stringify({ to: "n-2" });
   assert.equal((await ask("/admin/v1/shards/17/move", { method: "POST", body })).status, 204);
   assert.equal((await ask("/admin/v1/shards/17/pin", { method: "DELETE" })).status, 204);
@@ -115,6 +117,7 @@ test("admin: each address asks the operator what it says and answers in JSON", a
     ["parked"],
     ["release", "p/1"],
     ["moves"],
+    ["checkup"],
     ["move", 17, "n-2"],
     ["move", 17, null],
   ]);

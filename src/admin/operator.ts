@@ -1,6 +1,6 @@
 // What an operator may ask or do, as the admin API, the CLI and the console see it. A node carries it out.
 
-import type { Epoch, Instant, Seq, Shard, Version } from "../base/index.ts";
+import type { Epoch, Instant, Millis, Seq, Shard, Version } from "../base/index.ts";
 
 export type ShardState = "opening" | "serving" | "releasing" | "following" | "fenced" | "quarantined" | "closed";
 
@@ -108,7 +108,39 @@ export type HistoryItem = {
 
 export type Parked = { readonly id: string; readonly reason: string; readonly shard: Shard; readonly at: Instant };
 
+/** What one node measures of itself and of what is around it. */
+export type Checkup = {
+  readonly node: string;
+  readonly name: string;
+  readonly app: string;
+  /** The same on nodes whose code offers the same. */
+  readonly fingerprint: string;
+  /** Its gateway lets every caller in. */
+  readonly insecure: boolean;
+  /** By which other nodes know it; null for a node that shows none. `renewsAt`: when a new one is due. */
+  readonly certificates: { readonly until: Instant; readonly renewsAt: Instant; readonly rootUntil: Instant } | null;
+  /** How far its clock is ahead of that of the node that was asked, and how far off that may be. */
+  readonly clockSkewMs: Millis;
+  readonly clockWithinMs: Millis;
+  /** Why the engine told nothing. */
+  readonly engineError: string | null;
+  /** What a durable write takes there, measured; null where the engine does not tell. */
+  readonly engineSyncMs: Millis | null;
+  /** How far the engine's clock is ahead of this node's; null where it has none of its own. */
+  readonly engineSkewMs: Millis | null;
+  readonly engineSkewWithinMs: Millis | null;
+  /** The nodes it knows of, and whether its connection to each is up. */
+  readonly reaches: readonly {
+    readonly node: string;
+    readonly name: string;
+    readonly peer: string;
+    readonly link: "up" | "silent" | "refused";
+  }[];
+};
+
 export interface Operator {
+  /** What every node that answers measures now; those that do not answer are named in the warnings. */
+  checkup(): Promise<Found<Checkup>>;
   status(): Promise<Status>;
   entity(type: string, key: string): Promise<EntityView>;
   /** Newest first; `complete` is false when older commits were trimmed away behind a snapshot. */

@@ -303,6 +303,14 @@ export function adminRoutes(ports: Ports): readonly AdminRoute[] {
       answer: schemas.limits,
       run: async () => json(limits),
     },
+    {
+      method: "GET",
+      pattern: "/checkup",
+      name: "getCheckup",
+      summary: "What every node measures of itself: engine, clocks, connections, certificates",
+      answer: schemas.listOf(schemas.checkup),
+      run: async () => found(await operator.checkup()),
+    },
     ...entityRoutes(ports),
     {
       method: "GET",

@@ -75,6 +75,24 @@ const shardStatus = object({
   pinned: orNull(text),
   movingTo: orNull(text),
 });
+const span: Node = { type: "number", description: "Milliseconds." };
+export const checkup = object({
+  node: text,
+  name: text,
+  app: text,
+  fingerprint: text,
+  insecure: flag,
+  certificates: orNull(object({ until: time, renewsAt: time, rootUntil: time })),
+  clockSkewMs: span,
+  clockWithinMs: span,
+  engineError: orNull(text),
+  engineSyncMs: orNull(span),
+  engineSkewMs: orNull(span),
+  engineSkewWithinMs: orNull(span),
+  reaches: listOf(
+    object({ node: text, name: text, peer: text, link: { type: "string", enum: ["up", "silent", "refused"] } }),
+  ),
+});
 export const shardMove = object({
   shard: whole,
   from: orNull(text),

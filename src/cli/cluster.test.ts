@@ -6,6 +6,7 @@ import { once } from "node:events";
 import process from "node:process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { startBalanced } from "./balanced.fixture.ts";
 import { benchApp, type Callers, type RealCluster, startCallers, startCluster, until } from "./cluster.fixture.ts";
 import { folder, sheaf } from "./cli.fixture.ts";
 
@@ -126,21 +127,50 @@ test(
 );
 
 test("cluster: restarting its nodes one after another, under load, fails no call", { timeout: 240_000 }, async (t) => {
-  const cluster = await startCluster(t, folder(t), 3);
+  const cluster = await startCluster(t, folder(t), 3, ["--grace", "3s"]);
   const callers = startCallers(cluster.gateways, keys);
+  const balanced = startBalanced(cluster.gateways, ["p0", "p1", "p2"]);
   for (const name of ["node-1", "node-2", "node-3"]) {
-    await Promise.all(keys.map((key) => callers.next(key)));
-    const { pid } = cluster.nodes.get(name)!;
+    await Promise.all([...keys.map((key) => callers.next(key)), balanced.turn()]);
+    const { pid, gateway } = cluster.nodes.get(name)!;
     const ended = cluster.heard((event) => event.event === "ended" && event.name === name);
     const back = cluster.heard((event) => event.event === "ready" && event.name === name);
     process.kill(pid, "SIGTERM");
+    await balanced.heard(gateway, false);
     assert.equal((await ended).how, "code 0");
     await back;
+    await balanced.heard(gateway, true);
   }
-  assert.deepEqual(await callers.verify(), []);
-  assert.deepEqual(callers.failures, []);
+  assert.deepEqual([...(await callers.verify()), ...(await balanced.verify())], []);
+  assert.deepEqual([...callers.failures, ...balanced.failures], []);
+  for (const [gateway, count] of balanced.answered) assert.ok(count > 0, `${gateway} answered nothing`);
   assert.equal(await cluster.stop(), 0);
 });
+
+test(
+  "cluster: a node that stops says so at /readyz while it goes on answering, and a second signal ends it at once",
+  { timeout: 120_000 },
+  async (t) => {
+    const cluster = await startCluster(t, folder(t), 2, ["--grace", "1h"], false);
+    const { gateway, pid, name } = cluster.nodes.get("node-1")!;
+    const post = { method: "POST", body: '{"by":1,"memo":""}', headers: { "content-type": "application/json" } };
+    const add = (): Promise<Response> => fetch(`${gateway}/entities/counter/a/add`, post);
+    assert.deepEqual([(await add()).status, (await fetch(`${gateway}/readyz`)).status], [200, 200]);
+    process.kill(pid, "SIGTERM");
+    await until("it is not ready", async () => (await fetch(`${gateway}/readyz`)).status === 503 || undefined);
+    const checks = (await (await fetch(`${gateway}/readyz?verbose`)).json()) as { checks: Record<string, string> };
+    assert.equal(checks.checks["node"], "it is stopping");
+    await until(
+      "it serves nothing",
+      async () => (await cluster.status()).nodes.some((node) => node.name === name && node.owns === 0) || undefined,
+    );
+    const answer = await add();
+    assert.deepEqual([answer.status, answer.headers.get("connection")], [200, "close"]);
+    const ended = cluster.heard((event) => event.event === "ended" && event.name === name);
+    process.kill(pid, "SIGTERM");
+    assert.equal((await ended).how, "code 143");
+  },
+);
 
 test(
   "cluster: two commands with folders of their own on one journal are one cluster, steered from any of them",
@@ -161,6 +191,28 @@ test(
     assert.deepEqual(await callers.verify(), []);
     assert.deepEqual(callers.failures, []);
     assert.equal(await second.stop(), 0);
+  },
+);
+
+test(
+  "cluster: a second node of a name is refused while the first lives, and not after it was killed",
+  {
+    timeout: 120_000,
+  },
+  async (t) => {
+    const [journal, one, two] = [folder(t), folder(t), folder(t)];
+    const named = ["--engine", `sqlite:${journal}`, "--name", "same"];
+    const first = await startCluster(t, one, 1, named, false);
+    const second = ["start", benchApp, "--data", two, "--port", "0", "--admin-port", "0", "--insecure", ...named];
+    const refused = await sheaf(second);
+    assert.equal(refused.code, 5);
+    assert.match(refused.err, /IN_USE .*the name same is in the cluster: process \d+ at /);
+    assert.match(refused.err, /--name/);
+    const exit = once(first.child, "exit");
+    first.child.kill("SIGKILL");
+    await exit;
+    const again = await startCluster(t, two, 1, named, false);
+    assert.equal(await again.stop(), 0);
   },
 );
 

@@ -397,7 +397,7 @@ test("doctor: a damaged journal is bad, whatever else is well", async (t) => {
   };
   const stub = createServer((request, response) => {
     response.setHeader("content-type", "application/json");
-    response.end(JSON.stringify(request.url === "/admin/v1/parked" ? [] : status));
+    response.end(JSON.stringify(["/admin/v1/parked", "/admin/v1/checkup"].includes(request.url ?? "") ? [] : status));
   }).listen(0, "127.0.0.1");
   t.after(() => stub.close());
   await once(stub, "listening");

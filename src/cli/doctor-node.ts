@@ -1,11 +1,12 @@
 // Checks of the running node, if there is one: is it ready, does it serve all shards, is anything parked.
 
 import { createServer } from "node:net";
-import type { Parked, Status } from "../admin/index.ts";
-import { asSheafError } from "../base/index.ts";
+import type { Checkup, Parked, Status } from "../admin/index.ts";
+import { asSheafError, SheafError } from "../base/index.ts";
+import { clusterFindings } from "./doctor-cluster.ts";
 import { type Finding, finding } from "./findings.ts";
 import type { Context } from "./context.ts";
-import { adminOf, gatewayOf, type Remote, type RemoteOptions } from "./remote.ts";
+import { adminOf, gatewayOf, type Remote, type RemoteOptions, warningsOf } from "./remote.ts";
 import { parkedOf } from "./parked.ts";
 import { release } from "./release.ts";
 
@@ -53,12 +54,78 @@ async function readiness(gateway: Remote): Promise<Finding> {
 async function inside(admin: Remote, warn: (text: string) => void): Promise<Finding[]> {
   try {
     const status = (await admin.ask("/admin/v1/status", { patienceMs: 5_000 })).body as Status;
-    return [shards(status), versions(status), engine(status), poison(await parkedOf(admin, warn, 5_000))];
+    const known = [shards(status), versions(status), engine(status), ...settings(status)];
+    return [...known, poison(await parkedOf(admin, warn, 5_000)), ...(await cluster(admin))];
   } catch (error) {
     const failure = asSheafError(error);
     if (failure.code === "UNREACHABLE") return [];
     return [finding("unknown", "shards", failure.message, failure.hint ?? null)];
   }
+}
+
+/** Nothing, where the node is of a release that has no checkup. */
+async function cluster(admin: Remote): Promise<Finding[]> {
+  const answer = await admin.ask("/admin/v1/checkup", { patienceMs: 10_000 }).catch((error: unknown) => {
+    if (error instanceof SheafError && error.code === "NOT_FOUND") return undefined;
+    throw error;
+  });
+  return answer ? clusterFindings(answer.body as readonly Checkup[], warningsOf(answer), Date.now()) : [];
+}
+
+/** Settings of the engine that lose data, or leave little room. */
+function settings({ engine: facts, nodes }: Status): Finding[] {
+  const found: Finding[] = [];
+  const off = ["fsync", "fullPageWrites"].filter((name) => facts[name] === "off");
+  if (off.length > 0)
+    found.push(
+      finding("bad", "engine settings", `${off.join(" and ")} off`, "turn it on and restart the server", {
+        why: "a crash of the server's machine loses or damages what was acknowledged",
+      }),
+    );
+  if (facts["dataChecksums"] === "off")
+    found.push(
+      finding("warn", "engine settings", "data checksums are off", "pg_checksums --enable, with the server stopped", {
+        why: "a damaged page would be served as if it were whole",
+      }),
+    );
+  const [most, used] = [facts["maxConnections"], facts["connections"]];
+  if (typeof most === "number" && typeof used === "number" && used > most * 0.9)
+    found.push(
+      finding(
+        "warn",
+        "engine connections",
+        `${used} of ${most} in use`,
+        "raise max_connections, or close other clients",
+        {
+          why: "a node that starts may not get one",
+        },
+      ),
+    );
+  if (facts["name"] === "nats" && Number(facts["replicas"]) < 3 && nodes.length > 1)
+    found.push(
+      finding(
+        "warn",
+        "engine settings",
+        `${facts["replicas"]} replicas`,
+        "run three servers, with streams of three replicas",
+        {
+          why: "the loss of one server stops all writes or loses data",
+        },
+      ),
+    );
+  if (String(facts["syncEveryWrite"] ?? "yes").startsWith("not known"))
+    found.push(
+      finding(
+        "unknown",
+        "engine settings",
+        "whether NATS syncs every write is not known",
+        "give the monitoring port: nats://…?monitor=8222",
+        {
+          why: "with another setting, a power cut on two servers loses what was acknowledged",
+        },
+      ),
+    );
+  return found;
 }
 
 function shards({ shards: all }: Status): Finding {

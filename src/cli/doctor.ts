@@ -19,6 +19,7 @@ export const doctor: Run<RemoteOptions> = async (context, _args, options) => {
       { title: "", value: ({ state }) => marks[state][1], style: ({ state }) => marks[state][0] },
       { title: "check", value: ({ check }) => check },
       { title: "found", value: ({ found }) => found },
+      { title: "why", value: ({ why }) => why ?? "" },
       { title: "do", value: ({ fix }) => fix ?? "" },
     ],
   });

@@ -23,6 +23,11 @@ export type Parts = {
   readonly adminToken: string;
 };
 
+export type OpenedGateway = Opened & {
+  /** Callers are told to go elsewhere; those that stay are answered. */
+  leave(): void;
+};
+
 export type Opened = {
   readonly url: string;
   /** Says so when another port than usual was taken. */ readonly note: string | undefined;
@@ -37,7 +42,7 @@ const leaveMs = 2_000;
 /** How many ports after the usual one are tried. */
 const tries = 50;
 
-export async function openGateway({ options, host, node, keys, limits }: Parts): Promise<Opened> {
+export async function openGateway({ options, host, node, keys, limits }: Parts): Promise<OpenedGateway> {
   const reveal = options.mode === "dev";
   const contract = (): AppContractShape => node.app.contract;
   const shared = {
@@ -68,6 +73,10 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
   });
   return {
     ...told(listener, options.port),
+    leave() {
+      sessions.drain();
+      listener.leave();
+    },
     async close() {
       sessions.drain();
       const closed = listener.close(graceMs);
@@ -84,7 +93,10 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
 }
 
 export async function openAdmin({ options, host, node, keys, endpoints, limits, adminToken }: Parts): Promise<Opened> {
-  const metrics = (): string => host.meter.render();
+  const metrics = (): string => {
+    node.measure();
+    return host.meter.render();
+  };
   const http = adminApi({ host, operator: node, keys, endpoints, adminToken, policy: rolePolicy(), limits, metrics });
   const listener = await openNear(options.adminPort, "--admin-port", {
     host: "127.0.0.1",

@@ -3,13 +3,16 @@
 // H1. A certificate authority is made only for a cluster without other nodes: two of them would split it. Where the embedded
 //     engine's folder is shared, so is the authority in it.
 
+import { X509Certificate } from "node:crypto";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import type { Checkup } from "../admin/index.ts";
 import { bytesEqual, fromUtf8, type Limits, SheafError, utf8 } from "../base/index.ts";
 import type { Engine } from "../journal/index.ts";
 import type { Meeting } from "../node/index.ts";
 import {
   type ClusterCa,
+  type Credentials,
   ensureCa,
   hasJoined,
   issuedIdentity,
@@ -19,6 +22,7 @@ import {
   openPeers,
   type PeerIdentity,
   type RealHost,
+  renewalOf,
 } from "../platform/index.ts";
 import { checkNodeName } from "../security/index.ts";
 import type { MeetingOptions, ServerOptions } from "./server-options.ts";
@@ -31,7 +35,12 @@ export type World = {
   readonly limits: Limits;
 };
 
-export type Met = { readonly meeting: Meeting; close(): Promise<void> };
+export type Met = {
+  readonly meeting: Meeting;
+  /** By which other nodes know this one; null where none are shown. */
+  certificates(): Checkup["certificates"];
+  close(): Promise<void>;
+};
 
 /** Opens the port for other nodes. Rejects as `joinCluster` and `openPeers` do, and UNTRUSTED when this machine has nothing
  *  by which the others would know it. */
@@ -50,12 +59,19 @@ export async function meet(options: ServerOptions, given: MeetingOptions, world:
   const { address, dial, listen } = peers;
   return {
     meeting: { name, address, dial, listen, zone, weight, roles, copies },
+    certificates: () => (identity.kind === "certified" ? timesOf(identity.current()) : null),
     async close() {
       forget();
       await peers.close();
     },
   };
 }
+
+const timesOf = (credentials: Credentials): Checkup["certificates"] => ({
+  until: credentials.notAfter,
+  renewsAt: renewalOf(credentials),
+  rootUntil: new X509Certificate(credentials.root).validToDate.getTime(),
+});
 
 const nameFile = "name";
 

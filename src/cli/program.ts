@@ -247,6 +247,10 @@ function serverOptions(command: Command): Command {
     .option("--shards <N>", "number of shards, only when the cluster is created (default 64)")
     .option("--encryption-key-file <FILE>", "32 bytes, hex or base64; also SHEAF_ENCRYPTION_KEY")
     .option("--limit <NAME=VALUE>", "another limit than usual, repeatable; also SHEAF_LIMITS", gather)
+    .option(
+      "--grace <SPAN>",
+      "when stopping, take calls for so long after /readyz fails (default: 5s, 0s on a loopback --host)",
+    )
     .option("--insecure", "let every caller in; only on a loopback --host");
 }
 

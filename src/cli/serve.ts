@@ -10,6 +10,7 @@ import { mkdirSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { join, relative } from "node:path";
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { checkLimits, fromHex, SheafError } from "../base/index.ts";
 import { apiKeys, endpointBook, type Search } from "../control/index.ts";
 import { collectWhenIdle, openEngine, sqliteStore } from "../engines/index.ts";
@@ -31,8 +32,11 @@ export interface Server {
   readonly admin: string;
   /** Things worth knowing, such as a port that was taken. */
   readonly notes: readonly string[];
+  /** Resolves when another process that runs under this node's name stays in its place: this one is to stop. */
+  readonly replaced: Promise<SheafError>;
   reload(app: AppShape): void;
-  /** Refuses new calls, finishes those under way, closes everything. */
+  /** Says that it is not ready any more and hands over its shards; after the grace refuses new calls, finishes those under
+   *  way, closes everything. */
   stop(): Promise<void>;
 }
 
@@ -64,7 +68,8 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
   const host = realHost({ dir: own(options), log: { level: options.mode === "dev" ? "warn" : "info" } });
   undo.push(() => host.close());
   const addresses: Addresses = { gateway: null, admin: null };
-  const { node, peer } = await start(options, app, host, addresses, undo);
+  const replaced = Promise.withResolvers<SheafError>();
+  const { node, peer } = await start(options, app, { host, addresses, replaced: replaced.resolve }, undo);
   const book = {
     host,
     calls: node,
@@ -106,8 +111,15 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
     gateway: gate.url,
     admin: admin.url,
     notes,
+    replaced: replaced.promise,
     reload: (next) => node.reload(next),
-    stop: () => unwind(undo),
+    async stop() {
+      // Readiness fails first and shards go elsewhere, while calls are still taken; then the doors close.
+      // A node that is alone has nowhere to send anybody.
+      if (options.meeting) gate.leave();
+      await Promise.all([node.leave(), sleep(options.graceMs)]);
+      await unwind(undo);
+    },
   };
 }
 
@@ -144,11 +156,16 @@ function lock({ data, home, engineFolder, meeting }: ServerOptions, undo: Undo):
 
 type Started = { readonly node: Node; readonly peer: { readonly name: string; readonly address: string } | undefined };
 
+type Stage = {
+  readonly host: RealHost;
+  readonly addresses: Addresses;
+  readonly replaced: (error: SheafError) => void;
+};
+
 async function start(
   options: ServerOptions,
   app: AppShape,
-  host: RealHost,
-  addresses: Addresses,
+  { host, addresses, replaced }: Stage,
   undo: Undo,
 ): Promise<Started> {
   const limits = checkLimits(options.limits);
@@ -185,8 +202,14 @@ async function start(
       store,
       app,
       limits: options.limits,
-      process: { pid: process.pid, rssBytes: () => process.memoryUsage.rss(), addresses: () => addresses },
-      meeting: met?.meeting,
+      process: {
+        pid: process.pid,
+        rssBytes: () => process.memoryUsage.rss(),
+        addresses: () => addresses,
+        insecure: options.insecure,
+        certificates: () => met?.certificates() ?? null,
+      },
+      meeting: met && { ...met.meeting, replaced },
     });
     undo.push(() => outward.close());
     // It closes engine and store itself.

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Limits, SheafError } from "../base/index.ts";
 import { checkNodeName } from "../security/index.ts";
-import { type Context, parseCount } from "./context.ts";
+import { type Context, parseCount, parseSpan } from "./context.ts";
 import { limitsOf } from "./limit-flags.ts";
 import { maxSessionShards } from "../rpc/index.ts";
 
@@ -29,6 +29,7 @@ export type ServerFlags = {
   readonly advertise?: string;
   readonly join?: string;
   readonly limit?: readonly string[];
+  readonly grace?: string;
   readonly insecure?: boolean;
   readonly create?: boolean;
 };
@@ -81,6 +82,8 @@ export type ServerOptions = {
   readonly limits: Partial<Limits>;
   /** Every caller is let in. */
   readonly insecure: boolean;
+  /** How long calls are still taken after it was asked to stop, while `/readyz` says that it is not ready. */
+  readonly graceMs: number;
   readonly create: boolean;
 };
 
@@ -117,6 +120,7 @@ export function serverOptions(
     encryptionKey: encryptionKey(context, flags.encryptionKeyFile),
     limits: limitsOf(context, flags.limit ?? []),
     insecure,
+    graceMs: graceOf(mode, host, flags.grace),
     create: mode === "dev" || flags.create === true,
   };
   const isAlone = nodes === 1 && first.engineFolder === data && meetingFlags.every((name) => flags[name] === undefined);
@@ -124,6 +128,14 @@ export function serverOptions(
   const meeting = meetingOptions(first, flags, nodes);
   const [, ...more] = Array.from({ length: nodes }, (_, i) => i + 1);
   return [nodeOf(first, meeting, 1, nodes), ...more.map((number) => nodeOf(first, meeting, number, nodes))];
+}
+
+/** Where others reach the gateway, something that looks at `/readyz` now and then is likely to send them there. */
+const usualGraceMs = 5_000;
+
+function graceOf(mode: "dev" | "start", host: string, given: string | undefined): number {
+  if (given !== undefined) return parseSpan(given, "--grace");
+  return mode === "dev" || loopback.test(host) ? 0 : usualGraceMs;
 }
 
 /** The node of that number among those that one command runs. The first has the folder and the ports that were named. */

@@ -26,7 +26,7 @@ export const serveChild: Run<object> = async (context) => {
     const app = await file.load();
     const server = await serve(options, app);
     await tell({ kind: "ready", ready: readyOf(server, options, app, context.cwd, file.folders()) });
-    await orders.obey(async () => {
+    const obeyed = orders.obey(async () => {
       const began = performance.now();
       try {
         server.reload(await file.load());
@@ -40,7 +40,9 @@ export const serveChild: Run<object> = async (context) => {
         });
       }
     });
+    const why = await Promise.race([obeyed, server.replaced]);
     await server.stop();
+    if (why) throw why;
     return 0;
   } catch (error) {
     const { code, message, hint } = asSheafError(error);
@@ -103,8 +105,10 @@ function listenForOrders(): {
     else reloads++;
     wake();
   });
+  let isSignalled = false;
   process.on("SIGTERM", () => {
-    stop = true;
+    if (isSignalled) process.exit(143);
+    isSignalled = stop = true;
     wake();
   });
   return {

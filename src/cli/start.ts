@@ -23,9 +23,10 @@ async function startOne(context: Context, options: ServerOptions): Promise<numbe
   const asked = untilAsked();
   const server = await serve(options, app);
   announce(context, server, app.name);
-  await asked;
+  const why = await Promise.race([asked, server.replaced]);
   context.output.note("stopping …");
   await server.stop();
+  if (why) throw why;
   return 0;
 }
 

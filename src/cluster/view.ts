@@ -6,7 +6,8 @@ import type { Member } from "./member.ts";
 /** `alive`: there, and may be given shards. `doubted`: there, so nothing is taken from it, but not trusted with more:
  *  it is new and nothing proves yet that it lives, or it was dead and has to be well for a while. `dead`: what it owned is
  *  anyone's. */
-export type Standing = "alive" | "doubted" | "dead";
+export const standings = ["alive", "doubted", "dead"] as const;
+export type Standing = (typeof standings)[number];
 
 /** `new`, `healing`: why doubted. `silent`: neither heard nor beating. `refused`: its process is gone. `left`: took its
  *  record back. `aside`: alive but cut off from others, who stay. `stranded`: heard, but cut off from the engine.

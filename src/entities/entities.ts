@@ -61,6 +61,13 @@ export class Entities {
     return this.#open.size;
   }
 
+  /** Commands that wait for their turn. */
+  get waiting(): number {
+    let count = 0;
+    for (const open of this.#open) if (open instanceof Attempt && open.phase === "waiting") count++;
+    return count;
+  }
+
   /** Commands that start from now on run this code. */
   reload(app: CompiledApp): void {
     this.#app = app;

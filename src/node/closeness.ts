@@ -1,7 +1,7 @@
 // How closely a node follows a shard, as the shard's owner asks before it hands the shard over: whoever is far behind would
 // keep everybody waiting while it catches up.
 
-import type { Millis, SheafError, Tick } from "../base/index.ts";
+import { asSheafError, type Millis, SheafError, type Tick } from "../base/index.ts";
 import type { Shard } from "../shards/index.ts";
 
 /** What a follower answers. */
@@ -39,4 +39,23 @@ export function closest(found: readonly Behind[], freshMs: Millis): number | und
     records = one.records;
   }
   return least;
+}
+
+/** Asks these nodes, the one wanted first, and resolves with the closest. Rejects NOT_READY, or why the first could not be
+ *  asked, while none follows closely. */
+export async function closestOf(
+  shard: Shard,
+  nodes: readonly string[],
+  ask: (node: string) => Promise<unknown>,
+  freshMs: Millis,
+): Promise<string> {
+  const answers = await Promise.allSettled(nodes.map(ask));
+  const found = answers.map((answer) =>
+    answer.status === "fulfilled" ? behindBy(shard, answer.value) : { error: asSheafError(answer.reason) },
+  );
+  const least = closest(found, freshMs);
+  if (least !== undefined) return nodes[least] as string;
+  const [first] = found;
+  if (first && "error" in first) throw first.error;
+  throw new SheafError("NOT_READY", `shard ${shard.number} is not followed closely by any node that could take it`);
 }

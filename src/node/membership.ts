@@ -31,7 +31,10 @@ import { type Shard, within } from "../shards/index.ts";
 import type { Meeting } from "./node.ts";
 import type { Parts } from "./parts.ts";
 import { Peers } from "./peers.ts";
-import { behindBy, closest, distanceOf } from "./closeness.ts";
+import { byEar } from "./by-ear.ts";
+import { closestOf, distanceOf } from "./closeness.ts";
+import { type MoveCounters, moveCounters } from "./move-counters.ts";
+import { NamesakeWatch, refuseNamesakes } from "./namesake.ts";
 import { PinBoard } from "./pin-board.ts";
 
 /** What nodes ask each other, as procedures that nobody else can reach. */
@@ -67,6 +70,9 @@ export class Membership {
   readonly #members: Members;
   readonly #timing: Timing;
   readonly #copies: number;
+  readonly #counters: MoveCounters;
+  readonly #meeting: Meeting;
+  readonly #namesakes: NamesakeWatch;
   #self: Member;
   #beat = 0;
   #ticks = 0;
@@ -77,6 +83,7 @@ export class Membership {
   #exchangeAgain = false;
   #thinking = false;
   #closed = false;
+  #gaveWay = false;
   #placed: { readonly view: View; readonly placement: Placement } | undefined;
   readonly #known = new Map<ShardNumber, Known>();
   readonly #moving = new Map<ShardNumber, string>();
@@ -91,6 +98,9 @@ export class Membership {
     const { host } = parts.options;
     const { beatMs } = parts.limits;
     this.#timing = timingFor(beatMs);
+    this.#counters = moveCounters(host.meter);
+    this.#meeting = meeting;
+    this.#namesakes = new NamesakeWatch(this.#timing);
     this.#members = trackMembers(self, host.clock.tick(), this.#timing);
     this.board = new PinBoard({
       host,
@@ -129,9 +139,12 @@ export class Membership {
 
   /** Resolves when this node has said that it is there, and holds what it should. */
   async start(): Promise<void> {
+    const { host, engine } = this.#parts.options;
+    const { clock } = host;
+    const { peers } = this;
+    await refuseNamesakes({ clock, registry: engine.registry, peers, self: this.#self, timing: this.#timing });
     await this.#exchange();
     this.#tick();
-    const { clock } = this.#parts.options.host;
     while (!this.settled) {
       if (this.#closed) throw new SheafError("STOPPING");
       await new Promise<void>((resolve) => void clock.after(this.#timing.beatMs / 10, resolve));
@@ -261,6 +274,8 @@ export class Membership {
         return record ? [[id, record] as const] : [];
       });
       this.board.listed(records);
+      const later = this.#namesakes.listed(records, this.#self, this.#now());
+      if (later) this.#giveWay(later);
       this.#members.listed(new Map(read), this.#now());
       for (const id of this.#members.gone(this.#now())) await soon(registry.delete(id));
     } catch (error) {
@@ -269,6 +284,17 @@ export class Membership {
     if (this.#closed) return;
     this.peers.want(this.view.members.filter(({ why }) => !over.has(why)).map(({ member }) => member));
     this.#think();
+  }
+
+  /** Another run under this node's name stays: this one hands over what it has, and whoever runs it is told, once. */
+  #giveWay(error: SheafError): void {
+    if (this.#gaveWay) return;
+    this.#gaveWay = true;
+    this.#parts.options.host.log.error("another process runs under this node's name: this one gives way", {
+      reason: error.message,
+    });
+    void this.become({ state: "draining" });
+    this.#meeting.replaced?.(error);
   }
 
   /** Compares what is with what should be, once all news of this turn is in. */
@@ -290,6 +316,11 @@ export class Membership {
   /** Where shards belong as this node sees it, with these pins or with none. */
   placement(pins: Pins | undefined): Placement {
     return placementOf(this.view, this.#parts.shards.all.length, this.#copies, pins);
+  }
+
+  /** Whether this node is to have a copy of the shard. */
+  isCopy(shard: ShardNumber): boolean {
+    return this.#placement()[shard]?.includes(this.#self.id) === true;
   }
 
   /** To whom a hand-over from here is under way. */
@@ -367,6 +398,7 @@ export class Membership {
       const error = failed.get(number);
       if (error) this.#failed(number, "a shard cannot be opened", error);
       else this.#failures.delete(number);
+      if (!error && as === "owner") this.#counters.claimed.add();
       this.#think();
     });
   }
@@ -393,9 +425,11 @@ export class Membership {
       await entities.leave(shard, this.#parts.limits.handOverMs);
       await shards.handOver(number);
       await this.ask(to, "take", number);
+      this.#counters.moved.add();
       this.#failures.delete(number);
     } catch (error) {
       const failure = asSheafError(error);
+      this.#counters.failed.add();
       this.#failed(number, "a shard cannot be handed over", failure);
       if (shard.tenure.kind === "following" && failure.outcome === "not-applied") this.#takeBack(shard);
     } finally {
@@ -404,24 +438,14 @@ export class Membership {
     }
   }
 
-  /** Who is to take the shard: the one wanted; of a node that drains, whichever follows most closely. Rejects NOT_READY, or
-   *  why it cannot be asked, while nobody follows it closely. */
-  async #closest(shard: Shard, wanted: string): Promise<string> {
+  /** Who is to take the shard: the one wanted; of a node that drains, whichever follows most closely. */
+  #closest(shard: Shard, wanted: string): Promise<string> {
     const isLeaving = this.#self.state === "draining";
     const others = isLeaving ? (this.#placement()[shard.number] ?? []).filter((id) => id !== this.#self.id) : [];
-    const asked = [wanted, ...others.filter((id) => id !== wanted)];
-    const answers = await Promise.allSettled(
-      asked.map((id) => this.ask(id, "close", shard.number, this.#timing.strandedMs)),
-    );
-    const found = answers.map((answer) =>
-      answer.status === "fulfilled" ? behindBy(shard, answer.value) : { error: asSheafError(answer.reason) },
-    );
-    const freshMs = Math.max(this.#timing.leaseMs, 3 * this.#parts.limits.followEveryMs);
-    const least = closest(found, freshMs);
-    if (least !== undefined) return asked[least] as string;
-    const [first] = found;
-    if (first && "error" in first) throw first.error;
-    throw new SheafError("NOT_READY", `shard ${shard.number} is not followed closely by any node that could take it`);
+    const { leaseMs } = this.#timing;
+    const freshMs = Math.max(leaseMs, 3 * this.#parts.limits.followEveryMs);
+    const ask = (id: string): Promise<unknown> => this.ask(id, "close", shard.number, leaseMs);
+    return closestOf(shard, [wanted, ...others.filter((id) => id !== wanted)], ask, freshMs);
   }
 
   /** Whoever was to take the shard will not: this node need not wait for it to. */
@@ -451,6 +475,7 @@ export class Membership {
     const failed = (await this.#parts.shards.open([shard.number], "owner")).get(shard.number);
     this.#think();
     if (failed) throw failed;
+    this.#counters.claimed.add();
     return { output: undefined };
   }
 }
@@ -459,20 +484,5 @@ const passing: ReadonlySet<string> = new Set(["NOT_OWNER", "NOT_READY", "STOPPIN
 
 /** Why a member that is dead will not come back under this id. */
 const over: ReadonlySet<Why | undefined> = new Set<Why>(["left", "superseded"]);
-
-/** The view of one who believes only what it hears itself: a planted defect. */
-function byEar(view: View, me: string, peers: Peers): View {
-  const members = view.members.map((seen) => {
-    const isHeard = seen.member.id === me || peers.get(seen.member.id)?.state === "up";
-    return { ...seen, standing: isHeard ? ("alive" as const) : ("dead" as const) };
-  });
-  return {
-    ...view,
-    members,
-    byId: new Map(members.map((seen) => [seen.member.id, seen])),
-    excluded: false,
-    mayClaim: true,
-  };
-}
 
 const isOurs = ({ target }: Call): boolean => target.kind === "procedure" && target.service === peerService;

@@ -1,7 +1,7 @@
 // One node: the application's entities and services on one engine. Composes the floors below; owns no decisions.
 
-import type { Operator } from "../admin/index.ts";
-import type { Limits, Shard } from "../base/index.ts";
+import type { Checkup, Operator } from "../admin/index.ts";
+import type { Limits, Shard, SheafError } from "../base/index.ts";
 import type { Post } from "../gateway/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Cluster, Engine } from "../journal/index.ts";
@@ -12,6 +12,10 @@ import type { Store } from "../shards/index.ts";
 export type ProcessFacts = {
   readonly pid: number;
   rssBytes(): number;
+  /** Every caller is let in. */
+  readonly insecure?: boolean | undefined;
+  /** By which other nodes know this one; null when it shows none. */
+  certificates?(): Checkup["certificates"];
   addresses(): { readonly gateway: string | null; readonly admin: string | null };
 };
 
@@ -24,6 +28,9 @@ export type Meeting = {
   readonly dial: PeerDial;
   /** Answers connections of other nodes from now on, until the returned function is called. */
   listen(accept: (pipe: Pipe) => PipeEnd): () => void;
+  /** Told once, with IN_USE, when another process that lives under the same name stays in place of this one, which is
+   *  to stop. */
+  readonly replaced?: ((error: SheafError) => void) | undefined;
   /** Copies of each shard: the owner and its followers; 3 when absent. */
   readonly copies?: number | undefined;
   readonly zone?: string | undefined;
@@ -66,10 +73,15 @@ export interface Node extends Calls, Operator {
   readonly cluster: Cluster;
   readonly app: AppShape;
   readonly limits: Limits;
+  /** Brings the gauges up to date: to be called before they are read. */
+  measure(): void;
   /** One session token that covers all of these. Throws BAD_SESSION for one that this cluster did not make. */
   joinSessions(tokens: readonly string[]): string;
   /** Claims a shard (F2). Resolves when this node serves it; rejects when another node won it. */
   acquire(shard: Shard): Promise<void>;
+  /** Is not ready from now on, and hands its shards to others, while it still takes calls. Resolves when it serves no shard
+   *  that another could, or after the time given. */
+  leave(deadlineMs?: number): Promise<void>;
   /** Refuses new calls (STOPPING), finishes or abandons those under way by the deadline, saves, closes engine and store. */
   stop(deadlineMs?: number): Promise<void>;
   /** Replaces the application's code; state is kept. Commands already running finish in the old code. */

@@ -1,9 +1,10 @@
 // The operator's side of a cluster, asked at any of its nodes: what concerns one shard is asked of its owner, what concerns
 // all is asked of all and put together.
 
-import type { EntityView, Found, NodeStatus, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
-import { messageOf, type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
+import type { Checkup, EntityView, Found, NodeStatus, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
+import { type Instant, messageOf, type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
 import type { Member } from "../cluster/index.ts";
+import { checkupHere, readClock } from "./checkup.ts";
 import type { Membership } from "./membership.ts";
 import { foundIn, type Part, parkedHere, searchHere } from "./operate.ts";
 import { movesOf, mayMoveTo } from "./shard-moves.ts";
@@ -16,6 +17,9 @@ const patienceMs: Millis = 1_500;
 type Asked = { readonly [Name in "status" | "entity" | "history" | "release"]: Operator[Name] } & {
   search(...asked: Parameters<Operator["search"]>): Promise<Part<EntityView>>;
   parked(): Promise<Part<Parked>>;
+  checkup(): Promise<Checkup>;
+  /** Its wall clock. */
+  clock(): Promise<Instant>;
 };
 
 /** The operator of the whole cluster. `own` is that of the node here. */
@@ -27,6 +31,8 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     release: own.release,
     search: (...given) => searchHere(parts, ...given),
     parked: async () => parkedHere(parts),
+    checkup: () => checkupHere(parts),
+    clock: async () => parts.options.host.clock.now(),
   };
   membership.serve = async (name, input) => {
     if (name === "become") return membership.become(changeOf(input));
@@ -80,6 +86,21 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     async parked() {
       const { items, warnings } = await askAll(asked.parked(), "parked", []);
       return { items: [...new Map(items.map((one) => [one.id, one])).values()], warnings };
+    },
+    async checkup() {
+      const all = others();
+      const asks = await Promise.allSettled(
+        all.map(async ({ id }) => ({
+          ...((await membership.ask(id, "checkup", [])) as Checkup),
+          ...(await readClock(parts.options.host.clock, () => membership.ask(id, "clock", []) as Promise<Instant>)),
+        })),
+      );
+      return {
+        items: [await asked.checkup(), ...asks.flatMap((ask) => (ask.status === "fulfilled" ? [ask.value] : []))],
+        warnings: asks.flatMap((ask, at) =>
+          ask.status === "rejected" ? [`${all[at]?.name} did not answer: ${messageOf(ask.reason)}`] : [],
+        ),
+      };
     },
     release: (id) => askOwner(shardOfCommand(parts.shards, id).number, "release", id),
     drain: (node, on) => become(node, { state: on ? "draining" : "ready" }),

@@ -6,8 +6,10 @@ import type { Commit, Header } from "../journal/index.ts";
 import type { CompiledEntity } from "../model/index.ts";
 import type { Hot, Shard, Value } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
-import type { Membership, Placed } from "./membership.ts";
+import type { Placed } from "./membership.ts";
+import { checkupHere } from "./checkup.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
+import { readiness } from "./readiness.ts";
 
 const version = "0.1.0";
 const pageRecords = 256;
@@ -28,8 +30,9 @@ export function operator(parts: Placed): Operator {
     cordon: alone,
     remove: alone,
     move: alone,
+    checkup: async () => ({ items: [await checkupHere(parts)], warnings: [] }),
     moves: async () => [],
-    ready: () => ready(parts),
+    ready: () => readiness(parts),
   };
 }
 
@@ -46,7 +49,7 @@ async function status(parts: Placed): Promise<Status> {
         pid: options.process?.pid ?? 0,
         addresses: options.process?.addresses() ?? { gateway: null, admin: null },
         role: "node",
-        state: parts.membership?.self.state === "draining" ? "draining" : parts.state,
+        state: parts.leaving || parts.membership?.self.state === "draining" ? "draining" : parts.state,
         zone: options.meeting?.zone ?? "",
         weight: options.meeting?.weight ?? 1,
         entities: parts.membership?.self.entities ?? true,
@@ -219,28 +222,4 @@ async function release({ shards, poison }: Parts, id: string): Promise<void> {
   if (!shard.fold.parked.has(id)) throw new SheafError("NOT_FOUND", `no parked command is called "${id}"`);
   poison.forget(id);
   await shard.park(id, "", false);
-}
-
-function ready({ state, shards, membership }: Placed): ReturnType<Operator["ready"]> {
-  if (membership) return readyAmongOthers(state, membership);
-  const closed = shards.all.filter((shard) => shard.tenure.kind !== "serving");
-  const [first] = closed;
-  const checks = {
-    node: state === "ready" ? "ok" : state,
-    shards: first
-      ? `${closed.length} of ${shards.all.length} not served; shard ${first.number} is ${first.tenure.kind}`
-      : "ok",
-  };
-  return { ok: state === "ready" && closed.length === 0, checks };
-}
-
-/** Callers may come as soon as the node holds its own part, or knows who does, and until it begins to stop. */
-function readyAmongOthers(state: Parts["state"], membership: Membership): ReturnType<Operator["ready"]> {
-  const { excluded } = membership.view;
-  const checks = {
-    node: state === "ready" ? "ok" : state,
-    shards: membership.settled ? "ok" : "not all that this node should hold is open yet",
-    cluster: excluded ? "cut off from others that go on without this node" : "ok",
-  };
-  return { ok: state === "ready" && membership.settled && !excluded, checks };
 }

@@ -20,6 +20,8 @@ export type Parts = {
   readonly startedAt: number;
   app: AppShape;
   compiled: CompiledApp;
+  /** It is going to stop: it takes calls still, and gives away its shards. */
+  leaving: boolean;
   state: "starting" | "ready" | "draining" | "stopping";
 };
 

@@ -49,7 +49,7 @@ export class Peers {
   /** Keeps connections to exactly these nodes. */
   want(members: readonly { readonly id: string; readonly peer: string }[]): void {
     if (this.#closed) return;
-    const { host, limits, dial, cluster, self, beatMs, changed, heard } = this.#options;
+    const { self, changed, heard } = this.#options;
     const wanted = new Map(members.filter(({ id }) => id !== self).map(({ id, peer }) => [id, peer]));
     for (const [id, peer] of this.#out) {
       if (wanted.has(id)) continue;
@@ -58,23 +58,35 @@ export class Peers {
     }
     for (const [node, address] of wanted) {
       if (this.#out.has(node)) continue;
-      const peer = new Peer({
-        clock: host.clock,
-        dial,
-        address,
-        self,
-        node,
-        app: "node",
-        expects: nameOf(cluster, node),
-        limits,
-        beatMs,
-        changed: (state) => {
-          if (this.#out.get(node) === peer) changed(node, state);
-        },
-        heard: () => heard(node),
-      });
+      const tell = (state: PeerState): void => {
+        if (this.#out.get(node) === peer) changed(node, state);
+      };
+      const peer = this.#dial(node, address, tell, () => heard(node));
       this.#out.set(node, peer);
     }
+  }
+
+  /** Dials a node that is none of those wanted, to see whether it lives. */
+  probe(node: string, address: string, changed: (state: PeerState) => void): { close(): void } {
+    return this.#dial(node, address, changed, () => {});
+  }
+
+  #dial(node: string, address: string, changed: (state: PeerState) => void, heard: () => void): Peer {
+    const { host, limits, dial, cluster, self, beatMs } = this.#options;
+    const expects = nameOf(cluster, node);
+    return new Peer({
+      clock: host.clock,
+      dial,
+      address,
+      self,
+      node,
+      app: "node",
+      expects,
+      limits,
+      beatMs,
+      changed,
+      heard,
+    });
   }
 
   /** Answers a connection that another node has made. */

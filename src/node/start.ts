@@ -18,6 +18,7 @@ import { Services } from "../services/index.ts";
 import { Shards } from "../shards/index.ts";
 import { closeParts } from "./close.ts";
 import { External } from "./external.ts";
+import { nodeGauges } from "./gauges.ts";
 import { identify } from "./identity.ts";
 import { Membership, type Placed } from "./membership.ts";
 import type { Meeting, Node, NodeOptions } from "./node.ts";
@@ -67,7 +68,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const compiled = compile(options.app, hosted(options.app, options));
   const cluster = await identify(options);
   const parts = compose(options, limits, compiled, cluster);
-  if (meeting) await join(parts, meeting);
+  if (meeting) await join(parts, meeting).catch((error: unknown) => abandon(parts, error));
   else await claim(parts);
   parts.state = "ready";
   return node(parts, limits);
@@ -129,6 +130,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     startedAt: host.clock.now(),
     app: options.app,
     compiled,
+    leaving: false,
     state: "starting",
     here,
     route: here,
@@ -189,6 +191,16 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
   parts.secrets ??= openSecrets(host, parts.cluster, await insist(parts, () => sharedSecret(host, parts.route)));
   await park(parts, parts.limits.maxCrashes);
   void membership.board.load();
+}
+
+/** Ends what a node that could not join had begun; engine and store are its caller's. Throws the error. */
+async function abandon({ shards, entities, services, membership, unlisten }: Running, error: unknown): Promise<never> {
+  entities.close();
+  services.close();
+  await membership?.close();
+  unlisten?.();
+  await shards.close();
+  throw error;
 }
 
 /** Throws USAGE for what would not fit the registry, with as many accusations as there may be, or not be read there. */
@@ -253,6 +265,7 @@ function node(parts: Running, limits: Limits): Node {
       return parts.app;
     },
     call: (call) => (parts.state === "ready" ? parts.route(call) : Promise.reject(new SheafError("STOPPING"))),
+    measure: nodeGauges(parts),
     joinSessions: (given) => parts.secrets?.tokens.join(given) ?? "",
     async acquire(shard: ShardNumber) {
       const failed = (await shards.open([shard])).get(shard);
@@ -266,6 +279,10 @@ function node(parts: Running, limits: Limits): Node {
       entities.reload(compiled);
       services.reload(compiled);
       void parts.membership?.become(hosts);
+    },
+    async leave(deadlineMs = 5_000) {
+      parts.leaving = true;
+      await parts.membership?.drain(options.host.clock.tick() + deadlineMs);
     },
     stop(deadlineMs = 5_000) {
       stopped ??= stop(parts, deadlineMs, options);

@@ -47,5 +47,6 @@ test("starting: an owner that wrote something and is replaced says so, however y
     const owner = shards[0]?.owner === nodeOf(world, 0).id ? 0 : 1;
     await nodeOf(world, 1 - owner).acquire(0);
     await client.entity(Tally, "a").add();
+    await world.sleep(100);
     assert.deepEqual(told(world, "fenced: another node owns the shard"), ["warn"]);
   }));

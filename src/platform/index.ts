@@ -8,7 +8,14 @@ export * from "./lock.ts";
 export * from "./socket.ts";
 export * from "./listen.ts";
 export { type ClusterCa, ensureCa, openCa } from "./cluster-ca.ts";
-export { type CertifiedIdentity, issuedIdentity, type PeerIdentity, type PlainIdentity } from "./identity.ts";
+export {
+  type CertifiedIdentity,
+  type Credentials,
+  issuedIdentity,
+  type PeerIdentity,
+  type PlainIdentity,
+  renewalOf,
+} from "./identity.ts";
 export { hasJoined, joinCluster, joinedIdentity, type JoinOptions } from "./join.ts";
 export { openPeers, type OpenPeersOptions, type Peers } from "./peers.ts";
 export { outwardPost, type Poster } from "./post.ts";

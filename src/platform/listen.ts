@@ -29,6 +29,8 @@ export type ListenOptions = {
 export type Listener = {
   readonly url: string;
   readonly port: number;
+  /** From now on every answer ends its connection, so that clients go elsewhere before the listener closes. */
+  leave(): void;
   /** Stops taking requests; resolves when those under way are answered, or cut off after `graceMs` (default 5,000). */
   close(graceMs?: Millis): Promise<void>;
 };
@@ -119,7 +121,7 @@ async function serve(exchange: Exchange, { answer }: ListenOptions): Promise<voi
   }
 }
 
-function serverFor(options: ListenOptions): Server {
+function serverFor(options: ListenOptions, isLeaving: () => boolean): Server {
   const { limits, onUpgrade } = options;
   const server = createServer({
     maxHeaderSize: maxHeaderBytes,
@@ -135,6 +137,7 @@ function serverFor(options: ListenOptions): Server {
   server.on("request", (request, response) => {
     const why = odd(request);
     if (why !== undefined) return refuse(response, why);
+    if (isLeaving()) response.shouldKeepAlive = false;
     void serve(new Exchange(request, response), options);
   });
   // Whether the body is wanted is known only when somebody reads it; until then the client is not told to go on.
@@ -188,7 +191,8 @@ async function bindNear(server: Server, options: ListenOptions, host: string): P
 /** Opens a listener. Rejects with IN_USE when the port, and those after it that may be tried, are taken. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   const host = options.host ?? "127.0.0.1";
-  const server = serverFor(options);
+  let leaving = false;
+  const server = serverFor(options, () => leaving);
   const port = await bindNear(server, options, host);
   const upgraded = new Set<Duplex>();
   server.on("upgrade", (_, socket) => {
@@ -211,5 +215,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       });
     });
   const shown = host === "0.0.0.0" || host === "::" ? "localhost" : host.includes(":") ? `[${host}]` : host;
-  return { url: `http://${shown}:${port}`, port, close: (graceMs = 5_000) => (closing ??= close(graceMs)) };
+  return {
+    url: `http://${shown}:${port}`,
+    port,
+    leave: () => void (leaving = true),
+    close: (graceMs = 5_000) => (closing ??= close(graceMs)),
+  };
 }

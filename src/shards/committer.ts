@@ -16,12 +16,30 @@ export class Committer {
   readonly #ground: Pick<Ground, "host" | "limits" | "engine" | "meters">;
   readonly #ready = new Set<Shard>();
   #scheduled = false;
+  #answered = true;
+  #probing = false;
   #barriers = 0;
   /** Shards where somebody waits for a barrier that may not be asked for yet. */
   readonly #later = new Set<Shard>();
 
   constructor(ground: Pick<Ground, "host" | "limits" | "engine" | "meters">) {
     this.#ground = ground;
+  }
+
+  /** Whether what was asked last was answered. When not, the engine is asked for something small. */
+  isAnswered(): boolean {
+    if (!this.#answered && !this.#probing) void this.#probe();
+    return this.#answered;
+  }
+
+  async #probe(): Promise<void> {
+    const { host, limits, engine } = this.#ground;
+    this.#probing = true;
+    this.#answered = await within(host.clock, limits.appendPatienceMs, engine.barrier([0])).then(
+      () => true,
+      () => false,
+    );
+    this.#probing = false;
   }
 
   ready(shard: Shard): void {
@@ -65,6 +83,7 @@ export class Committer {
       if (answered) return;
       answered = true;
       patience.cancel();
+      this.#answered = results.some(({ kind }) => kind !== "unknown");
       meters.appendSeconds.record((host.clock.tick() - sentAt) / 1000);
       shards.forEach((shard, i) => {
         const result = results[i] ?? unanswered;
@@ -92,11 +111,13 @@ export class Committer {
         limits.appendPatienceMs,
         engine.barrier(looks.map(({ shard }) => shard.number)),
       );
+      this.#answered = true;
       looks.forEach(({ shard, looked }, i) => {
         const head = heads[i];
         shard.seen(looked, head ?? asSheafError(new Error("the engine gave no head"), "ENGINE_UNAVAILABLE"));
       });
     } catch (error) {
+      this.#answered = false;
       const failure = asSheafError(error, "ENGINE_UNAVAILABLE");
       for (const { shard, looked } of looks) shard.seen(looked, failure);
     } finally {

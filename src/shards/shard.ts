@@ -178,6 +178,11 @@ export class Shard {
     });
   }
 
+  /** Commits that are not durable yet. */
+  get pending(): number {
+    return this.#queue.length + (this.#flight?.items.length ?? 0);
+  }
+
   get idle(): boolean {
     return !this.#flight && this.#queue.length === 0 && this.#waiting.length === 0 && this.#parking.length === 0;
   }

@@ -38,6 +38,7 @@ export class Shards {
   readonly #loading = new Map<string, Promise<Hot>>();
   readonly #opening = new Map<ShardNumber, Promise<void>>();
   readonly #tail: Tail;
+  readonly #committer: Committer;
   #timer: Timer | undefined;
   #saving: Promise<void> = Promise.resolve();
   #closed = false;
@@ -47,6 +48,7 @@ export class Shards {
     this.#options = options;
     const meters = shardMeters(options.host.meter);
     const committer = new Committer({ ...options, meters });
+    this.#committer = committer;
     const { host, limits, engine, codec, snapshotOptions, cluster, node } = options;
     const ground: Ground = {
       host,
@@ -66,6 +68,11 @@ export class Shards {
     this.#snapshotter = new Snapshotter({ host, limits, store, turn });
     this.#tail = new Tail(ground, (shard) => this.#reopen(shard));
     this.#saveLater();
+  }
+
+  /** Whether the engine answered what it was asked last. When it did not it is asked again, so that this shows when it does. */
+  isAnswered(): boolean {
+    return this.#committer.isAnswered();
   }
 
   of(type: string, key: string): Shard {

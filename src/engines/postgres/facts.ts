@@ -6,6 +6,7 @@ import type { Lane } from "./lane.ts";
 const facts = `SELECT current_setting('server_version') AS version, current_setting('fsync') AS fsync,
   current_setting('full_page_writes') AS "fullPageWrites", current_setting('synchronous_commit') AS "synchronousCommit",
   current_setting('synchronous_standby_names') AS "synchronousStandbys", current_setting('data_checksums') AS "dataChecksums",
+  (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS "clockMs",
   current_setting('max_connections')::int AS "maxConnections",
   (SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database()) AS connections,
   (SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sheaf')

@@ -1,0 +1,45 @@
+// What a node measures of itself. Gauges cost a walk over the shards and are
+// brought up to date when somebody is about to read them.
+
+import { type Standing, standings } from "../cluster/index.ts";
+import type { Placed } from "./membership.ts";
+
+const states = ["serving", "releasing", "following", "opening", "fenced", "quarantined", "closed"] as const;
+
+/** Returns what brings the gauges up to date. */
+export function nodeGauges(parts: Placed): () => void {
+  const { shards, entities, services, options, membership } = parts;
+  const { meter, clock } = options.host;
+  const by = <Name extends string>(name: string, help: string, label: string, values: readonly Name[]) =>
+    values.map((value) => [value, meter.gauge(name, help, { [label]: value })] as const);
+  const inState = by("sheaf_shards", "Shards, by what this node does for them.", "state", states);
+  const nodes = by(
+    "sheaf_nodes",
+    "Nodes of the cluster as this one sees them, itself included.",
+    "standing",
+    standings,
+  );
+  const lag = meter.gauge(
+    "sheaf_shard_follower_lag_seconds",
+    "For how long the oldest copy that this node follows has not been at the end of its journal.",
+  );
+  const waiting = meter.gauge("sheaf_commands_waiting", "Commands that wait for their turn at an entity.");
+  const open = by("sheaf_calls_open", "Calls that this node carries out at the moment.", "of", [
+    "entities",
+    "services",
+  ]);
+  const queued = meter.gauge("sheaf_journal_queue_commits", "Commits that are not durable yet.");
+  return () => {
+    const now = clock.tick();
+    for (const [state, gauge] of inState) gauge.set(shards.all.filter(({ tenure }) => tenure.kind === state).length);
+    const members = membership?.view.members;
+    const seen = (standing: Standing): number =>
+      members ? members.filter((member) => member.standing === standing).length : standing === "alive" ? 1 : 0;
+    for (const [standing, gauge] of nodes) gauge.set(seen(standing));
+    const followed = shards.all.filter(({ tenure }) => tenure.kind === "following");
+    lag.set(followed.reduce((most, shard) => Math.max(most, shard.staleMs(now)), 0) / 1000);
+    waiting.set(entities.waiting);
+    for (const [of, gauge] of open) gauge.set((of === "entities" ? entities : services).inFlight);
+    queued.set(shards.all.reduce((sum, { pending }) => sum + pending, 0));
+  };
+}
