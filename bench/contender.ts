@@ -54,13 +54,14 @@ async function sideBySide(
   conditions: Conditions,
 ): Promise<readonly Figure[]> {
   const found = new Map<string, Figure[]>();
+  const keep = (figure: Figure): void => {
+    const place = `${figure.name} ${figure.inFlight}`;
+    found.set(place, [...(found.get(place) ?? []), figure]);
+  };
   for (let run = 0; run < conditions.runs; run++) {
     for (const contender of contenders) {
       try {
-        for (const figure of await turn(contender, levels, conditions)) {
-          const place = `${figure.name} ${figure.inFlight}`;
-          found.set(place, [...(found.get(place) ?? []), figure]);
-        }
+        await turn(contender, levels, conditions, keep);
       } catch (error) {
         conditions.note(`${contender.name} failed: ${messageOf(error)}`);
       }
@@ -79,16 +80,15 @@ async function turn(
   { name, role, start }: Contender,
   levels: readonly number[],
   { ms, note }: Conditions,
-): Promise<readonly Figure[]> {
+  keep: (figure: Figure) => void,
+): Promise<void> {
   const started = await start();
   try {
-    const figures: Figure[] = [];
     for (const inFlight of levels) {
       const figure = { name, role, inFlight, ...(await costed(started, inFlight, ms)) };
       note(`${name}, ${inFlight} in flight: ${Math.round(figure.opsPerSec)}/s`);
-      figures.push(figure);
+      keep(figure);
     }
-    return figures;
   } finally {
     await started.stop();
   }

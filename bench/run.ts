@@ -29,6 +29,12 @@ const { values } = parseArgs({
   },
 });
 
+const pace = { ms: Number(values.seconds) * 1000, runs: Number(values.runs) };
+if (!(pace.ms > 0) || !(Number.isInteger(pace.runs) && pace.runs > 0)) {
+  process.stderr.write("--seconds is a number above 0, --runs a whole one\n");
+  process.exit(2);
+}
+
 // What the rows import looks for them at once.
 ensurePostgres();
 ensureNats();
@@ -51,15 +57,24 @@ function chosen(): readonly Row[] {
   });
 }
 
+/** A row that takes this long hangs. */
+const patienceMs = 15 * 60_000;
+
+const tooLong = (): Promise<never> =>
+  new Promise((_, reject) => {
+    setTimeout(() => reject(new Error(`it took longer than ${patienceMs / 60_000} minutes`)), patienceMs).unref();
+  });
+
+// What becomes of a contender that is being stopped is nobody's loss; the rows to come would be.
+process.on("uncaughtException", (error) => say(`  stray: ${messageOf(error)}`));
+
 async function measure(row: Row): Promise<Told> {
   const began = performance.now();
-  const conditions = conditionsOf({ ms: Number(values.seconds) * 1000, runs: Number(values.runs) }, (text) =>
-    say(`  ${text}`),
-  );
+  const conditions = conditionsOf(pace, (text) => say(`  ${text}`));
   const told = { row: row.id, title: row.title };
   say(`${row.id}: ${row.title}`);
   try {
-    const outcome = await row.run(conditions);
+    const outcome = await Promise.race([row.run(conditions), tooLong()]);
     const checks = outcome.checks.map((check) => ({ ...check, met: isMet(check) ?? null }));
     return { ...told, seconds: (performance.now() - began) / 1000, ...outcome, checks };
   } catch (error) {
@@ -78,8 +93,9 @@ function machine(): Readonly<Record<string, string | number>> {
 
 const about = machine();
 const { commit, date, cpu, cores, load, node } = about;
-const pace = `${values.runs} runs of ${values.seconds} s`;
-process.stdout.write(`Commit \`${commit}\`, ${date}, ${cores} × ${cpu}, Node ${node}, load ${load}: ${pace}.\n`);
+process.stdout.write(
+  `Commit \`${commit}\`, ${date}, ${cores} × ${cpu}, Node ${node}, load ${load}: ${pace.runs} runs of ${pace.ms / 1000} s.\n`,
+);
 const told: Told[] = [];
 for (const row of chosen()) {
   const one = await measure(row);
@@ -87,7 +103,7 @@ for (const row of chosen()) {
   const heading = `${values.markdown ? "## " : ""}${row.id}: ${row.title}`;
   process.stdout.write(`\n${heading}\n\n${"failed" in one ? `failed: ${one.failed}` : render(one)}\n`);
   // After each row: a run that is cut short has told what it has.
-  const all = { machine: about, seconds: Number(values.seconds), runs: Number(values.runs), rows: told };
+  const all = { machine: about, ...pace, rows: told };
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(all, null, 2)}\n`);
 }
 const minutes = told.reduce((sum, { seconds }) => sum + seconds, 0) / 60;
