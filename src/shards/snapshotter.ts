@@ -112,7 +112,7 @@ export class Snapshotter {
   }
 
   /** Does what another copy has written cover so much that nothing is due (N3)? The bytes since then are estimated by the
-   *  records; how often the others write one, where none was written here, by how far apart their last two are. */
+   *  records; how often those before it write one, where none was written here, by how far apart the last two are. */
   #covered(shard: Shard, [newest, before]: readonly SnapshotName[]): boolean {
     if (!newest) return false;
     const known = this.#of(shard);
@@ -120,7 +120,7 @@ export class Snapshotter {
     if (newest.seq >= seq) shard.journaledBytes = 0;
     else if (newest.seq > known.from) shard.journaledBytes *= (seq - newest.seq) / (seq - known.from);
     known.from = Math.max(known.from, newest.seq);
-    if (known.bytes === undefined)
+    if (known.bytes === undefined && this.#options.turn(shard) > 0)
       known.notBefore = newest.seq + (newest.seq - (before?.seq ?? 0)) * this.#patience(shard);
     if (this.#due(shard)) return false;
     known.waited = 0;
