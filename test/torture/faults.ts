@@ -22,7 +22,7 @@ export type Scene = {
 
 export type Fault = {
   readonly says: string;
-  /** No call may fail while it lasts. */
+  /** No call that any node might take may fail while it lasts, unless it runs out of time. */
   readonly silent?: true;
   /** It takes shards from a node: somebody must have taken over. */
   readonly moves?: true;

@@ -48,7 +48,7 @@ export interface Load {
 }
 
 /** Under the time that a strike lasts, so that failures show; over that of a failover. */
-const deadlineMs = 5_000;
+export const deadlineMs = 5_000;
 /** Between two calls of one caller: load enough to meet every fault under way, little enough that the machine is not the fault. */
 const pauseMs = 8;
 /** An answer that took longer may have come from a second copy of the call: the first may still arrive somewhere. */

@@ -9,8 +9,8 @@ export type Stretch = {
   calls: number;
   answered: number;
   failed: number;
-  /** Of them those that might have gone to any node. */
-  failedAnywhere: number;
+  /** Of them those that might have gone to any node, and had time left. */
+  failedEarly: number;
   /** How many calls were under way when it struck. */
   inFlight: number;
   /** Takeovers while it lasted. */
@@ -47,7 +47,8 @@ export type Booked<T> = {
   readonly error: SheafError | undefined;
 };
 
-export function openTally(): Tally {
+/** Each call has `deadlineMs`. */
+export function openTally(deadlineMs: number): Tally {
   const stretches: Stretch[] = [];
   const voices: Voice[] = [];
   const waiting = new Set<{ readonly since: number; readonly left: Set<Voice>; readonly done: () => void }>();
@@ -64,7 +65,7 @@ export function openTally(): Tally {
       calls: 0,
       answered: 0,
       failed: 0,
-      failedAnywhere: 0,
+      failedEarly: 0,
       inFlight: underWay,
       takeovers: 0,
       silentMs: 0,
@@ -114,7 +115,7 @@ export function openTally(): Tally {
         }
         const stretch = current();
         stretch.failed++;
-        if (voice !== undefined) stretch.failedAnywhere++;
+        if (voice !== undefined && end - start < 0.9 * deadlineMs) stretch.failedEarly++;
         const name = known === undefined ? messageOf(error) : `${known.code}, ${known.outcome}: ${known.message}`;
         stretch.failures.set(name, (stretch.failures.get(name) ?? 0) + 1);
         if (known === undefined) stretch.violations.push(`a call ended with what is no SheafError: ${name}`);

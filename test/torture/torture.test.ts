@@ -92,7 +92,7 @@ const stretch = (fault: string, more: Partial<Stretch> = {}): Stretch => ({
   calls: 900,
   answered: 800,
   failed: 1,
-  failedAnywhere: 0,
+  failedEarly: 0,
   inFlight: 9,
   takeovers: 1,
   silentMs: 120,
