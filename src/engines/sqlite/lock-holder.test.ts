@@ -11,6 +11,7 @@ import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Append, Cluster, Engine } from "../../journal/index.ts";
 import { embeddedEngine } from "./engine.ts";
+import { watchLock } from "./lock-holder.ts";
 
 const child = fileURLToPath(new URL("lock-holder-child.fixture.ts", import.meta.url));
 const cluster: Cluster = { id: "c".repeat(32), name: "c", shards: 4, createdAt: 1 };
@@ -65,6 +66,31 @@ test(
     const exit = once(holder, "exit");
     await stop(holder);
     await engine.registry.put("a", new Uint8Array([1]));
+    assert.deepEqual(await exit, [null, "SIGKILL"]);
+  },
+);
+
+test(
+  "lock holder: H1 what was not looked at is no standing still: looks far apart, as of one who was stopped too, kill nobody",
+  { skip },
+  async (t) => {
+    const { holder, dir } = await held(t, "node", 60_000);
+    const exit = once(holder, "exit");
+    const watch = watchLock(dir);
+    await stop(holder);
+    let now = performance.now();
+    t.mock.method(performance, "now", () => now);
+    watch.refused();
+    for (let looks = 0; looks < 10; looks++) {
+      now += 10_000;
+      assert.equal(watch.refused(), undefined);
+    }
+    let says: string | undefined;
+    for (let looks = 0; looks < 6; looks++) {
+      now += 120;
+      says ??= watch.refused();
+    }
+    assert.match(says ?? "", /stood still/);
     assert.deepEqual(await exit, [null, "SIGKILL"]);
   },
 );

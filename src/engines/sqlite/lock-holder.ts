@@ -3,7 +3,8 @@
 //
 // H1. Killed is only who the kernel names as holder of the write lock of this very file; who has put itself down here as a
 //     writer of it, with the start time that the kernel tells of it now; who runs as the same user; and who was seen standing
-//     still with the lock for all of `stillMs`.
+//     still with the lock for all of `stillMs`, look after look. Between two looks far apart anything may have been: whoever
+//     was stopped himself meanwhile, or did not want the lock, begins to look anew.
 // H2. Who is merely slow, waits for the disk, or is held by a debugger is never killed.
 //
 // On Linux, by /proc: see proc_locks(5) and proc_pid_stat(5). Elsewhere nobody is found, and nobody is killed.
@@ -19,6 +20,8 @@ const writeLockByte = 120;
 /** Longer than any pause of a process that is well, shorter than the patience of whoever waits for an append. */
 const stillMs = 500;
 const lookEveryMs = 100;
+/** Looks further apart say nothing of the time between them. */
+const mostApartMs = 250;
 
 type Holder = { readonly pid: number; /** In ticks since the machine started. */ readonly startedAt: string };
 
@@ -62,7 +65,7 @@ export function watchLock(dir: string): LockWatch {
   const mine = join(place, String(process.pid));
   if (own !== undefined) putDown(place, mine, own.startedAt);
   let nextLook: number | undefined;
-  let suspect: (Holder & { readonly since: number }) | undefined;
+  let suspect: (Holder & { readonly since: number; seenAt: number }) | undefined;
 
   /** The holder, when it stands still and is one of us (H1, H2). */
   function stillHolder(): Holder | undefined {
@@ -85,10 +88,12 @@ export function watchLock(dir: string): LockWatch {
       if (own === undefined || now < nextLook) return undefined;
       nextLook = now + lookEveryMs;
       const holder = stillHolder();
-      if (holder === undefined || suspect?.pid !== holder.pid || suspect.startedAt !== holder.startedAt) {
-        suspect = holder && { ...holder, since: now };
+      const isSame = suspect?.pid === holder?.pid && suspect?.startedAt === holder?.startedAt;
+      if (holder === undefined || suspect === undefined || !isSame || now - suspect.seenAt > mostApartMs) {
+        suspect = holder && { ...holder, since: now, seenAt: now };
         return undefined;
       }
+      suspect.seenAt = now;
       if (now - suspect.since < stillMs) return undefined;
       suspect = undefined;
       try {

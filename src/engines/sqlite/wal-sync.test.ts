@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
+import { Worker } from "node:worker_threads";
 import { journalFile, prepareFolder } from "./journal-file.ts";
 import { packAppends, type Packed } from "./packed.ts";
 import { openReader } from "./reader.ts";
+import { openWalSync } from "./wal-sync.ts";
 import { openWriter, type Verdicts, type Writer } from "./writer.ts";
 
 const root = mkdtempSync(join(tmpdir(), "sheaf-sync-"));
@@ -81,6 +84,32 @@ test("embedded engine: what was committed but not synced is unknown, and nothing
   assert.deepEqual(append(writer, 1, 2)?.each, ["durable"]);
   old.close();
   writer.close();
+});
+
+test("embedded engine: after a sync that failed, another's checkpoint that is not done yet makes nothing good", async () => {
+  const path = join(folder(), journalFile);
+  const [db, old, looking] = [0, 0, 0].map(() => new DatabaseSync(path)) as [DatabaseSync, DatabaseSync, DatabaseSync];
+  old.exec("BEGIN");
+  old.prepare("SELECT count(*) FROM batch").get();
+  db.exec("INSERT INTO floor (shard, first) VALUES (1, 1)");
+  const failing = disk();
+  const wal = openWalSync(db, path, failing.sync);
+  failing.broken = true;
+  assert.throws(() => wal.sync(), /did not sync the journal: EIO/);
+  failing.broken = false;
+  // It waits for who reads the file as it was, and keeps others from checkpoints meanwhile.
+  const code = `const { DatabaseSync } = require("node:sqlite");
+    new DatabaseSync(require("node:worker_threads").workerData, { timeout: 600_000 }).exec("PRAGMA wal_checkpoint(FULL)");`;
+  const another = new Worker(code, { eval: true, workerData: path });
+  const done = once(another, "exit");
+  const isAtIt = (): boolean => looking.prepare("PRAGMA wal_checkpoint(PASSIVE)").get()?.["busy"] === 1;
+  while (!isAtIt()) await new Promise((resolve) => setImmediate(resolve));
+  assert.throws(() => wal.sync(), /did not sync the journal: EIO/);
+  old.exec("COMMIT");
+  await done;
+  wal.sync();
+  wal.close();
+  for (const each of [db, old, looking]) each.close();
 });
 
 test("embedded engine: records are given out once they are durable, whoever committed them; heads wait for nothing", () => {

@@ -41,11 +41,10 @@ function openLog(db: DatabaseSync, path: string): Log {
     file: openSync(`${path}-wal`, "r+"),
     check() {
       if (failure === undefined) return;
-      const { log, checkpointed } = db.prepare("PRAGMA wal_checkpoint(PASSIVE)").get() as {
-        log: number;
-        checkpointed: number;
-      };
-      if (checkpointed < log) throw unsynced(failure);
+      type Done = { busy: number; log: number; checkpointed: number };
+      const { busy, log, checkpointed } = db.prepare("PRAGMA wal_checkpoint(PASSIVE)").get() as Done;
+      // While another is at it, nothing was done here, and both counts are -1.
+      if (busy !== 0 || checkpointed < log) throw unsynced(failure);
       failure = undefined;
     },
     failed: (error) => unsynced((failure = error)),
