@@ -65,6 +65,9 @@ const tooLong = (): Promise<never> =>
     setTimeout(() => reject(new Error(`it took longer than ${patienceMs / 60_000} minutes`)), patienceMs).unref();
   });
 
+// Ending tidies up: folders are removed, and what was started does not outlive this process.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
+
 // What becomes of a contender that is being stopped is nobody's loss; the rows to come would be.
 process.on("uncaughtException", (error) => say(`  stray: ${messageOf(error)}`));
 
