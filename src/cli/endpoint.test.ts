@@ -49,6 +49,7 @@ test(
     });
     assert.equal((await cli("remove", "echo")).code, 0);
     assert.equal((await cli("remove", "echo")).code, 3);
+    assert.deepEqual((JSON.parse((await cli("ls", "--json")).out) as { data: unknown }).data, []);
     assert.equal(await own.end("SIGTERM"), 0);
   },
 );

@@ -8,7 +8,7 @@ import { printable } from "./terminal.ts";
 
 const columns: readonly Column<EndpointView>[] = [
   { title: "service", value: ({ name }) => name },
-  { title: "addresses", value: ({ urls }) => urls.join(" ") || "-" },
+  { title: "addresses", value: ({ urls }) => urls.join(" ") },
   { title: "network", value: (endpoint) => (endpoint.private ? "private" : "public") },
   { title: "changed by", value: ({ changedBy }) => changedBy },
 ];
@@ -40,7 +40,9 @@ export const list: Run<RemoteOptions> = async (context, _args, options) => {
     endpoints.push(...page);
     if (page.length < 1000) break;
   }
-  context.output.list("sheaf.endpoint.list/v1", endpoints, {
+  // One whose addresses were all removed is registered no more.
+  const registered = endpoints.filter(({ urls }) => urls.length > 0);
+  context.output.list("sheaf.endpoint.list/v1", registered, {
     columns,
     id: ({ name }) => name,
     empty: "no outside service is registered: sheaf endpoint add NAME URL",
