@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultLimits } from "../base/index.ts";
-import { type Engine, memoryEngine } from "../journal/index.ts";
+import { type Engine, memoryEngine, type Page } from "../journal/index.ts";
 import { simHost } from "../sim/sim-host.ts";
 import type { Shard } from "./shard.ts";
 import { Tail } from "./tail.ts";
@@ -27,7 +27,7 @@ test("tail: a closed one follows nothing, not even a shard that is opened or han
 });
 
 /** A tail over a clock that stands still until told, and what it asks of the engine. */
-function asking(shards: readonly Shard[]) {
+function asking(shards: readonly Shard[], answer: Engine["tail"] = async () => []) {
   const questions: (readonly number[])[] = [];
   let now = 0;
   let turns: (() => void)[] = [];
@@ -45,7 +45,7 @@ function asking(shards: readonly Shard[]) {
   const engine: Engine = {
     ...memoryEngine(),
     watch: (onGrown) => ((hint = onGrown), () => {}),
-    tail: async (asks) => (questions.push(asks.map(({ shard }) => shard).sort((a, b) => a - b)), []),
+    tail: (asks, limit) => (questions.push(asks.map(({ shard }) => shard).sort((a, b) => a - b)), answer(asks, limit)),
   };
   const tail = new Tail({ host: { ...simHost(), clock }, limits: defaultLimits, engine }, () => {});
   for (const shard of shards) tail.add(shard);
@@ -96,4 +96,21 @@ test("tail: an owner's own append is no reason to ask; a journal that grew witho
   assert.deepEqual(await tail.asked(), []);
   tail.hint([0]);
   assert.deepEqual(await tail.asked(), [[0]], "somebody else has appended");
+});
+
+test("tail: an answer with no room for more makes no shard fresh that it leaves out, and those are asked for again", async () => {
+  const [large, left] = [copy(0, 1), copy(1)];
+  const entry = { shard: 0, seq: 1, epoch: 1, record: new Uint8Array(5 * 1024 * 1024) };
+  const page: Page = { entries: [entry], first: 1, head: { shard: 0, generation: 1, epoch: 1, seq: 1 } };
+  const answers: (readonly Page[])[] = [[page], []];
+  const tail = asking([large, left], async () => answers.shift() ?? []);
+  tail.pass(10);
+  const freshAt: number[] = [];
+  Object.defineProperty(left, "freshAt", {
+    set(at: number) {
+      freshAt.push(at);
+    },
+  });
+  assert.deepEqual(await tail.asked(), [[0, 1], [1]]);
+  assert.deepEqual(freshAt, [10], "fresh by the answer that had room");
 });

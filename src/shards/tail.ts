@@ -8,13 +8,15 @@
 
 import { asSheafError, type Seq, type Tick } from "../base/index.ts";
 import type { Timer } from "../host/index.ts";
-import type { Page } from "../journal/index.ts";
+import { maxPageBytes, type Page } from "../journal/index.ts";
 import type { Fold } from "./fold.ts";
 import { applyEntry, checkBehind } from "./open.ts";
 import { within } from "./pause.ts";
 import { behind, type Ground, type Shard } from "./shard.ts";
 
 const pageRecords = 512;
+/** What a record has besides its commits, at most. */
+const spareBytes = 64 * 1024;
 
 export class Tail {
   readonly #ground: Pick<Ground, "host" | "limits" | "engine">;
@@ -103,11 +105,13 @@ export class Tail {
         // Behind what the engine has, or told by an old copy of it: neither makes this copy fresh.
         if (ask && ask.fold.seq !== page.head.seq) places.delete(page.head.shard);
       }
-      // A cut answer says nothing of the shards after the cut: they are looked at again first.
-      const cut = pages.some(({ head, entries }) => (entries.at(-1)?.seq ?? 0) < head.seq);
+      // A cut answer says nothing of the shards after the cut: they are looked at again first. It may be cut between shards,
+      // where the next record found no room.
+      const full = bytesOf(pages) > Math.max(0, maxPageBytes - limits.maxBatchBytes - spareBytes);
+      const cut = full || pages.some(({ head, entries }) => (entries.at(-1)?.seq ?? 0) < head.seq);
       const freshAt = host.faults.mutant("C6") ? host.clock.tick() : askedAt;
       if (!cut) for (const { shard } of places.values()) shard.freshAt = freshAt;
-      if (pages.some(isCut)) this.#soon(asked.map(({ shard }) => shard.number));
+      if (full || pages.some(isCut)) this.#soon(asked.map(({ shard }) => shard.number));
     } catch (error) {
       host.log.warn("the journals cannot be followed", { reason: asSheafError(error).message });
     } finally {
@@ -176,6 +180,9 @@ export class Tail {
 
 /** There is more of this shard, and perhaps of those after it, than one answer holds. */
 const isCut = ({ head, entries }: Page): boolean => entries.length > 0 && (entries.at(-1)?.seq ?? 0) < head.seq;
+
+const bytesOf = (pages: readonly Page[]): number =>
+  pages.reduce((sum, { entries }) => entries.reduce((all, { record }) => all + record.length, sum), 0);
 
 /** What is read of a journal whose owner has nothing under way is another's, or the owner's own of a moment ago. */
 function fenceIdle(shard: Shard, { head, entries }: Page): void {
