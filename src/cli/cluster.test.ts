@@ -126,7 +126,7 @@ test(
   },
 );
 
-test("cluster: restarting its nodes one after another, under load, fails no call", { timeout: 240_000 }, async (t) => {
+test("cluster: restarting its nodes one after another, under load, fails no call", { timeout: 600_000 }, async (t) => {
   const cluster = await startCluster(t, folder(t), 3, ["--grace", "3s"]);
   const callers = startCallers(cluster.gateways, keys);
   const balanced = startBalanced(cluster.gateways, ["p0", "p1", "p2"]);
