@@ -257,7 +257,7 @@ test("restore: an engine that fails at any request holds no cluster, and the sam
     await assert.rejects(one.run(restoreBackup({ engine: failing, folder, host: one.host })), `step ${step}`);
     const engine = engineOn({ disk, host: one.host });
     const found = await engine.identify().catch((error: SheafError) => error.code);
-    assert.ok(found === undefined || found === "ENGINE_REFUSED", `step ${step}: ${String(found)}`);
+    assert.ok(found === undefined || found === "ENGINE_REFUSED", `step ${step}: it holds a cluster`);
     await one.run(restoreBackup({ engine, folder, host: one.host, again: true }));
     const second = await kept({ disk, from: one });
     assert.deepEqual(await totals(second), Array(9).fill(3));

@@ -20,14 +20,14 @@ const key = "ab".repeat(32);
 const env = { SHEAF_ENCRYPTION_KEY: key };
 const accounts = Array.from({ length: 6 }, (_, n) => `acc-${n}`);
 
-async function deposit(server: TestServer, account: string, operation: string): Promise<unknown> {
+async function deposit(server: TestServer, account: string, operation: string): Promise<{ readonly cents: number }> {
   const answer = await fetch(`${server.gateway}/entities/account/${account}/deposit`, {
     method: "POST",
     headers: { "content-type": "application/json", "idempotency-key": operation },
     body: JSON.stringify({ cents: 1 }),
   });
   assert.equal(answer.status, 200);
-  return answer.json();
+  return (await answer.json()) as { cents: number };
 }
 
 /** Deposits that were acknowledged, one by one, until told to stop. */
@@ -50,11 +50,10 @@ function depositing(server: TestServer, from: number): { stop(): Promise<readonl
 /** Every deposit that was acknowledged before the backup began is there, and known: repeating it changes nothing. */
 async function holdsAll(server: TestServer, done: readonly string[]): Promise<void> {
   const last = new Map<string, number>();
-  for (const account of accounts)
-    last.set(account, Number(((await deposit(server, account, "probe")) as { cents: number }).cents));
+  for (const account of accounts) last.set(account, (await deposit(server, account, "probe")).cents);
   for (const operation of done) await deposit(server, operation.split("/")[0] as string, operation);
   for (const account of accounts) {
-    const { cents } = (await deposit(server, account, "probe")) as { cents: number };
+    const { cents } = await deposit(server, account, "probe");
     assert.equal(cents, last.get(account), account);
   }
 }
