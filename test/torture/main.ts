@@ -56,11 +56,12 @@ async function main(): Promise<number> {
   const code = await enterPrivateWorld();
   if (code !== undefined) return code;
   const stop = new AbortController();
-  process.on("SIGINT", () => {
+  const end = (): void => {
     if (stop.signal.aborted) process.exit(130);
     process.stderr.write("ending after this strike …\n");
     stop.abort();
-  });
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, end);
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   say(`engine ${options.engine}, seed ${options.seed}, faults ${options.faults.join(" ")}`);
   const report = reportOf(await torture({ ...options, say, stopped: stop.signal }));

@@ -12,27 +12,21 @@ import process from "node:process";
 const inside = "SHEAF_TORTURE_INSIDE";
 const why = "SHEAF_TORTURE_NO_WORLD";
 
-/** Words before a command that end it with the process that runs it. */
-export const tied = ["setpriv", "--pdeathsig", "KILL"] as const;
+/** Words before a command that end it with the process that runs it, where there are such. */
+export const tied: readonly string[] = process.platform === "linux" ? ["setpriv", "--pdeathsig", "KILL"] : [];
 
-/** Runs this same command again in a private world, and resolves with its exit code; undefined when this process is to go on
- *  itself, since it is inside already or cannot have one. */
+/** Runs this same command again in a private world, and resolves with its exit code; undefined inside. Where there can be
+ *  none it is run again all the same: away from the terminal, whose Ctrl-C is for us alone and not for nodes and servers. */
 export async function enterPrivateWorld(): Promise<number | undefined> {
   if (process.env[inside] !== undefined || process.env[why] !== undefined) return undefined;
   const flags = ["--net", "--mount", "--propagation", "private"];
   const tried = spawnSync("unshare", [...flags, "ip", "link", "add", "try", "type", "bridge"], { encoding: "utf8" });
-  if (tried.status !== 0) {
-    process.env[why] = (tried.error?.message ?? tried.stderr.trim().split("\n")[0]) || "unshare failed";
-    return undefined;
-  }
-  const [tie, ...ties] = tied;
-  const child = spawn(tie, [...ties, "unshare", ...flags, process.execPath, ...process.argv.slice(1)], {
-    stdio: "inherit",
-    env: { ...process.env, [inside]: "1" },
-  });
-  // A terminal sends Ctrl-C to both; anybody else to us.
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => void (process.stdin.isTTY || child.kill(signal)));
+  const refused = (tried.error?.message ?? tried.stderr.trim().split("\n")[0]) || "unshare failed";
+  const [words, found] =
+    tried.status === 0 ? [[...tied, "unshare", ...flags], { [inside]: "1" }] : [[], { [why]: refused }];
+  const [command, ...rest] = [...words, process.execPath, ...process.argv.slice(1)] as [string, ...string[]];
+  const child = spawn(command, rest, { stdio: "inherit", detached: true, env: { ...process.env, ...found } });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void child.kill(signal));
   const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
   return code ?? 128 + constants.signals[signal ?? "SIGKILL"];
 }
@@ -102,8 +96,8 @@ export function worldOf(nodes: number): World {
 
 /** A namespace that lives as long as the process that holds it, with one end of a cable; the other end is at the bridge. */
 function layCable(at: number): ChildProcess {
-  const [tie, ...ties] = tied;
-  const holder = spawn(tie, [...ties, "unshare", "--net", "sleep", "infinity"], { stdio: "ignore" });
+  const [command = "", ...words] = [...tied, "unshare", "--net", "sleep", "infinity"];
+  const holder = spawn(command, words, { stdio: "ignore" });
   const own = run("readlink", "/proc/self/ns/net");
   // Its namespace is its own only once `unshare` has run.
   while (spawnSync("readlink", [`/proc/${holder.pid}/ns/net`], { encoding: "utf8" }).stdout === own);
