@@ -8,7 +8,7 @@
 
 import { type Limits, type Outcome, SheafError, type Tick, toHex, utf8 } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import { jsonText, parseJson } from "../http/index.ts";
+import { jsonText, parseJson, traceparent } from "../http/index.ts";
 import type { Spoken } from "../model/index.ts";
 import type { Call } from "../rpc/index.ts";
 
@@ -55,6 +55,8 @@ export async function callOut(outward: Outward, asked: OutwardCall): Promise<unk
   if (body.length > limits.maxRequestBytes)
     throw new SheafError("TOO_LARGE", `the input of ${procedure.label} is over ${limits.maxRequestBytes} bytes`);
   const left = Math.max(1, Math.floor(call.deadline - host.clock.tick()));
+  // Over connections of its own a caller may have put anything there.
+  const trace = traceparent(call.trace);
   const answer = await post({
     url: `${url}/services/${service}/${procedure.name}`,
     headers: {
@@ -62,7 +64,7 @@ export async function callOut(outward: Outward, asked: OutwardCall): Promise<unk
       "idempotency-key": nameOf(outward, asked),
       "sheaf-deadline-ms": String(left),
       ...(body !== "" && { "content-type": "application/json" }),
-      ...(call.trace !== undefined && { traceparent: call.trace }),
+      ...(trace !== undefined && { traceparent: trace }),
     },
     body,
     deadline: call.deadline,

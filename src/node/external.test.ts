@@ -116,6 +116,15 @@ test("external: nothing of the caller leaves, and a repeat of an operation has t
   }
 });
 
+test("external: what a caller says is its trace leaves only where it is one", async () => {
+  const { quote, posts } = await setUp(() => good);
+  for (const trace of ["a\r\nx-evil: 1", "x".repeat(10_000), "é", ""]) await quote({ trace });
+  assert.deepEqual(
+    posts.map(({ headers }) => headers["traceparent"]),
+    [undefined, undefined, undefined, undefined],
+  );
+});
+
 test("external: a declared error is one; what the contract does not allow is EXTERNAL_FAILED (W2)", async () => {
   let next: PostAnswer = good;
   const { quote } = await setUp(() => next);
