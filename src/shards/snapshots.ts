@@ -2,7 +2,8 @@
 //
 // N1. The journal is trimmed strictly below the older of two snapshots that were both just verified by who trims, never below
 //     the only one. Copies that write at the same time thus keep the newest two, whoever wrote them.
-// N2. A snapshot is loaded only whole, and only when its hash is that of the record it names, where the journal has it.
+// N2. A snapshot is loaded, or trimmed behind, only whole, and only when its hash is that of the record it names, where the
+//     journal has it: a copy that has followed what the engine has lost since writes none.
 
 import {
   asSheafError,
@@ -26,11 +27,26 @@ export async function writeSnapshot(
   store: Store,
   givenUp: () => boolean,
 ): Promise<{ readonly seq: Seq; readonly bytes: number } | undefined> {
-  const { engine, host, snapshotOptions } = shard.ground;
   const image = await store.image(shard.number);
-  if (!image || image.position.seq === 0) return undefined;
+  if (!image) return undefined;
+  try {
+    return await writeImage(shard, image, givenUp);
+  } catch (error) {
+    await leave(image);
+    throw error;
+  }
+}
+
+async function writeImage(
+  shard: Shard,
+  image: Image,
+  givenUp: () => boolean,
+): Promise<{ readonly seq: Seq; readonly bytes: number } | undefined> {
+  const { engine, host, snapshotOptions } = shard.ground;
   const { generation, epoch, seq, hash } = image.position;
+  if (seq === 0) return void (await leave(image));
   const name: SnapshotName = { shard: shard.number, generation, epoch, seq, hash: toHex(hash) };
+  if (await isStrange(shard, name)) throw strange();
   const withoutOps = host.faults.mutant("M10");
   if (host.faults.mutant("M7")) await engine.trim(shard.number, seq);
   let bytes = 0;
@@ -46,6 +62,14 @@ export async function writeSnapshot(
   await retire(shard, name);
   shard.ground.meters.snapshots.add();
   return { seq, bytes };
+}
+
+/** Lets go of an image that was not read to its end: a store holds it open until then. */
+async function leave({ cells, ops }: Image): Promise<void> {
+  for (const stream of [cells, ops])
+    try {
+      for await (const page of stream as AsyncIterable<unknown>) return void page;
+    } catch {} // It is let go already.
 }
 
 async function* items(image: Image, withoutOps: boolean): AsyncIterable<readonly Item[]> {
@@ -74,10 +98,16 @@ async function retire(shard: Shard, mine: SnapshotName): Promise<void> {
 const isSame = (a: SnapshotName, b: SnapshotName): boolean =>
   a.seq === b.seq && a.epoch === b.epoch && a.generation === b.generation && a.hash === b.hash;
 
-/** False, too, when another copy has deleted it meanwhile. */
+/** Is it whole, and of this journal? False, too, when another copy has deleted it meanwhile. */
 async function isWhole(shard: Shard, name: SnapshotName): Promise<boolean> {
   try {
     await verify(shard, name);
+    // A record that has rotted says nothing of the snapshot.
+    const isForeign = await isStrange(shard, name).catch((error: unknown) => {
+      if (asSheafError(error).code !== "CORRUPT") throw error;
+      return false;
+    });
+    if (isForeign) throw strange();
     return true;
   } catch (error) {
     const { code } = asSheafError(error);
@@ -87,6 +117,16 @@ async function isWhole(shard: Shard, name: SnapshotName): Promise<boolean> {
     return false;
   }
 }
+
+/** Is another record than the one it names in its place? Rejects CORRUPT when what is there cannot be read. */
+async function isStrange({ number, ground }: Shard, { seq, hash }: SnapshotName): Promise<boolean> {
+  const { entries } = await ground.engine.read(number, seq, 1);
+  const [entry] = entries;
+  if (entry?.seq !== seq) return false;
+  return !bytesEqual(ground.codec.decode(entry.record, { shard: number, seq }).hash, fromHex(hash));
+}
+
+const strange = (): SheafError => new SheafError("CORRUPT", "the snapshot is not of this journal");
 
 /** Reads a snapshot back. Rejects CORRUPT when it is not whole. */
 async function verify({ ground: { engine, snapshotOptions } }: Shard, name: SnapshotName): Promise<void> {
@@ -125,13 +165,8 @@ async function loadListed(shard: Shard, store: Store, first: Seq): Promise<Posit
 }
 
 async function loadOne(shard: Shard, store: Store, name: SnapshotName): Promise<Position> {
-  const { engine, codec, snapshotOptions } = shard.ground;
-  const { entries } = await engine.read(shard.number, name.seq, 1);
-  const entry = entries[0];
-  if (entry?.seq === name.seq) {
-    const { hash } = codec.decode(entry.record, { shard: shard.number, seq: name.seq });
-    if (!bytesEqual(hash, fromHex(name.hash))) throw new SheafError("CORRUPT", "the snapshot is not of this journal");
-  }
+  const { engine, snapshotOptions } = shard.ground;
+  if (await isStrange(shard, name)) throw strange();
   let position: Position | undefined;
   const cells: Cell[] = [];
   const ops: SavedOp[] = [];
