@@ -216,7 +216,7 @@ export class Membership {
     const { engine, host } = this.#parts.options;
     const left = engine.registry.delete(this.#self.id).catch(() => {});
     await Promise.race([left, new Promise<void>((resolve) => void host.clock.after(goodbyeMs, resolve))]);
-    this.peers.close();
+    await this.peers.close(goodbyeMs);
   }
 
   #now(): Tick {

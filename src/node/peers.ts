@@ -1,7 +1,7 @@
 // The connections of one node with the others: one out to each, to pass calls on and to hear whether it lives; and those that
 // others have made, answered by this node alone.
 
-import type { Limits, Millis } from "../base/index.ts";
+import { type Limits, type Millis, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { type Calls, Peer, type PeerDial, type PeerState, type Pipe, type PipeEnd, respond } from "../rpc/index.ts";
 import type { Responder } from "../rpc/index.ts";
@@ -34,8 +34,11 @@ const nameOf = (cluster: string, node: string): string => `${cluster}/${node}`;
 export class Peers {
   readonly #options: PeersOptions;
   readonly #out = new Map<string, Peer>();
+  /** To nodes that are not wanted any more, until they have answered what they were sent. */
+  readonly #retired = new Set<Peer>();
   readonly #in = new Set<Responder>();
   #closed = false;
+  #deserted: () => void = () => {};
 
   constructor(options: PeersOptions) {
     this.#options = options;
@@ -54,7 +57,8 @@ export class Peers {
     for (const [id, peer] of this.#out) {
       if (wanted.has(id)) continue;
       this.#out.delete(id);
-      peer.close();
+      this.#retired.add(peer);
+      peer.retire(() => this.#retired.delete(peer));
     }
     for (const [node, address] of wanted) {
       if (this.#out.has(node)) continue;
@@ -106,18 +110,30 @@ export class Peers {
       recheckMs: 24 * 60 * 60_000,
       helloMs: limits.headersTimeoutMs,
       permit: () => {},
-      ended: (ended) => void this.#in.delete(ended),
+      ended: (ended) => {
+        this.#in.delete(ended);
+        if (this.#in.size === 0) this.#deserted();
+      },
       expose: (error) => error,
       between: self,
     });
     this.#in.add(responder);
+    if (this.#closed) responder.drain();
     return responder;
   }
 
-  close(): void {
+  /** Tells those who call this node to go elsewhere, and waits until they are owed nothing, but not for those who stand
+   *  still: what they sent before they heard is answered. */
+  async close(patienceMs: Millis): Promise<void> {
     this.#closed = true;
-    for (const peer of this.#out.values()) peer.close();
+    for (const peer of [...this.#out.values(), ...this.#retired]) peer.close();
     this.#out.clear();
     for (const responder of this.#in) responder.drain();
+    if (this.#in.size > 0)
+      await new Promise<void>((resolve) => {
+        const timer = this.#options.host.clock.after(patienceMs, resolve);
+        this.#deserted = () => (timer.cancel(), resolve());
+      });
+    for (const responder of this.#in) responder.end(new SheafError("STOPPING"));
   }
 }

@@ -72,7 +72,7 @@ function nodes(expects = "cluster/there") {
       deadline: clock.tick() + 10_000,
       ...extra,
     });
-  return { clock, peer, world, held, states, cables, call };
+  return { clock, peer, world, held, states, cables, responders, call };
 }
 
 const caught = (promise: Promise<unknown>): Promise<SheafError> =>
@@ -247,3 +247,44 @@ const hello = (): Uint8Array => {
 };
 
 const frame = { ...bareCall, kind: 0, type: "account", key: "a", name: "deposit" };
+
+test("peer: a node that is leaving answers what it was sent before that was heard, and is sent nothing more", async () => {
+  const { clock, held, states, cables, responders, call } = nodes();
+  await clock.settle();
+  const first = call();
+  await clock.settle();
+  cables[0]!.stuck = true;
+  responders[0]!.drain();
+  await clock.settle();
+  const second = call(); // It has been told, and has not heard yet.
+  await clock.settle();
+  cables[0]!.unstick();
+  await clock.settle();
+  const late = await caught(call());
+  assert.deepEqual([late.code, late.outcome], ["UNREACHABLE", "not-applied"]);
+  held[0]!.answer({ output: 1 });
+  await clock.settle();
+  assert.deepEqual([(await first).output, cables.length, states.at(-1)], [1, 1, "up"]);
+  held[1]!.answer({ output: 2 });
+  await clock.settle();
+  assert.deepEqual([(await second).output, cables[0]!.alive, held.length], [2, false, 2]);
+  assert.ok(cables.length > 1, "it looks whether the node is there again");
+});
+
+test("peer: a way that is not wanted any more is kept until what was sent is answered, and no longer", async () => {
+  const { clock, peer, held, cables, call } = nodes();
+  await clock.settle();
+  const answer = call();
+  await clock.settle();
+  let ended = 0;
+  peer.retire(() => void ended++);
+  assert.equal((await caught(call())).code, "UNREACHABLE");
+  await clock.advance(1000);
+  assert.deepEqual([ended, cables[0]!.alive], [0, true]);
+  held[0]!.answer({ output: 1 });
+  await clock.settle();
+  assert.deepEqual([(await answer).output, ended, cables[0]!.alive], [1, 1, false]);
+  await clock.advance(10_000);
+  assert.equal(cables.length, 1, "nobody dials again");
+  assert.equal(clock.timers, 0);
+});

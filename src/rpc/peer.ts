@@ -2,7 +2,8 @@
 // It repeats nothing: whoever routes decides where a call goes next.
 //
 // P1. A call that cannot leave now fails at once, not-applied. One that left and was not answered is unknown.
-// P2. `up`: heard within the last beats. `refused`: nothing listens there any more, or something else does: that process is
+// P2. Who says that it is leaving is given nothing more, and is heard out: what it was sent before, it still answers.
+// P3. `up`: heard within the last beats. `refused`: nothing listens there any more, or something else does: that process is
 //     gone. `silent`: neither.
 
 import { SheafError, type Limits, type Millis, type Tick } from "../base/index.ts";
@@ -48,7 +49,7 @@ export type PeerOptions = {
 type Stage =
   | { readonly kind: "dialing"; readonly timer: Timer; readonly abort: () => void; link: CallerLink | undefined }
   | { readonly kind: "waiting"; readonly timer: Timer }
-  | { readonly kind: "open"; readonly link: CallerLink }
+  | { readonly kind: "open" | "leaving"; readonly link: CallerLink }
   | { readonly kind: "closed" };
 
 /** A handshake may take so many beats. */
@@ -63,6 +64,8 @@ export class Peer implements Calls {
   #state: PeerState | undefined;
   /** In a row. */
   #refusals = 0;
+  /** Set once this way is not wanted any more. */
+  #ended: (() => void) | undefined;
 
   constructor(options: PeerOptions) {
     this.#options = options;
@@ -77,7 +80,7 @@ export class Peer implements Calls {
 
   /** Calls under way. */
   get inFlight(): number {
-    return this.#stage.kind === "open" ? this.#stage.link.inFlight : 0;
+    return connected(this.#stage)?.inFlight ?? 0;
   }
 
   call(call: Call): Promise<Reply> {
@@ -98,6 +101,7 @@ export class Peer implements Calls {
         const stop = (): void => {
           stage.link.cancel(pending);
           end(pending, () => reject(fate(pending, "CANCELLED", "the caller gave up")));
+          this.#sweep(stage.link);
         };
         signal.addEventListener("abort", stop, { once: true });
         pending.unlisten = () => signal.removeEventListener("abort", stop);
@@ -108,13 +112,22 @@ export class Peer implements Calls {
     });
   }
 
+  /** Ends once what is under way is answered, and takes nothing more; `ended` tells when. */
+  retire(ended: () => void): void {
+    this.#ended = ended;
+    if (this.#stage.kind === "open") this.#stage = { kind: "leaving", link: this.#stage.link };
+    if (this.#stage.kind === "leaving") this.#sweep(this.#stage.link);
+    else this.close();
+  }
+
   close(): void {
     const stage = this.#stage;
     this.#stage = { kind: "closed" };
     this.#deadlines.stop();
     if (stage.kind === "waiting") stage.timer.cancel();
     if (stage.kind === "dialing") stop(stage);
-    if (stage.kind === "open") stage.link.close("not wanted any more");
+    connected(stage)?.close("not wanted any more");
+    this.#ended?.();
   }
 
   #dial(): void {
@@ -159,14 +172,25 @@ export class Peer implements Calls {
       unsettled: () => 0,
       session: () => {},
       roomy: () => {
-        if (this.#stage.kind === "open" && this.#stage.link === link) this.#options.heard();
+        if (connected(this.#stage) === link) this.#options.heard();
+        this.#sweep(link);
       },
-      goaway: () => link.close("the other node is stopping"),
+      goaway: () => {
+        if (this.#stage.kind !== "open" || this.#stage.link !== link) return link.close("the other node is stopping");
+        this.#stage = { kind: "leaving", link };
+      },
       lost: (lost, sent, unsent, why) => this.#lost(lost, sent, unsent, why),
     });
     if (this.#stage === stage) stage.link = link;
     else link.close("not wanted any more");
     return link;
+  }
+
+  /** Lets go of a node that is leaving once it owes nothing (P2). */
+  #sweep(link: CallerLink): void {
+    const stage = this.#stage;
+    if (stage.kind === "leaving" && stage.link === link && link.inFlight === 0)
+      link.close("the other node is stopping");
   }
 
   #failed(stage: Stage & { kind: "dialing" }, refused: boolean): void {
@@ -187,7 +211,8 @@ export class Peer implements Calls {
       end(pending, () => pending.reject(fate(pending, code, says)));
     }
     if (this.#stage.kind === "dialing" && this.#stage.link === link) return this.#failed(this.#stage, false);
-    if (this.#stage.kind !== "open" || this.#stage.link !== link) return;
+    if (connected(this.#stage) !== link) return;
+    if (this.#ended) return this.close();
     this.#tell("silent");
     this.#dial();
   }
@@ -200,19 +225,23 @@ export class Peer implements Calls {
 
   #expire(now: Tick): Tick {
     let next: Tick = Infinity;
-    const stage = this.#stage;
-    if (stage.kind !== "open") return next;
-    for (const pending of stage.link.pendings()) {
+    const link = connected(this.#stage);
+    if (link === undefined) return next;
+    for (const pending of link.pendings()) {
       if (pending.deadline > now) {
         next = Math.min(next, pending.deadline);
         continue;
       }
-      stage.link.cancel(pending);
+      link.cancel(pending);
       end(pending, () => pending.reject(fate(pending, "DEADLINE", "the deadline passed before the answer came")));
     }
+    this.#sweep(link);
     return next;
   }
 }
+
+const connected = (stage: Stage): CallerLink | undefined =>
+  stage.kind === "open" || stage.kind === "leaving" ? stage.link : undefined;
 
 /** Settles a call once. */
 function end(pending: Pending, settle: () => void): void {
