@@ -31,7 +31,8 @@ export function realClock(): Clock {
       const due = tick() + Math.max(0, ms);
       let timer: NodeJS.Timeout;
       const arm = (): void => {
-        timer = setTimeout(fire, Math.min(longestTimerMs, Math.ceil(due - tick())));
+        // The process may stand still between two looks at the clock; Node warns of a negative span.
+        timer = setTimeout(fire, Math.max(0, Math.min(longestTimerMs, Math.ceil(due - tick()))));
       };
       // Node rounds to whole milliseconds and may fire a fraction early; "at least" is promised.
       const fire = (): void => (tick() < due ? arm() : fn());

@@ -29,6 +29,17 @@ test("clock: a turn runs what was asked in order, and what is asked during it ru
   assert.deepEqual(seen, ["a", "b", "c"]);
 });
 
+test("clock: a process that stands still while it sets a timer gives Node no negative span", async (t) => {
+  const tick = performance.now.bind(performance);
+  let looks = 0;
+  t.mock.method(performance, "now", () => tick() + 100 * looks++);
+  const spans: unknown[] = [];
+  const set = t.mock.method(globalThis, "setTimeout");
+  await new Promise<void>((resolve) => void clock.after(1, resolve));
+  for (const { arguments: given } of set.mock.calls) spans.push(given[1]);
+  assert.deepEqual(spans, [0]);
+});
+
 test("clock: a timer never fires before its span has passed, and not at all once cancelled", async () => {
   clock.after(1, () => assert.fail("cancelled")).cancel();
   clock.after(2 ** 40, () => assert.fail("centuries early")).cancel();
