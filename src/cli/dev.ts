@@ -22,7 +22,7 @@ export const dev: Run<DevFlags> = async (context, [given], flags) => {
   const app = findApp(context.cwd, given);
   const options = serverOptions(context, "dev", app, flags);
   const forMs = flags.for === undefined ? undefined : parseSpan(flags.for, "--for");
-  const line = liveLine(context.output.terminal.err, () => process.stderr.columns ?? 80);
+  const line = liveLine(context.output.terminal.err, () => process.stderr.columns || 80);
   const began = performance.now();
   const nodes = runLocalNodes(options, true, (label, news) => {
     const text = textOf(news);

@@ -24,9 +24,10 @@ export const doctor: Run<RemoteOptions> = async (context, _args, options) => {
     ],
   });
   const bad = findings.filter(({ state }) => state === "bad").length;
+  const odd = findings.filter(({ state }) => state === "warn" || state === "unknown").length;
   const summary =
     bad === 0
-      ? paint("green", "nothing is wrong")
+      ? paint("green", odd === 0 ? "nothing is wrong" : `nothing is broken; ${odd} marked ▲ or ? to look at`)
       : paint("red", `${bad} ${bad === 1 ? "thing is" : "things are"} wrong`);
   output.note(summary);
   return bad === 0 ? 0 : 6;

@@ -52,7 +52,7 @@ export async function atWork<T>(
   const { output } = context;
   const key = encryptionKey(context, flags.encryptionKeyFile);
   const quiet = output.flags.quiet || output.flags.json;
-  const line = quiet ? undefined : liveLine(output.terminal.err, () => process.stderr.columns ?? 80);
+  const line = quiet ? undefined : liveLine(output.terminal.err, () => process.stderr.columns || 80);
   let cancelled = false;
   const interrupt = (): void => {
     if (cancelled) process.exit(130);

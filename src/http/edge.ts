@@ -97,7 +97,7 @@ function principalOf(found: Authentication, options: EdgeOptions): Principal {
   if (found.ok) return found.principal;
   options.host.log.debug("credentials refused", { listener: options.name, reason: found.reason });
   throw new SheafError("UNAUTHENTICATED", undefined, {
-    hint: "Send Authorization: Bearer with a key that is in force.",
+    hint: "Send Authorization: Bearer with a key that is in force; sheaf key create makes one, and sheaf takes it by --token-file.",
   });
 }
 

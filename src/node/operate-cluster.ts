@@ -107,9 +107,10 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     cordon: (node, on) => become(node, { cordoned: on }),
     async remove(node) {
       if (node === parts.id) throw new SheafError("IN_USE", `node ${node} is the one that was asked`);
-      if (!others().some(({ id }) => id === node)) throw unknownNode(node);
+      const member = others().find(({ id }) => id === node);
+      if (member === undefined) throw unknownNode(node);
       if (membership.peers.get(node)?.state === "up")
-        throw new SheafError("IN_USE", `node ${node} answers`, { hint: "drain it and stop it first" });
+        throw new SheafError("IN_USE", `node ${member.name} still runs`, { hint: "drain it and stop it first" });
       await parts.options.engine.registry.delete(node);
     },
     async move(shard, node) {
