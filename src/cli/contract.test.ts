@@ -170,6 +170,30 @@ const rows: Readonly<Record<string, Row>> = {
       },
     ]),
   ),
+  "backup DIR": {
+    good: () => ["backup", join(home, "kept"), "--data", several],
+    schema: "sheaf.backup/v1",
+    fields: ["path", "cluster", "clusterId", "engine", "cutFrom", "cutTo", "shards", "records", "snapshots", "bytes"],
+    mistake: ["backup"],
+  },
+  "backup verify DIR": {
+    good: () => ["backup", "verify", join(home, "kept")],
+    schema: "sheaf.backup.verify/v1",
+    fields: ["path", "cluster", "opened", "findings", "shards"],
+    mistake: ["backup", "verify", "--nonsense"],
+  },
+  "restore DIR": {
+    good: () => ["restore", join(home, "kept"), "--data", join(home, "restored")],
+    schema: "sheaf.restore/v1",
+    fields: ["cluster", "engine", "shards", "records"],
+    mistake: ["restore", join(home, "kept"), "--again=no"],
+  },
+  "engine verify": {
+    good: () => ["engine", "verify", "--data", several],
+    schema: "sheaf.engine.verify/v1",
+    fields: ["engine", "opened", "findings", "shards"],
+    mistake: ["engine", "verify", "--shard", "x"],
+  },
   "shard ls": {
     good: () => ["shard", "ls", "--data", several],
     list: true,
@@ -282,8 +306,9 @@ const rows: Readonly<Record<string, Row>> = {
 /** Every command that can be run, by its words and arguments. */
 function leaves(command: Command, words: readonly string[]): string[] {
   const shown = command.commands.filter((child) => !child.name().startsWith("__"));
-  if (shown.length > 0) return shown.flatMap((child) => leaves(child, [...words, child.name()]));
-  return [[...words, ...command.registeredArguments.map((argument) => argument.name())].join(" ")];
+  const itself = [...words, ...command.registeredArguments.map((argument) => argument.name())];
+  const children = shown.flatMap((child) => leaves(child, [...words, child.name()]));
+  return children.length === 0 || itself.length > words.length ? [itself.join(" "), ...children] : children;
 }
 
 type Document = { readonly schema: string; readonly data: unknown; readonly next: unknown; readonly warnings: unknown };
@@ -329,7 +354,9 @@ async function withMembers(): Promise<TestServer[]> {
   const nodes: TestServer[] = [];
   for (const name of ["a", "b", "c"]) {
     const data = name === "a" ? several : join(home, name);
-    const args = ["--insecure", "--name", name, "--engine", `sqlite:${several}`];
+    // Slow beats: the dead one is not forgotten before it is removed.
+    const beats = ["--limit", "beatMs=1500"];
+    const args = ["--insecure", "--name", name, "--engine", `sqlite:${several}`, ...beats];
     nodes.push(await startServer(data, name === "a" ? [...args, "--create"] : args, {}, app));
   }
   await nodes.pop()?.end("SIGKILL");
