@@ -21,7 +21,9 @@ async function survivesKill(t: { after(fn: () => void): void }, engine: string):
   await back;
   assert.deepEqual(await callers.verify(), []);
   assert.deepEqual(callers.failures, []);
+  const gone = cluster.heard(({ event, name }) => event === "stopped" && name === owner.name);
   assert.equal(await cluster.stop(), 0);
+  assert.equal((await gone).name, owner.name, "the name it was ready under");
 }
 
 const postgres = serverOfThisFile();

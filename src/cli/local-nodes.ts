@@ -23,7 +23,7 @@ export interface LocalNodes {
   /** One after another, each once the one before serves again. */
   restart(): Promise<void>;
   /** One after another, so that each has somebody to hand its shards to. */
-  stop(stopped?: (label: string) => void): Promise<void>;
+  stop(stopped?: (name: string) => void): Promise<void>;
   onFolders(tell: (folders: readonly string[]) => void): void;
 }
 
@@ -47,8 +47,9 @@ export function runLocalNodes(
   });
   const stop: LocalNodes["stop"] = async (stopped = () => {}) => {
     for (const node of all.toReversed()) {
+      const name = node.running?.name ?? node.label;
       await node.stop();
-      stopped(node.label);
+      stopped(name);
     }
   };
   const ready = Promise.all(all.map((node) => node.ready)).catch(async (error: unknown) => {
