@@ -96,7 +96,7 @@ export function worldOf(nodes: number): World {
 
 /** A namespace that lives as long as the process that holds it, with one end of a cable; the other end is at the bridge. */
 function layCable(at: number): ChildProcess {
-  const [command = "", ...words] = [...tied, "unshare", "--net", "sleep", "infinity"];
+  const [command, ...words] = [...tied, "unshare", "--net", "sleep", "infinity"];
   const holder = spawn(command, words, { stdio: "ignore" });
   const own = run("readlink", "/proc/self/ns/net");
   // Its namespace is its own only once `unshare` has run.
