@@ -18,14 +18,20 @@ export interface Balanced {
 
 const pollEveryMs = 20;
 
-/** One caller for each key, which adds one after another. */
-export function startBalanced(gateways: readonly string[], keys: readonly string[]): Balanced {
+/** One caller for each key, which adds one after another, until the test ends. */
+export function startBalanced(
+  t: { after(fn: () => void): void },
+  gateways: readonly string[],
+  keys: readonly string[],
+): Balanced {
   const ready = new Map(gateways.map((gateway) => [gateway, true]));
   const answered = new Map(gateways.map((gateway) => [gateway, 0]));
   const acknowledged = new Map(keys.map((key) => [key, 0]));
   const failures: string[] = [];
   let stopping = false;
   let next = 0;
+  let isOver = false;
+  t.after(() => void (stopping = isOver = true));
 
   const poll = async (gateway: string): Promise<void> => {
     while (!stopping) {
@@ -47,7 +53,7 @@ export function startBalanced(gateways: readonly string[], keys: readonly string
     }
   };
   const send = async (path: string, init?: RequestInit): Promise<Response> => {
-    for (;;) {
+    while (!isOver) {
       const able = gateways.filter((gateway) => ready.get(gateway));
       const gateway = able[next++ % able.length];
       const response = gateway === undefined ? undefined : await ask(gateway, path, init);
@@ -57,6 +63,7 @@ export function startBalanced(gateways: readonly string[], keys: readonly string
       }
       await sleep(pollEveryMs);
     }
+    throw new Error("the test is over");
   };
   const init = { method: "POST", body: '{"by":1,"memo":""}', headers: { "content-type": "application/json" } };
   const work = async (key: string): Promise<void> => {
@@ -76,13 +83,13 @@ export function startBalanced(gateways: readonly string[], keys: readonly string
     failures,
     answered,
     async heard(gateway, says) {
-      while (ready.get(gateway) !== says) await sleep(pollEveryMs);
+      while (!isOver && ready.get(gateway) !== says) await sleep(pollEveryMs);
     },
     async turn() {
       for (const key of keys) {
         // One may have begun before now.
         const enough = (acknowledged.get(key) ?? 0) + 2;
-        while ((acknowledged.get(key) ?? 0) < enough && failures.length === 0) await sleep(pollEveryMs);
+        while (!isOver && (acknowledged.get(key) ?? 0) < enough && failures.length === 0) await sleep(pollEveryMs);
       }
     },
     async verify() {

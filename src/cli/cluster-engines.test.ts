@@ -12,7 +12,7 @@ const keys = Array.from({ length: 8 }, (_, n) => `k${n}`);
 
 async function survivesKill(t: { after(fn: () => void): void }, engine: string): Promise<void> {
   const cluster = await startCluster(t, folder(t), 3, ["--engine", engine]);
-  const callers = startCallers(cluster.gateways, keys);
+  const callers = startCallers(t, cluster.gateways, keys);
   await Promise.all(keys.map((key) => callers.next(key)));
   const owner = await cluster.ownerOf("k0");
   const back = cluster.heard(({ event, name }) => event === "ready" && name === owner.name);

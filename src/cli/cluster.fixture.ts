@@ -30,6 +30,9 @@ type Event = {
   readonly restartsInMs?: number | null;
 } & Partial<NodeReady>;
 
+/** A test, or whatever else says when it is over. */
+type Lasting = { after(fn: () => void): void };
+
 export interface RealCluster {
   readonly child: ChildProcess;
   /** As each was last ready, by name. */
@@ -50,7 +53,7 @@ export interface RealCluster {
 export const benchApp = fileURLToPath(new URL("./bench-app.ts", import.meta.url));
 
 export async function startCluster(
-  t: { after(fn: () => void): void },
+  t: Lasting,
   data: string,
   nodes: number,
   args: readonly string[] = [],
@@ -165,14 +168,18 @@ type Told = {
   waiting: { since: number; resolve: (ms: number) => void }[];
 };
 
-/** One caller for each key, which adds one after another and looks at the total that it is told. */
-export function startCallers(gateways: readonly string[], keys: readonly string[]): Callers {
+/** One caller for each key, which adds one after another and looks at the total that it is told, until the test ends. */
+export function startCallers(t: Lasting, gateways: readonly string[], keys: readonly string[]): Callers {
   const client = connect(app.contract, { url: gateways });
   const told = new Map(keys.map((key): [string, Told] => [key, { acknowledged: 0, unknown: 0, last: 0, waiting: [] }]));
   const failures: string[] = [];
   const wrong: string[] = [];
   let answered = 0;
   let stopping = false;
+  t.after(() => {
+    stopping = true;
+    client.close();
+  });
   const work = async (key: string): Promise<void> => {
     const one = told.get(key)!;
     while (!stopping) {

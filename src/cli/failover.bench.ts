@@ -41,9 +41,10 @@ async function engineFlags(): Promise<readonly string[]> {
 }
 
 const engine = await engineFlags();
-const cluster = await startCluster({ after: (fn) => void cleanups.unshift(fn) }, folder, 3, engine);
+const lasting = { after: (fn: () => void) => void cleanups.unshift(fn) };
+const cluster = await startCluster(lasting, folder, 3, engine);
 const keys = Array.from({ length: 8 }, (_, n) => `k${n}`);
-const callers = startCallers(cluster.gateways, keys);
+const callers = startCallers(lasting, cluster.gateways, keys);
 const times: number[] = [];
 for (let kill = 0; kill < Number(values.kills); kill++) {
   const key = keys[kill % keys.length]!;

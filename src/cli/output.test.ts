@@ -104,7 +104,7 @@ test("help CODE: every error of the catalogue is explained without a network", a
 test("completion: scripts for the three shells, and names of commands and options", async () => {
   for (const shell of ["bash", "zsh", "fish"]) assert.match((await sheaf(["completion", shell])).out, /__complete/);
   assert.equal((await sheaf(["completion", "tcsh"])).code, 2);
-  assert.deepEqual((await sheaf(["__complete", "--", "en"])).out, "entity\n");
+  assert.deepEqual((await sheaf(["__complete", "--", "ent"])).out, "entity\n");
   assert.deepEqual((await sheaf(["__complete", "--", "entity", "h"])).out, "history\n");
   assert.match((await sheaf(["__complete", "--", "call", "--dead"])).out, /^--deadline\n$/);
 });

@@ -135,19 +135,27 @@ test("simulated host: what was sealed opens with its key and data only", () => {
   assert.equal(crypto.open(key, sealed.subarray(0, 20), aad), undefined);
 });
 
-test("simulated host: its HMAC is that of RFC 4231, for short and long keys", () => {
+test("simulated host: one bit of key, length or data changes its digest and its HMAC, and nothing else does", () => {
   const { crypto } = simHost();
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-  const data = Buffer.from("what do ya want for nothing?");
-  assert.equal(
-    hex(crypto.hmacSha256(Buffer.from("Jefe"), data)),
-    "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
-  );
-  const long = Buffer.from("Test Using Larger Than Block-Size Key - Hash Key First");
-  assert.equal(
-    hex(crypto.hmacSha256(new Uint8Array(131).fill(0xaa), long)),
-    "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
-  );
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+  for (const length of [0, 1, 3, 4, 5, 64, 131]) {
+    const [key, data] = [new Uint8Array(length).fill(0xaa), new Uint8Array(length).fill(0x55)];
+    const seen = new Set([text(crypto.hmacSha256(key, data)), text(crypto.sha256(data))]);
+    assert.equal(text(crypto.hmacSha256(key.slice(), data.slice())), [...seen][0]);
+    assert.equal(text(crypto.sha256(data.slice())), [...seen][1]);
+    seen.add(text(crypto.sha256(new Uint8Array(length + 1).fill(0x55))));
+    for (let bit = 0; bit < length * 8; bit++) {
+      const flipped = (bytes: Uint8Array): Uint8Array =>
+        bytes.map((byte, i) => (i === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte));
+      for (const changed of [
+        crypto.hmacSha256(flipped(key), data),
+        crypto.hmacSha256(key, flipped(data)),
+        crypto.sha256(flipped(data)),
+      ])
+        seen.add(text(changed));
+    }
+    assert.equal(seen.size, 3 + 3 * 8 * length);
+  }
 });
 
 test("simulated host: a jump moves the wall clock only", () => {

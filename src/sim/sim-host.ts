@@ -50,8 +50,8 @@ export interface SimHost extends Host {
   /** Ends the node (H1). */
   kill(): void;
   alive(): boolean;
-  /** The sum of all counters and last gauges of this name, over their labels; 0 for none. */
-  metric(name: string): number;
+  /** The counter or last gauge of this name and these labels, or the sum over all labels; 0 for none. */
+  metric(name: string, labels?: Labels): number;
 }
 
 /** The world's wall clock starts here: 2026-01-01T00:00:00Z. */
@@ -146,10 +146,14 @@ function capture(keep: (line: Omit<LogLine, "at" | "node">) => void): Log {
   };
 }
 
-function meter(): { meter: Meter; read: (name: string) => number } {
+type Labels = Readonly<Record<string, string>>;
+
+function meter(): { meter: Meter; read: SimHost["metric"] } {
   const values = new Map<string, { value: number }>();
-  const cell = (name: string, labels: Readonly<Record<string, string>> | undefined): { value: number } => {
-    const id = labels === undefined ? name : `${name} ${Object.entries(labels).join()}`;
+  const idOf = (name: string, labels: Labels | undefined): string =>
+    labels === undefined ? name : `${name} ${Object.entries(labels).join()}`;
+  const cell = (name: string, labels: Labels | undefined): { value: number } => {
+    const id = idOf(name, labels);
     let found = values.get(id);
     if (found === undefined) values.set(id, (found = { value: 0 }));
     return found;
@@ -169,7 +173,8 @@ function meter(): { meter: Meter; read: (name: string) => number } {
         return { record: () => void kept.value++ };
       },
     },
-    read(name) {
+    read(name, labels) {
+      if (labels !== undefined) return values.get(idOf(name, labels))?.value ?? 0;
       let sum = 0;
       for (const [id, kept] of values) if (id === name || id.startsWith(`${name} `)) sum += kept.value;
       return sum;
