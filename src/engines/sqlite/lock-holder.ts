@@ -9,7 +9,7 @@
 //
 // On Linux, by /proc: see proc_locks(5) and proc_pid_stat(5). Elsewhere nobody is found, and nobody is killed.
 
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { journalFile } from "./journal-file.ts";
@@ -45,6 +45,15 @@ function processAt(pid: number): { readonly state: string; readonly startedAt: s
   }
 }
 
+/** Whether /proc counts processes as `kill` does here: a container may be given that of the machine. */
+function isOurProc(): boolean {
+  try {
+    return readlinkSync("/proc/self") === String(process.pid);
+  } catch {
+    return false;
+  }
+}
+
 /** Who holds the write lock of the file with these locks, as the kernel says. */
 function holderOf(path: string): number | undefined {
   const { dev, ino } = statSync(path, { bigint: true });
@@ -60,7 +69,7 @@ function holderOf(path: string): number | undefined {
 }
 
 export function watchLock(dir: string): LockWatch {
-  const own = processAt(process.pid);
+  const own = isOurProc() ? processAt(process.pid) : undefined;
   const place = join(dir, folder);
   const mine = join(place, String(process.pid));
   if (own !== undefined) putDown(place, mine, own.startedAt);
@@ -69,6 +78,7 @@ export function watchLock(dir: string): LockWatch {
 
   /** The holder, when it stands still and is one of us (H1, H2). */
   function stillHolder(): Holder | undefined {
+    if (own === undefined) return undefined;
     try {
       const pid = holderOf(join(dir, `${journalFile}-shm`));
       if (pid === undefined || pid === process.pid) return undefined;
