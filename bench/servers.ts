@@ -14,9 +14,9 @@ import { embedded, type Ground } from "./ours.ts";
 import type { Beside } from "./peer.ts";
 import type { EngineName } from "./row.ts";
 
-/** Programs that come with their packages. */
+/** Programs that come with their packages: themselves, since a launcher that is killed leaves them running. */
 const program = (path: string): string => fileURLToPath(new URL(`node_modules/${path}`, import.meta.url));
-const restateServer = program(".bin/restate-server");
+const restateServer = program("@restatedev/restate-server-linux-x64/bin/restate-server");
 const rivetEngine = program("@rivetkit/engine-cli-linux-x64-musl/rivet-engine");
 
 /** What was started, and its processes. */
