@@ -41,6 +41,13 @@ export const defaultLimits = {
   maxHotEntities: 4096,
   /** Answers of queries that a node keeps in memory while the states that they follow from do not change. */
   queryCacheBytes: 16 * 1024 * 1024,
+  /** Messages and timers that wait at one shard, dead letters among them. Past it commands that would leave more are refused, and
+   *  other shards keep what they have for it. */
+  maxTasks: 20_000,
+  /** Attempts at a message or timer whose handler fails, before it becomes a dead letter. */
+  maxAttempts: 5,
+  /** The pause before the second attempt; each later one is four times as long, up to a minute. */
+  retryMs: 250,
   /** Crashes of the process while a command ran, after which the command is parked. */
   maxCrashes: 5,
   /** Calls inside calls. */

@@ -153,7 +153,7 @@ export class Entities {
     const { op } = call;
     let opId: string | undefined;
     let fingerprint: Uint8Array = noFingerprint;
-    if (op) {
+    if (op && !call.task) {
       if (op.id.length > this.#options.limits.maxOperationIdLength)
         throw new SheafError("BAD_INPUT", "the idempotency key is too long");
       opId = op.id;

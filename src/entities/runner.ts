@@ -9,7 +9,7 @@ import {
   type Seen,
   SheafError,
 } from "../base/index.ts";
-import type { Commit, Op } from "../journal/index.ts";
+import type { Commit, Op, Work } from "../journal/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
 import { HandlerContext, type Reply, runHandler } from "../rpc/index.ts";
 import { commitBytes, type Hot, type Settle, type Value } from "../shards/index.ts";
@@ -22,12 +22,15 @@ import { CommandSurroundings, QuerySurroundings } from "./surroundings.ts";
 
 const noReply = new Uint8Array(0);
 
-/** A command's handler at work: its draft, and what it has emitted. */
-type Run = {
+/** A command's handler at work: its draft, and what it has emitted and left to be done. */
+export type Run = {
   readonly base: Value | undefined;
   readonly before: Uint8Array;
   readonly draft: unknown;
   readonly events: Commit["events"][number][];
+  /** Messages and timers, in the order in which the handler left them. */
+  readonly messages: Work["messages"][number][];
+  readonly timers: Work["timers"][number][];
 };
 
 export class Runner {
@@ -46,6 +49,7 @@ export class Runner {
     try {
       task.shard.serving(task.call.chain !== undefined);
       if (hot.fold !== task.shard.fold) throw new SheafError("NOT_OWNER"); // the shard was lost and opened again since
+      if (task.call.task?.stands(hot) === false) throw new SheafError("NOT_READY");
       if (this.#answeredBefore(attempt)) return "returned";
       if (task.shard.full) {
         attempt.reject(
@@ -68,7 +72,7 @@ export class Runner {
     const { operation, input, key } = attempt.task;
     const context = new HandlerContext(
       operation,
-      new CommandSurroundings(this.#options, attempt, run.events),
+      new CommandSurroundings(this.#options, attempt, run),
       input,
       key,
       run.draft,
@@ -124,12 +128,12 @@ export class Runner {
   #begin(entity: CompiledEntity, key: string, base: Value | undefined): Run {
     if (!base) {
       const draft = entity.initial(key);
-      return { base, before: pack(draft), draft, events: [] };
+      return { base, before: pack(draft), draft, events: [], messages: [], timers: [] };
     }
     if (base.known !== entity && (base.known as Restored | undefined)?.by !== entity)
       base.known = restored(entity, base);
     const before = base.known === entity ? base.state : (base.known as Restored).state;
-    return { base, before, draft: unpack(before), events: [] };
+    return { base, before, draft: unpack(before), events: [], messages: [], timers: [] };
   }
 
   #finish(attempt: Attempt, run: Run, result: unknown): void {
@@ -156,8 +160,10 @@ export class Runner {
     const version = run.base?.version ?? 0;
     if (shard.lineage !== attempt.lineage) return attempt.reject(outdated(shard));
     const session = attempt.thread?.told;
-    if (!hot || (run.events.length === 0 && bytesEqual(state, run.before))) {
-      return shard.settled(tell(attempt, { output, version, session }));
+    const { task } = call;
+    if (!hot || (run.events.length + run.messages.length + run.timers.length === 0 && bytesEqual(state, run.before))) {
+      const told = tell(attempt, { output, version, session });
+      return task ? shard.note({ kind: "done", task: task.id }, told) : shard.settled(told);
     }
     const packed = output === undefined ? undefined : pack(output);
     const value: Value = { version: version + 1, schema: entity.contract.state.version, state, known: entity };
@@ -171,6 +177,7 @@ export class Runner {
       principal: call.principal.id,
       events: run.events,
       op: remembered(attempt, packed),
+      ...workOf(run, task?.id),
     };
     const { maxBatchBytes } = this.#options.limits;
     if (commitBytes(commit) > maxBatchBytes) {
@@ -303,6 +310,11 @@ function remembered({ task }: Attempt, reply: Uint8Array = noReply): Op | undefi
   if (!op || task.opId === undefined) return undefined;
   const { issuedAt, settled, open } = op;
   return { id: task.opId, fingerprint: task.fingerprint, issuedAt, settled, ...(open && { open }), reply };
+}
+
+function workOf({ messages, timers }: Run, done: string | undefined): Pick<Commit, "work"> | undefined {
+  if (messages.length + timers.length === 0 && done === undefined) return undefined;
+  return { work: { messages, timers, ...(done !== undefined && { done }) } };
 }
 
 const tell =

@@ -2,25 +2,25 @@
 
 import { type Instant, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import type { Commit } from "../journal/index.ts";
-import type { Invoke } from "../model/index.ts";
+import { type Address, type Invoke, plain } from "../model/index.ts";
 import { type Draw, drawOf, innerCall, Ordinals, type Principal, type Surroundings, Thread } from "../rpc/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Attempt, outdated } from "./attempt.ts";
 import type { EntitiesOptions } from "./options.ts";
 import type { Query } from "./query.ts";
+import type { Run } from "./runner.ts";
 
 export class CommandSurroundings implements Surroundings {
   readonly now: Instant;
   readonly #options: EntitiesOptions;
   readonly #attempt: Attempt;
-  readonly #events: Commit["events"][number][];
+  readonly #run: Pick<Run, "events" | "messages" | "timers">;
   #dice: Draw | undefined;
 
-  constructor(options: EntitiesOptions, attempt: Attempt, events: Commit["events"][number][]) {
+  constructor(options: EntitiesOptions, attempt: Attempt, run: Pick<Run, "events" | "messages" | "timers">) {
     this.#options = options;
     this.#attempt = attempt;
-    this.#events = events;
+    this.#run = run;
     this.now = Math.max(options.host.clock.now(), attempt.task.shard.fold.at);
   }
 
@@ -38,9 +38,62 @@ export class CommandSurroundings implements Surroundings {
   }
 
   emit(name: string, value: unknown): void {
-    const { phase, task } = this.#attempt;
-    if (phase !== "running") throw new SheafError("HANDLER_FAILED", "emit was called after the handler had ended");
-    this.#events.push({ name, value: pack(task.entity.event(name, value)) });
+    const { task } = this.#running("emit");
+    this.#run.events.push({ name, value: pack(task.entity.event(name, value)) });
+  }
+
+  send(target: Address, given: unknown): void {
+    const { task } = this.#running("send");
+    if (target.kind !== "command") throw new SheafError("USAGE", "only commands can be sent: nobody waits for an answer");
+    const { entity, key, name } = target;
+    const { shards, app } = this.#options;
+    const operation = app().entities.get(entity)?.operations.get(name);
+    operation?.input(given);
+    this.#roomFor(task.shard);
+    const to = shards.of(entity, key).number;
+    const [type, command] = [entity, name];
+    this.#run.messages.push({ to, type, key, command, input: packedInput(given), by: this.#by });
+  }
+
+  after(when: number | Date, command: string, given: unknown, name: string | undefined): string {
+    const { task } = this.#running("after");
+    const due = typeof when === "number" ? this.now + when : when.getTime();
+    if (!Number.isSafeInteger(Math.ceil(due)) || (typeof when === "number" && when < 0))
+      throw new SheafError("USAGE", "a timer takes a number of milliseconds from now, 0 or more, or a Date");
+    const operation = task.entity.operations.get(command);
+    if (operation?.kind !== "command")
+      throw new SheafError("USAGE", `${task.entity.contract.name} has no command "${command}"`);
+    operation.input(given);
+    this.#roomFor(task.shard);
+    const id = name ?? this.dice.id();
+    checkTimerName(id);
+    this.#run.timers.push({ name: id, due: Math.ceil(due), command, input: packedInput(given), by: this.#by });
+    return id;
+  }
+
+  cancel(name: string): void {
+    this.#running("cancel");
+    checkTimerName(name);
+    this.#run.timers.push({ name, command: "", input: packedInput(undefined), by: [] });
+  }
+
+  get #by(): readonly string[] {
+    const { id, roles } = this.caller;
+    return [id, ...roles];
+  }
+
+  #running(what: string): Attempt {
+    if (this.#attempt.phase === "running") return this.#attempt;
+    throw new SheafError("HANDLER_FAILED", `${what} was called after the handler had ended`);
+  }
+
+  #roomFor({ fold, number }: Attempt["task"]["shard"]): void {
+    const { messages, timers } = this.#run;
+    if (fold.agenda.size + messages.length + timers.length < this.#options.limits.maxTasks) return;
+    throw new SheafError("OVERLOADED", `shard ${number} has as many messages and timers waiting as it may`, {
+      retryAfterMs: 1000,
+      hint: "See what waits: sheaf task ls. Dead letters count, too: sheaf dlq ls.",
+    });
   }
 
   /** Carries out a call inside the command, once all state that the handler has read is durable: the call stands even if
@@ -71,8 +124,24 @@ export class CommandSurroundings implements Surroundings {
   }
 }
 
+/** Characters of a timer's name. */
+const maxTimerName = 256;
+
+function checkTimerName(name: unknown): void {
+  if (typeof name === "string" && name !== "" && name.length <= maxTimerName && name.isWellFormed()) return;
+  throw new SheafError("USAGE", `a timer's id is 1 to ${maxTimerName} characters`);
+}
+
+const packedInput = (given: unknown): Uint8Array =>
+  given === undefined ? noInput : pack(plain(given, "what is sent", "BAD_INPUT"));
+const noInput = new Uint8Array(0);
+
 const durable = ({ task }: Attempt): Promise<void> =>
   new Promise((resolve, reject) => task.shard.settled((error) => (error ? reject(error) : resolve())));
+
+const nothingLeft = (): never => {
+  throw new SheafError("HANDLER_FAILED", "only a command can emit events, send, and set timers");
+};
 
 export class QuerySurroundings implements Surroundings {
   readonly #options: EntitiesOptions;
@@ -107,9 +176,10 @@ export class QuerySurroundings implements Surroundings {
     return this.host.dice;
   }
 
-  emit(): void {
-    throw new SheafError("HANDLER_FAILED", "a query cannot emit events");
-  }
+  emit = nothingLeft;
+  send = nothingLeft;
+  after = nothingLeft;
+  cancel = nothingLeft;
 
   get invoke(): Invoke {
     this.untouched = false;

@@ -7,7 +7,8 @@
 //   74  f64  journal time         82  u32  key id         86       body: the payload, msgpack
 //  −32  32   SHA-256 of everything before: the checksum, and the name the next record calls this one by
 //
-// Format 2 says what writers had seen; a record that does not is written as format 1. Every later format keeps the first byte and the last 32, so that an older build can tell "newer" from "broken".
+// Format 2 says what writers had seen, format 3 what commands left to be done; a record that does not is written as an earlier
+// one. Every later format keeps the first byte and the last 32, so that an older build can tell "newer" from "broken".
 
 import {
   blocks,
@@ -25,7 +26,7 @@ import { formatOf, payloadFromValue, putPayload } from "./payload.ts";
 import type { Decoded, JournalRecord, RecordCodec, Sealed } from "./record.ts";
 import { corrupt, HASH_BYTES, keyId, seal, sealedBytes, sha256, squeeze, type Sealing, unseal } from "./sealing.ts";
 
-export const RECORD_FORMAT = 2;
+export const RECORD_FORMAT = 3;
 
 const ENVELOPE_BYTES = 86;
 const LEAST_BYTES = ENVELOPE_BYTES + HASH_BYTES;

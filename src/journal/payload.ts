@@ -3,13 +3,18 @@
 
 import { type Seen, SheafError } from "../base/index.ts";
 import type { Put } from "../wire/index.ts";
-import type { Commit, Op, Payload } from "./record.ts";
+import type { Commit, Message, Note, Op, Payload, TimerChange, Work } from "./record.ts";
 
 const CLAIM = 1;
 const NOOP = 2;
 const BATCH = 3;
 const PARK = 4;
 const GENERATION = 5;
+
+const ACCEPTED = 1;
+const ACKNOWLEDGED = 2;
+const DONE = 3;
+const FAILED = 4;
 
 export function putPayload(put: Put, payload: Payload): void {
   switch (payload.kind) {
@@ -18,11 +23,12 @@ export function putPayload(put: Put, payload: Payload): void {
     case "noop":
       return put.value([NOOP]);
     case "batch":
-      put.list(payload.causes ? 3 : 2);
+      put.list(payload.notes ? 4 : payload.causes ? 3 : 2);
       put.value(BATCH);
       put.list(payload.commits.length);
       for (const commit of payload.commits) putCommit(put, commit);
-      if (payload.causes) put.value(payload.causes);
+      if (payload.causes || payload.notes) put.value(payload.causes ?? null);
+      if (payload.notes) put.value(payload.notes.map(noteToValue));
       return;
     case "park":
       return put.value([PARK, payload.id, payload.reason, payload.parked]);
@@ -31,8 +37,11 @@ export function putPayload(put: Put, payload: Payload): void {
   }
 }
 
-function putCommit(put: Put, { type, key, version, state, schema, command, principal, events, op }: Commit): void {
-  put.list(9);
+function putCommit(
+  put: Put,
+  { type, key, version, state, schema, command, principal, events, op, work }: Commit,
+): void {
+  put.list(work ? 10 : 9);
   put.value(type);
   put.value(key);
   put.value(version);
@@ -42,13 +51,39 @@ function putCommit(put: Put, { type, key, version, state, schema, command, princ
   put.value(principal);
   put.list(events.length);
   for (const event of events) put.value([event.name, event.value]);
-  if (op === undefined) return put.value(null);
+  if (op === undefined) put.value(null);
+  else putOp(put, op);
+  if (work) put.value(workToValue(work));
+}
+
+function putOp(put: Put, op: Op): void {
   put.list(5);
   put.value(op.id);
   put.value(op.fingerprint);
   put.value(op.issuedAt);
   put.value(op.open?.length ? [op.settled, ...op.open] : op.settled);
   put.value(op.reply);
+}
+
+const messageToValue = ({ type, key, command, input, by }: Message): unknown[] => [type, key, command, input, by];
+
+const workToValue = ({ messages, timers, done }: Work): unknown[] => [
+  messages.map((message) => [message.to, ...messageToValue(message)]),
+  timers.map(({ name, due, command, input, by }) => [name, due ?? null, command, input, by]),
+  done ?? null,
+];
+
+function noteToValue(note: Note): unknown[] {
+  switch (note.kind) {
+    case "accepted":
+      return [ACCEPTED, note.from, note.after, note.first, note.messages.map(messageToValue)];
+    case "acknowledged":
+      return [ACKNOWLEDGED, note.to, note.through];
+    case "done":
+      return [DONE, note.task];
+    case "failed":
+      return [FAILED, note.task, note.due ?? null, note.attempts, note.cause];
+  }
 }
 
 /** Throws CORRUPT for a value that no build wrote. */
@@ -63,7 +98,8 @@ export function payloadFromValue(value: unknown): Payload {
       return {
         kind: "batch",
         commits: list(rest[0]).map(commitFromValue),
-        ...(rest.length > 1 && { causes: seenFromValue(rest[1]) }),
+        ...(rest.length > 1 && rest[1] !== null && { causes: seenFromValue(rest[1]) }),
+        ...(rest.length > 2 && { notes: list(rest[2]).map(noteFromValue) }),
       };
     case PARK:
       return { kind: "park", id: text(rest[0]), reason: text(rest[1]), parked: truth(rest[2]) };
@@ -75,7 +111,11 @@ export function payloadFromValue(value: unknown): Payload {
 }
 
 /** The lowest format whose readers understand it: an older build is to refuse what it would only half read. */
-export const formatOf = (payload: Payload): number => (payload.kind === "batch" && payload.causes ? 2 : 1);
+export function formatOf(payload: Payload): number {
+  if (payload.kind !== "batch") return 1;
+  if (payload.notes || payload.commits.some(({ work }) => work)) return 3;
+  return payload.causes ? 2 : 1;
+}
 
 function seenFromValue(value: unknown): Seen {
   const seen = list(value).map(number);
@@ -99,7 +139,69 @@ function commitFromValue(value: unknown): Commit {
       return { name: text(name), value: binary(bytes) };
     }),
     op: v[8] === null ? undefined : opFromValue(v[8]),
+    ...(v.length > 9 && { work: workFromValue(v[9]) }),
   };
+}
+
+const messageFromValue = (value: unknown): Message => messageOf(list(value));
+
+const messageOf = ([type, key, command, input, by]: readonly unknown[]): Message => ({
+  type: text(type),
+  key: text(key),
+  command: text(command),
+  input: binary(input),
+  by: list(by).map(text),
+});
+
+function workFromValue(value: unknown): Work {
+  const [messages, timers, done] = list(value);
+  return {
+    messages: list(messages).map((message) => {
+      const [to, ...rest] = list(message);
+      return { to: number(to), ...messageOf(rest) };
+    }),
+    timers: list(timers).map(timerFromValue),
+    ...(done !== null && { done: text(done) }),
+  };
+}
+
+function timerFromValue(value: unknown): TimerChange {
+  const [name, due, command, input, by] = list(value);
+  return {
+    name: text(name),
+    ...(due !== null && { due: number(due) }),
+    command: text(command),
+    input: binary(input),
+    by: list(by).map(text),
+  };
+}
+
+function noteFromValue(value: unknown): Note {
+  const [kind, ...rest] = list(value);
+  switch (kind) {
+    case ACCEPTED:
+      return {
+        kind: "accepted",
+        from: number(rest[0]),
+        after: number(rest[1]),
+        first: number(rest[2]),
+        messages: list(rest[3]).map(messageFromValue),
+      };
+    case ACKNOWLEDGED:
+      return { kind: "acknowledged", to: number(rest[0]), through: number(rest[1]) };
+    case DONE:
+      return { kind: "done", task: text(rest[0]) };
+    case FAILED:
+      return {
+        kind: "failed",
+        task: text(rest[0]),
+        ...(rest[1] !== null && { due: number(rest[1]) }),
+        attempts: number(rest[2]),
+        cause: text(rest[3]),
+      };
+    default:
+      throw unfit(`a note of an unknown kind ${String(kind)}`);
+  }
 }
 
 function opFromValue(value: unknown): Op {

@@ -32,7 +32,60 @@ export type Commit = {
   readonly principal: string;
   readonly events: readonly { readonly name: string; readonly value: Uint8Array }[];
   readonly op: Op | undefined;
+  /** What the command leaves to be done; undefined for nothing. */
+  readonly work?: Work | undefined;
 };
+
+/** A command that nobody waits for: to be carried out once. */
+export type Message = {
+  readonly type: string;
+  readonly key: string;
+  readonly command: string;
+  /** msgpack; empty for none. */
+  readonly input: Uint8Array;
+  /** Who called when it was sent: id, then roles. */
+  readonly by: readonly string[];
+};
+
+/** A command of the same entity at `due`. One that is set again under its name is replaced; without `due` it is taken back. */
+export type TimerChange = {
+  readonly name: string;
+  readonly due?: Instant | undefined;
+  readonly command: string;
+  readonly input: Uint8Array;
+  readonly by: readonly string[];
+};
+
+export type Work = {
+  /** In the order sent, each to the shard of its entity. */
+  readonly messages: readonly (Message & { readonly to: Shard })[];
+  readonly timers: readonly TimerChange[];
+  /** The task that the command carried out, which is over with it. */
+  readonly done?: string | undefined;
+};
+
+/** What an owner notes of work that was left, beside what commands change. */
+export type Note =
+  /** Messages from another shard, of which the one numbered `after` came before. */
+  | {
+      readonly kind: "accepted";
+      readonly from: Shard;
+      readonly after: number;
+      readonly first: number;
+      readonly messages: readonly Message[];
+    }
+  /** That shard has accepted all messages to it up to this number. */
+  | { readonly kind: "acknowledged"; readonly to: Shard; readonly through: number }
+  /** A task is over that changed nothing, or was given up. */
+  | { readonly kind: "done"; readonly task: string }
+  /** An attempt failed: the next one is due then; without `due` there is none, and the task is a dead letter. */
+  | {
+      readonly kind: "failed";
+      readonly task: string;
+      readonly due?: Instant | undefined;
+      readonly attempts: number;
+      readonly cause: string;
+    };
 
 /** The idempotency record of one operation (F7). */
 export type Op = {
@@ -54,7 +107,12 @@ export type Payload =
   | { readonly kind: "claim"; readonly node: string }
   | { readonly kind: "noop" }
   /** `causes`: what the writers of the commits had seen of other shards, beyond what is told by the records before. */
-  | { readonly kind: "batch"; readonly commits: readonly Commit[]; readonly causes?: Seen | undefined }
+  | {
+      readonly kind: "batch";
+      readonly commits: readonly Commit[];
+      readonly causes?: Seen | undefined;
+      readonly notes?: readonly Note[] | undefined;
+    }
   /** A command that crashed the process too often: refused until released. `id` names type, key, command and input. */
   | { readonly kind: "park"; readonly id: string; readonly reason: string; readonly parked: boolean }
   /** The journal goes on in the generation of this record: it was `was` up to the record before, the base. What was written

@@ -64,6 +64,26 @@ export interface Client<A extends AppContractShape = AppContractShape> {
   service<C extends A["services"][number]>(contract: C): ServiceClient<C>;
 }
 
+/** `(input)` of a command that nobody waits for. */
+type OneWay<Operation> = Operation extends { readonly input: object }
+  ? undefined extends SentInput<Operation>
+    ? (input?: SentInput<Operation>) => void
+    : (input: SentInput<Operation>) => void
+  : () => void;
+
+/** One entity as those see it who leave commands for it. */
+export type EntityInbox<C extends EntityShape> = { readonly [N in keyof C["commands"]]: OneWay<C["commands"][N]> };
+
+/** Leaves commands for other entities. */
+export interface Sender {
+  entity<C extends EntityShape>(contract: C, key: string): EntityInbox<C>;
+}
+
+/** A sender whose commands `leave` keeps. It may throw. */
+export const bindSender = (leave: (address: Address, input: unknown) => void): Sender => ({
+  entity: (contract, key) => bindEntity(contract, key, leave as unknown as Invoke) as unknown as EntityInbox<never>,
+});
+
 /** A client whose calls `invoke` carries out. */
 export const bindClient = <A extends AppContractShape = AppContractShape>(invoke: Invoke): Client<A> => ({
   entity: (contract, key) => bindEntity(contract, key, invoke),

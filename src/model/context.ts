@@ -1,10 +1,20 @@
 // What handlers are given: one object, meant to be destructured. Its types follow from the contract alone.
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Instant } from "../base/index.ts";
+import type { Instant, Millis } from "../base/index.ts";
 import type { Log } from "../host/index.ts";
-import type { Client } from "./client.ts";
-import type { ErrorsOf, Frozen, HandlerInput, HandlerOutput, Optional, Schemas, ValueOf } from "./inference.ts";
+import type { Client, Sender } from "./client.ts";
+import type {
+  Commands,
+  ErrorsOf,
+  Frozen,
+  HandlerInput,
+  HandlerOutput,
+  Optional,
+  Schemas,
+  SentInput,
+  ValueOf,
+} from "./inference.ts";
 import type { Principal } from "../security/index.ts";
 import type { EntityShape, Schema } from "./shape.ts";
 
@@ -43,7 +53,12 @@ export interface Context<Operation> {
 }
 
 /** What a command's handler has. Everything it does to `state` and emits is kept in one atomic commit, or not at all. */
-export interface CommandContext<State, Operation, Events extends Schemas> extends Context<Operation> {
+export interface CommandContext<
+  State,
+  Operation,
+  Events extends Schemas,
+  Own extends Commands = Commands,
+> extends Context<Operation> {
   readonly key: string;
   /** A draft of the entity's state: change it in place. When the handler throws, nothing happened. */
   readonly state: State;
@@ -51,7 +66,37 @@ export interface CommandContext<State, Operation, Events extends Schemas> extend
   readonly id: () => string;
   /** Adds an event to the commit, in order. A value that does not fit the contract is BAD_OUTPUT. */
   readonly emit: <N extends keyof Events & string>(name: N, ...value: Optional<ValueOf<Events[N]>>) => void;
+  /**
+   * Leaves a command for another entity, or this one: part of the commit, carried out exactly once in effect after it, however nodes
+   * die, and in the order sent for each key. Nobody waits for it and no answer comes back. A handler that throws is tried again
+   * with pauses, `maxAttempts` times; then, and when it refuses with a declared error, the command becomes a dead letter
+   * (`sheaf dlq`). An input that does not fit is BAD_INPUT here; OVERLOADED when too much waits at this shard already.
+   *
+   * @example send.entity(Account, input.to).deposit({ cents: input.cents });
+   */
+  readonly send: Sender;
+  /**
+   * Runs a command of this entity later: after so many milliseconds, or at a time. Part of the commit; fires exactly once in effect, never
+   * early by more than clocks differ, whoever owns the shard by then. Returns its id, the one given or a new one. Setting an id
+   * again replaces that timer. A failing handler is treated as one of `send`.
+   *
+   * @example after(5 * 60_000, "expire", undefined, { id: "hold" });
+   */
+  readonly after: <N extends keyof Own & string>(
+    when: Millis | Date,
+    command: N,
+    ...input: undefined extends SentInput<Own[N]>
+      ? [input?: SentInput<Own[N]>, options?: TimerOptions]
+      : [input: SentInput<Own[N]>, options?: TimerOptions]
+  ) => string;
+  /** Takes back the timer of this entity with that id; nothing happens when there is none. Part of the commit. */
+  readonly cancel: (id: string) => void;
 }
+
+export type TimerOptions = {
+  /** 1 to 256 characters; names the timer within its entity. */
+  readonly id?: string | undefined;
+};
 
 /** What a query's handler has: the last committed state that the call's consistency level allows, not to be changed. */
 export interface QueryContext<State, Operation> extends Context<Operation> {
@@ -76,7 +121,7 @@ export type EntityHandlers<C extends EntityShape> = {
   readonly initial: (key: string) => StandardSchemaV1.InferInput<C["state"]["schema"]>;
 } & {
   readonly [N in keyof C["commands"]]: (
-    context: CommandContext<StateOf<C>, C["commands"][N], C["events"]>,
+    context: CommandContext<StateOf<C>, C["commands"][N], C["events"], C["commands"]>,
   ) => Returned<C["commands"][N]>;
 } & {
   readonly [N in keyof C["queries"]]: (context: QueryContext<StateOf<C>, C["queries"][N]>) => Returned<C["queries"][N]>;

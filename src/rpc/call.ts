@@ -60,6 +60,14 @@ export type Call = {
   readonly trace?: string | undefined;
   /** Operations up the call chain, outermost first: how a call that would wait for itself is found. */
   readonly chain?: readonly Link[] | undefined;
+  /** Work that was left to be done: what carries it out is kept together with that it is done. Only within a node. */
+  readonly task?: TaskRef | undefined;
+};
+
+export type TaskRef = {
+  readonly id: string;
+  /** Is it still to be done, as it was when this call began? */
+  readonly stands: (hot: unknown) => boolean;
 };
 
 /** A link of procedures and queries, which nobody waits in line for, has an empty key. */

@@ -3,7 +3,7 @@
 
 import type { Instant } from "../base/index.ts";
 import type { Host, Log } from "../host/index.ts";
-import { bindClient, type Client, type Invoke, type Operation } from "../model/index.ts";
+import { type Address, bindClient, bindSender, type Client, type Invoke, type Operation, type Sender } from "../model/index.ts";
 import type { Principal } from "../security/index.ts";
 import type { Draw } from "./draws.ts";
 
@@ -16,8 +16,11 @@ export interface Surroundings {
   readonly signal: AbortSignal;
   readonly invoke: Invoke;
   readonly dice: Draw;
-  /** Commands only. */
+  /** These four in commands only. */
   emit(name: string, value: unknown): void;
+  send(target: Address, input: unknown): void;
+  after(when: number | Date, command: string, input: unknown, name: string | undefined): string;
+  cancel(name: string): void;
 }
 
 /** One class for commands, queries and procedures: the contract's types show each only what it has. */
@@ -66,6 +69,16 @@ export class HandlerContext {
   }
   get emit(): (name: string, value?: unknown) => void {
     return (name, value) => this.#around.emit(name, value);
+  }
+  get send(): Sender {
+    const around = this.#around;
+    return bindSender((target, input) => around.send(target, input));
+  }
+  get after(): (when: number | Date, command: string, input?: unknown, options?: { id?: string }) => string {
+    return (when, command, input, options) => this.#around.after(when, command, input, options?.id);
+  }
+  get cancel(): (id: string) => void {
+    return (id) => this.#around.cancel(id);
   }
   get call(): Client {
     const { invoke } = this.#around;

@@ -18,8 +18,9 @@ import {
   type Shard,
   type Version,
 } from "../base/index.ts";
-import type { Commit, Decoded, Hash } from "../journal/index.ts";
+import type { Commit, Decoded, Hash, Payload } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
+import { Agenda, type AgendaMemo, isAgendaId, isAgendaRow } from "./agenda.ts";
 import { Operations, type OperationsMemo } from "./operations.ts";
 import type { Cell, Changes, Position } from "./store.ts";
 
@@ -60,7 +61,16 @@ type Memo = {
   readonly owner?: string | undefined;
   readonly causes?: Seen | undefined;
   readonly left?: readonly (readonly [Generation, Seq])[] | undefined;
+  readonly agenda?: AgendaMemo | undefined;
 };
+
+type Batch = Extract<Payload, { kind: "batch" }>;
+
+/** Those that pass, and those that do not. */
+function apart<T>(all: readonly T[], passes: (each: T) => boolean): [readonly T[], readonly T[]] {
+  if (!all.some(passes)) return [[], all];
+  return [all.filter(passes), all.filter((each) => !passes(each))];
+}
 
 /** Times the usual number of entities. */
 const mostUnsaved = 4;
@@ -70,6 +80,7 @@ export const noHash: Hash = new Uint8Array(32);
 export class Fold {
   readonly shard: Shard;
   readonly operations: Operations;
+  readonly agenda: Agenda;
   readonly parked = new Map<string, ParkedCommand>();
   generation: Generation = 1;
   /** Highest epoch ever read. */
@@ -105,6 +116,7 @@ export class Fold {
     this.#limits = limits;
     this.#sweepAt = limits.maxHotEntities;
     this.operations = new Operations(limits);
+    this.agenda = new Agenda(shard);
   }
 
   get size(): number {
@@ -163,6 +175,7 @@ export class Fold {
         break;
       case "generation":
         this.#left.set(payload.was, record.header.seq - 1);
+        this.agenda.restored();
         this.causes = nothingSeen; // they may be lost, and what is not is known to every copy that begins anew
         break;
       case "park":
@@ -172,6 +185,7 @@ export class Fold {
       case "batch":
         this.#cause(payload);
         for (const commit of payload.commits) this.#take(commit);
+        this.#note(payload);
         break;
     }
   }
@@ -193,7 +207,7 @@ export class Fold {
       this.seq === 0 ? this.causes : joinSeen(this.causes, [this.shard, this.generation, this.seq]));
   }
 
-  #cause({ causes }: { readonly causes?: Seen | undefined }): void {
+  #cause({ causes }: Batch): void {
     if (causes) this.causes = joinSeen(this.causes, causes);
   }
 
@@ -218,6 +232,11 @@ export class Fold {
       this.settle(hot, { version: commit.version, schema: commit.schema, state: commit.state });
     }
     this.#remember(commit);
+    this.agenda.apply(commit, this.at, this.generation);
+  }
+
+  #note({ notes }: Batch): void {
+    if (notes) for (const note of notes) this.agenda.note(note, this.at);
   }
 
   #remember(commit: Commit): void {
@@ -245,11 +264,14 @@ export class Fold {
     commits: readonly { readonly hot: Hot; readonly value: Value; readonly commit: Commit }[],
   ): void {
     this.#advance(record);
-    if (record.payload.kind === "batch") this.#cause(record.payload);
+    const { payload } = record;
+    if (payload.kind === "batch") this.#cause(payload);
     for (const { hot, value, commit } of commits) {
       this.settle(hot, value);
       this.#remember(commit);
+      if (commit.work) this.agenda.apply(commit, this.at, this.generation);
     }
+    if (payload.kind === "batch") this.#note(payload);
   }
 
   /** What changed since the last call, for the local store; undefined when nothing did. */
@@ -266,8 +288,11 @@ export class Fold {
       cells.push({ type: hot.type, key: hot.key, version, schema, state });
     }
     this.#dirty = new Set();
-    const { fresh, gone } = this.operations.drain();
-    return { shard: this.shard, position: this.position(), cells, ops: fresh, forgetOps: gone };
+    const operations = this.operations.drain();
+    const agenda = this.agenda.drain();
+    const ops = agenda.fresh.length > 0 ? [...operations.fresh, ...agenda.fresh] : operations.fresh;
+    const forgetOps = agenda.gone.length > 0 ? [...operations.gone, ...agenda.gone] : operations.gone;
+    return { shard: this.shard, position: this.position(), cells, ops, forgetOps };
   }
 
   /** The store holds what `drain` gave. */
@@ -291,7 +316,10 @@ export class Fold {
       hot.dirty = true;
       this.#dirty.add(hot);
     }
-    this.operations.undrain(changes.ops, changes.forgetOps);
+    const [ours, others] = apart(changes.ops, isAgendaRow);
+    const [gone, forgotten] = apart(changes.forgetOps, isAgendaId);
+    this.agenda.undrain(ours, gone);
+    this.operations.undrain(others, forgotten);
   }
 
   position(): Position {
@@ -301,6 +329,7 @@ export class Fold {
       owner: this.owner,
       ...(this.causes.length > 0 && { causes: this.causes }),
       ...(this.#left.size > 0 && { left: [...this.#left] }),
+      ...(this.agenda.isUsed && { agenda: this.agenda.memo() }),
     };
     return {
       generation: this.generation,
@@ -324,7 +353,9 @@ export class Fold {
     this.owner = memo.owner;
     this.causes = memo.causes ?? nothingSeen;
     this.#seen = undefined;
-    this.operations.restore(memo.operations, ops);
+    const [work, operations] = apart(ops, isAgendaRow);
+    this.agenda.restore(memo.agenda, work);
+    this.operations.restore(memo.operations, operations);
     for (const [id, reason, at] of memo.parked) this.parked.set(id, { reason, at });
     for (const [generation, seq] of memo.left ?? []) this.#left.set(generation, seq);
   }

@@ -164,4 +164,5 @@ async function claim(shard: Shard): Promise<void> {
 function serve(shard: Shard, epoch: Epoch): void {
   shard.claimed = { at: shard.ground.host.clock.tick(), seq: shard.fold.seq };
   shard.tenure = { kind: "serving", epoch };
+  shard.ground.worked(shard);
 }

@@ -20,7 +20,7 @@ import {
   SheafError,
   type Tick,
 } from "../base/index.ts";
-import type { Host } from "../host/index.ts";
+import type { Host, Timer } from "../host/index.ts";
 import type {
   Append,
   AppendResult,
@@ -28,6 +28,8 @@ import type {
   Decoded,
   Engine,
   Head,
+  Message,
+  Note,
   Payload,
   RecordCodec,
   SnapshotOptions,
@@ -46,10 +48,12 @@ type Item = {
   readonly settle: Settle;
   readonly causes: Seen | undefined;
 };
+type Noted = { readonly note: Note; readonly settle: Settle; readonly causes: Seen | undefined };
 type Flight = {
   readonly record: Decoded;
   readonly append: Append;
   readonly items: readonly Item[];
+  readonly notes: readonly Noted[];
   readonly waiting: readonly Settle[];
   readonly sentAt: Tick;
 };
@@ -70,16 +74,25 @@ export type Ground = {
   readonly ready: (shard: Shard) => void;
   /** An append of this shard is not plainly durable: find out (F5). */
   readonly doubt: (shard: Shard) => void;
+  /** There is something to be done at a shard that is owned here: its agenda has changed, or it has just been won. */
+  readonly worked: (shard: Shard) => void;
 };
 
 /** A large state is journaled once per record however many commits changed it; a small one with each, for its history. */
 const coalesceAboveBytes = 1024;
+
+/** That another shard has accepted messages is noted with the next record, or after so long. */
+const acknowledgeMs: Millis = 200;
 
 /** Within this time of a claim another one is no wonder. */
 const startMs: Millis = 5_000;
 
 /** Batches that may wait behind the one under way: what a stalled engine may hold of memory, per shard. */
 const waitingBatches = 16;
+
+/** Notes of one record: one brings messages of up to `maxDeliveryBytes`. */
+const mostNotes = 8;
+const none: readonly Note[] = [];
 
 export class Shard {
   readonly number: ShardNumber;
@@ -100,6 +113,11 @@ export class Shard {
   #taken = 0;
   #waiting: { readonly settle: Settle; readonly after: number }[] = [];
   #parking: { payload: Payload; settle: Settle }[] = [];
+  #notes: Noted[] = [];
+  #acknowledged = new Map<ShardNumber, number>();
+  #acknowledging: Timer | undefined;
+  /** What was acknowledged is to be noted now. */
+  #due = false;
   #flight: Flight | undefined;
   #looking = false;
 
@@ -161,6 +179,31 @@ export class Shard {
     this.ground.ready(this);
   }
 
+  /** Journals a note; `settle` hears when that is durable. `causes`: what its writer had seen. */
+  note(note: Note, settle: Settle, causes?: Seen): void {
+    this.#notes.push({ note, settle, causes });
+    this.ground.ready(this);
+  }
+
+  /** Notes, when there is occasion, that a shard has accepted messages. */
+  acknowledge(to: ShardNumber, through: number): void {
+    this.#acknowledged.set(to, through);
+    this.#acknowledging ??= this.ground.host.clock.after(acknowledgeMs, () => {
+      this.#acknowledging = undefined;
+      if (this.held === undefined || this.#acknowledged.size === 0) return;
+      this.#due = true;
+      this.ground.ready(this);
+    });
+  }
+
+  /** Is something accepted, and not durable yet, that sets or takes back this timer of the entity? */
+  retimes(hot: Hot, name: string): boolean {
+    if (hot.pending === 0) return false;
+    const changes = (item: Item): boolean =>
+      item.hot === hot && item.commit.work?.timers.some((timer) => timer.name === name) === true;
+    return this.#queue.some(changes) || this.#flight?.items.some(changes) === true;
+  }
+
   /** `settle` hears when all accepted so far is durable and this node was the owner at a moment after now (F6). */
   settled(settle: Settle): void {
     if (this.ground.host.faults.mutant("M5")) return settle(undefined);
@@ -184,7 +227,8 @@ export class Shard {
   }
 
   get idle(): boolean {
-    return !this.#flight && this.#queue.length === 0 && this.#waiting.length === 0 && this.#parking.length === 0;
+    const queued = this.#queue.length + this.#waiting.length + this.#parking.length + this.#notes.length;
+    return !this.#flight && queued === 0 && !this.#due;
   }
 
   /** The next record to append, when there is one and none is under way. */
@@ -192,16 +236,32 @@ export class Shard {
     if (this.#flight || this.held === undefined) return undefined;
     const parking = this.#parking.shift();
     if (parking) return this.#launch(parking.payload, [], [parking.settle]);
-    if (this.#queue.length === 0) return undefined;
+    if (this.#queue.length === 0 && this.#notes.length === 0 && !this.#due) return undefined;
     const items = this.#cut();
     this.#taken += items.length;
-    const causes = this.#causes(items);
-    return this.#launch({ kind: "batch", commits: coalesced(items), ...(causes && { causes }) }, items, this.#ripe());
+    const noted = this.#notes.splice(0, mostNotes);
+    const notes: readonly Note[] = [...noted.map(({ note }) => note), ...this.#acknowledgements()];
+    const causes = this.#causes(noted.length === 0 ? items : [...items, ...noted]);
+    const payload: Payload = {
+      kind: "batch",
+      commits: coalesced(items),
+      ...(causes && { causes }),
+      ...(notes.length > 0 && { notes }),
+    };
+    return this.#launch(payload, items, this.#ripe(), noted);
+  }
+
+  #acknowledgements(): readonly Note[] {
+    this.#due = false;
+    if (this.#acknowledged.size === 0) return none;
+    const notes = Array.from(this.#acknowledged, ([to, through]) => ({ kind: "acknowledged", to, through }) as const);
+    this.#acknowledged.clear();
+    return notes;
   }
 
   /** What the commands had seen that nobody had before whose effects are in this journal. The journal itself goes without
    *  saying: who has seen a record has seen those before it. */
-  #causes(items: readonly Item[]): Seen | undefined {
+  #causes(items: readonly { readonly causes: Seen | undefined }[]): Seen | undefined {
     let seen = nothingSeen;
     for (const { causes } of items) if (causes) seen = joinSeen(seen, causes);
     if (seen.length === 0 || this.ground.host.faults.mutant("C7")) return undefined;
@@ -241,7 +301,12 @@ export class Shard {
     return this.#queue.splice(0, count);
   }
 
-  #launch(payload: Payload, items: readonly Item[], waiting: readonly Settle[]): Append {
+  #launch(
+    payload: Payload,
+    items: readonly Item[],
+    waiting: readonly Settle[],
+    notes: readonly Noted[] = [],
+  ): Append {
     const { ground, fold } = this;
     const at = Math.max(ground.host.clock.now(), fold.at);
     const epoch = this.held;
@@ -254,6 +319,7 @@ export class Shard {
       record: { header, payload, hash: sealed.hash },
       append,
       items,
+      notes,
       waiting,
       sentAt: ground.host.clock.tick(),
     };
@@ -326,6 +392,8 @@ export class Shard {
     meters.recordCommits.record(flight.items.length);
     for (const { hot } of flight.items) if (--hot.pending === 0) hot.ahead = undefined;
     for (const { settle } of flight.items) settle(undefined);
+    for (const { settle } of flight.notes) settle(undefined);
+    if (flight.notes.length > 0 || flight.items.some(({ commit }) => commit.work)) this.ground.worked(this);
     for (const settle of flight.waiting) settle(undefined);
     this.again();
   }
@@ -337,6 +405,7 @@ export class Shard {
     const flown = flight?.items.length ?? 0;
     const settles = [
       ...(flight?.waiting ?? []),
+      ...this.#notes.map((noted) => noted.settle),
       ...this.#parking.map((p) => p.settle),
       ...this.#waiting.map((w) => w.settle),
       ...also,
@@ -347,12 +416,16 @@ export class Shard {
     this.#taken = this.#accepted;
     this.#waiting = [];
     this.#parking = [];
+    this.#notes = [];
+    this.#acknowledged.clear();
+    this.#due = false;
     this.lineage++;
     for (const { hot } of items) {
       hot.pending = 0;
       hot.ahead = undefined;
     }
     items.forEach(({ settle }, i) => settle(i < flown ? ofFlight : error));
+    for (const { settle } of flight?.notes ?? []) settle(ofFlight);
     for (const settle of settles) settle(error);
   }
 
@@ -413,10 +486,22 @@ export class Shard {
 }
 
 /** What a commit takes of a record, at most. One over `maxBatchBytes` might fit none. */
-export function commitBytes({ type, key, command, principal, state, events, op }: Commit): number {
+export function commitBytes({ type, key, command, principal, state, events, op, work }: Commit): number {
   let bytes = 128 + (state?.length ?? 0) + (op?.reply.length ?? 0);
+  if (work) {
+    bytes += 64 + 3 * (work.done?.length ?? 0);
+    for (const message of work.messages) bytes += messageBytes(message);
+    for (const timer of work.timers) bytes += messageBytes({ ...timer, type: "", key: timer.name });
+  }
   for (const { name, value } of events) bytes += value.length + 3 * name.length + 16;
   return bytes + 3 * (type.length + key.length + command.length + principal.length + (op?.id.length ?? 0));
+}
+
+/** What a message takes of a record or a frame, at most. */
+export function messageBytes({ type, key, command, input, by }: Message): number {
+  let bytes = 64 + input.length + 3 * (type.length + key.length + command.length);
+  for (const text of by) bytes += 3 * text.length + 5;
+  return bytes;
 }
 
 /** The commits of one record: of a large state that several changed, only the last keeps it. */

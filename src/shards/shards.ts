@@ -27,6 +27,8 @@ export type ShardsOptions = {
   readonly shared: boolean;
   /** How many other copies should write a snapshot of a shard before this node does; none when absent. */
   readonly snapshotTurn?: ((shard: Shard) => number) | undefined;
+  /** Told when there is something to be done at a shard that is owned here. */
+  readonly worked?: ((shard: Shard) => void) | undefined;
 };
 
 /** Shards opened at once: each may hold a snapshot in memory while it is loaded. */
@@ -62,6 +64,7 @@ export class Shards {
       meters,
       ready: (shard) => committer.ready(shard),
       doubt: (shard) => void resolveDoubt(shard),
+      worked: options.worked ?? (() => {}),
     };
     this.all = Array.from({ length: options.count }, (_, number) => new Shard(number, ground));
     const { store, snapshotTurn: turn = () => 0 } = options;

@@ -17,7 +17,7 @@ export type Cell = {
   readonly state: Uint8Array;
 };
 
-/** A remembered operation (F7). */
+/** A remembered operation (F7). With an id that begins with "~": something still to be done (agenda.ts), in `reply`. */
 export type SavedOp = {
   readonly id: string;
   readonly seq: Seq;

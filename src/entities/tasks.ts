@@ -1,0 +1,143 @@
+// Carries out what is due at shards that are owned here: messages that have come, and timers.
+//
+// T1. What a task does and that it is over stand in one record. So one that was under way when its owner died is begun again.
+// T2. A failed attempt is journaled with when the next one is due, so attempts are counted across owners and restarts.
+// T3. Of a key one message at a time is under way. A refusal that says nothing of the handler counts as no attempt.
+
+import { asSheafError, type ErrorCode, type Limits, type Millis, SheafError } from "../base/index.ts";
+import type { Host, Timer } from "../host/index.ts";
+import type { Call, Reply } from "../rpc/index.ts";
+import { type Hot, type Shard, type Shards, type Task } from "../shards/index.ts";
+import { unpack } from "../wire/index.ts";
+import { type TaskMeters, taskMeters } from "./task-meters.ts";
+
+export type TasksOptions = {
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly shards: Shards;
+  /** Carries a command out on this node. */
+  readonly here: (call: Call) => Promise<Reply>;
+};
+
+/** Tasks of one shard under way. */
+const atOnce = 256;
+const longestPause: Millis = 60_000;
+/** Until what was refused for reasons of the node is tried again. */
+const soonMs: Millis = 50;
+
+/** It will not fit any better next time. */
+const final: ReadonlySet<ErrorCode> = new Set(["DECLARED", "BAD_INPUT", "TOO_LARGE", "POISONED"]);
+/** Nothing was found out about the command. */
+const passing: ReadonlySet<ErrorCode> = new Set([
+  "NOT_OWNER",
+  "NOT_READY",
+  "STOPPING",
+  "QUARANTINED",
+  "OVERLOADED",
+  "ENGINE_UNAVAILABLE",
+  "OUTCOME_UNKNOWN",
+]);
+
+export class Tasks {
+  readonly #options: TasksOptions;
+  readonly #meters: TaskMeters;
+  /** Under way, by shard. */
+  readonly #running = new Map<Shard, Set<string>>();
+  readonly #timers = new Map<Shard, Timer>();
+  #closed = false;
+
+  constructor(options: TasksOptions) {
+    this.#options = options;
+    this.#meters = taskMeters(options.host.meter);
+  }
+
+  /** Starts what is due at a shard, and comes back when the next is. */
+  wake(shard: Shard): void {
+    this.#timers.get(shard)?.cancel();
+    this.#timers.delete(shard);
+    if (this.#closed || shard.tenure.kind !== "serving") return;
+    const { clock } = this.#options.host;
+    const { agenda } = shard.fold;
+    const running = this.#runningAt(shard);
+    for (let task = agenda.first(); task !== undefined && running.size < atOnce; task = agenda.first()) {
+      const wait = task.due! - clock.now();
+      if (wait > 0) return void this.#timers.set(shard, clock.after(Math.min(wait, longestPause), () => this.wake(shard)));
+      agenda.take();
+      if (!running.has(task.id)) void this.#start(shard, task, running);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
+  }
+
+  #runningAt(shard: Shard): Set<string> {
+    let running = this.#running.get(shard);
+    if (!running) this.#running.set(shard, (running = new Set()));
+    return running;
+  }
+
+  async #start(shard: Shard, task: Task, running: Set<string>): Promise<void> {
+    const { agenda } = shard.fold;
+    running.add(task.id);
+    let pause: Millis = 0;
+    try {
+      await this.#options.here(this.#callOf(shard, task));
+      this.#meters.done(task, this.#options.host.clock.now());
+    } catch (error) {
+      pause = await this.#failed(shard, task, asSheafError(error));
+    } finally {
+      running.delete(task.id);
+    }
+    // Over, or replaced by one with its own place, unless nothing came of it.
+    if (pause > 0) await new Promise<void>((resolve) => void this.#options.host.clock.after(pause, resolve));
+    agenda.back(task);
+    this.wake(shard);
+  }
+
+  #callOf(shard: Shard, task: Task): Call {
+    const { clock } = this.#options.host;
+    const [id = "", ...roles] = task.by;
+    const { agenda } = shard.fold;
+    const name = task.kind === "timer" ? task.id.slice(`t${task.type}/${task.key}#`.length) : undefined;
+    return {
+      target: { kind: "command", entity: task.type, key: task.key, name: task.command },
+      input: task.input.length === 0 ? undefined : unpack(task.input),
+      principal: { id, roles },
+      deadline: clock.tick() + this.#options.limits.defaultDeadlineMs,
+      // What it calls is a repeat when it runs again.
+      op: { id: `task ${shard.number} ${task.order} ${task.id}`, issuedAt: undefined },
+      session: "",
+      task: {
+        id: task.id,
+        stands: (hot) =>
+          shard.fold.agenda === agenda &&
+          agenda.tasks.get(task.id) === task &&
+          (name === undefined || !shard.retimes(hot as Hot, name)),
+      },
+    };
+  }
+
+  /** Notes the failure. Tells how long to wait until it is tried again where none was to be noted. */
+  async #failed(shard: Shard, task: Task, error: SheafError): Promise<Millis> {
+    const { host, limits } = this.#options;
+    if (passing.has(error.code) || error.outcome === "unknown") return error.retryAfterMs ?? soonMs;
+    if (this.#closed || shard.tenure.kind !== "serving") return soonMs;
+    const attempts = task.attempts + 1;
+    const dead = final.has(error.code) || attempts >= limits.maxAttempts;
+    const pause = Math.min(longestPause, limits.retryMs * 4 ** task.attempts) * (0.75 + host.dice.random() / 2);
+    const cause = `${error.code}: ${error.error?.name ? `${error.error.name}: ` : ""}${error.message}`.slice(0, 1024);
+    const due = dead ? undefined : Math.ceil(host.clock.now() + pause);
+    this.#meters.failed(dead);
+    if (dead) {
+      const { type, key, command } = task;
+      host.log.warn("a message or timer is a dead letter", { shard: shard.number, task: task.id, type, key, command, cause });
+    }
+    const refusal = await new Promise<SheafError | undefined>((resolve) =>
+      shard.note({ kind: "failed", task: task.id, ...(due !== undefined && { due }), attempts, cause }, resolve),
+    );
+    return refusal ? soonMs : 0;
+  }
+}

@@ -1,0 +1,406 @@
+// What a shard has still to do: messages on their way to other shards, and tasks: messages that have come, and timers. Part of
+// the fold, so that every copy has the same.
+//
+// Q1. A pair of shards has one lane. Its messages are numbered upwards, each names the one before it, and the receiver takes
+//     them in that order, each once. Numbers begin anew, far above, with each generation of the sender: what a restored copy
+//     sends is never taken for something that was sent before.
+// Q2. A task is over in the very record that keeps what it did, or that gives it up.
+// Q3. Tasks of one key that came as messages are due in the order in which they came, a failed one before those behind it. A dead
+//     letter is passed over.
+
+import type { Generation, Instant, Seq, Shard } from "../base/index.ts";
+import type { Commit, Message, Note } from "../journal/index.ts";
+import { pack, unpack } from "../wire/index.ts";
+import type { SavedOp } from "./store.ts";
+
+/** A command to be carried out once, at `due` or later; a dead letter has none. Never changed: replaced. */
+export type Task = Message & {
+  readonly id: string;
+  readonly kind: "message" | "timer";
+  readonly due: Instant | undefined;
+  /** When it came. */
+  readonly at: Instant;
+  /** Place among all tasks and messages that the shard ever had. */
+  readonly order: number;
+  readonly attempts: number;
+  /** Why the last attempt failed; empty when there was none. */
+  readonly cause: string;
+};
+
+/** A message on its way. */
+export type Outgoing = {
+  readonly to: Shard;
+  readonly n: number;
+  readonly after: number;
+  readonly order: number;
+  readonly message: Message;
+};
+
+type Lane = { last: number; acknowledged: number; waiting: Outgoing[] };
+/** `loose`: this journal was restored, so that some of the lane may have been lost with what it had. */
+type Mark = { through: number; loose: boolean };
+
+export type AgendaMemo = {
+  readonly count: number;
+  readonly lanes: readonly (readonly [Shard, number, number])[];
+  readonly marks: readonly (readonly [Shard, number, boolean])[];
+};
+
+/** Numbers of one generation of a lane. */
+const span = 2 ** 32;
+/** What ids of rows of the local store begin with that are no operations. */
+const taskRow = "~t";
+const laneRow = "~l";
+const nothing = new Uint8Array(0);
+
+export const isAgendaId = (id: string): boolean => id.startsWith("~");
+export const isAgendaRow = ({ id }: SavedOp): boolean => isAgendaId(id);
+
+const lineOf = ({ type, key }: Message): string => `${type}\n${key}`;
+export const timerId = (type: string, key: string, name: string): string => `t${type}/${key}#${name}`;
+
+export class Agenda {
+  readonly #shard: Shard;
+  readonly #tasks = new Map<string, Task>();
+  readonly #lanes = new Map<Shard, Lane>();
+  readonly #marks = new Map<Shard, Mark>();
+  /** Message tasks of one key that are not dead, in order. */
+  readonly #lines = new Map<string, Task[]>();
+  readonly #due = new Due();
+  #count = 0;
+  #outgoing = 0;
+  #fresh = new Map<string, Task | Outgoing>();
+  #gone = new Set<string>();
+
+  constructor(shard: Shard) {
+    this.#shard = shard;
+  }
+
+  /** Tasks, dead letters among them, and messages on their way. */
+  get size(): number {
+    return this.#tasks.size + this.#outgoing;
+  }
+  get outgoing(): number {
+    return this.#outgoing;
+  }
+  /** Whether there ever was anything. */
+  get isUsed(): boolean {
+    return this.#count > 0 || this.#lanes.size > 0;
+  }
+  get tasks(): ReadonlyMap<string, Task> {
+    return this.#tasks;
+  }
+
+  /** Shards to which messages are on their way. */
+  *destinations(): Iterable<Shard> {
+    for (const [to, lane] of this.#lanes) if (lane.waiting.length > 0) yield to;
+  }
+
+  /** Messages to that shard that it is not known to have accepted, beyond `beyond`. */
+  waiting(to: Shard, beyond: number): readonly Outgoing[] {
+    const waiting = this.#lanes.get(to)?.waiting ?? [];
+    const first = waiting.findIndex(({ n }) => n > beyond);
+    return first < 0 ? [] : waiting.slice(first);
+  }
+
+  /** Number of the last message that was accepted of that shard; 0 for none. */
+  through(from: Shard): number {
+    return this.#marks.get(from)?.through ?? 0;
+  }
+
+  /** Of messages numbered from `first` on that come behind the one numbered `after`: how many were accepted before.
+   *  `undefined` when something is missing between. */
+  known(from: Shard, after: number, first: number): number | undefined {
+    const { through, loose } = this.#marks.get(from) ?? { through: 0, loose: false };
+    if (first <= through) return through - first + 1;
+    const continues = after === through || loose || Math.floor(first / span) > Math.floor(through / span);
+    return continues ? 0 : undefined;
+  }
+
+  /** The task that is due first, of those that nobody has taken. */
+  first(): Task | undefined {
+    for (;;) {
+      const [due, , id] = this.#due.first ?? [];
+      if (id === undefined) return undefined;
+      const task = this.#tasks.get(id);
+      if (task?.due === due && this.#leads(task)) return task;
+      this.#due.shift();
+    }
+  }
+
+  /** Takes what `first` gave. */
+  take(): void {
+    this.#due.shift();
+  }
+
+  /** Puts back a task that was taken, unless it is over or another stands in its place. */
+  back(task: Task): void {
+    if (this.#tasks.get(task.id) === task) this.#offer(task);
+  }
+
+  #offer(task: Task): void {
+    if (task.due !== undefined && this.#leads(task)) this.#due.add([task.due, task.order, task.id]);
+  }
+
+  #leads(task: Task): boolean {
+    return task.kind === "timer" || this.#lines.get(lineOf(task))?.[0]?.id === task.id;
+  }
+
+  /** Applies what a command has left. */
+  apply({ type, key, work }: Commit, at: Instant, generation: Generation): void {
+    if (!work) return;
+    if (work.done !== undefined) this.#end(work.done);
+    for (const { name, due, command, input, by } of work.timers) {
+      const id = timerId(type, key, name);
+      this.#end(id);
+      if (due !== undefined) this.#add({ kind: "timer", id, type, key, command, input, by, due, at });
+    }
+    for (const { to, ...message } of work.messages) {
+      const lane = this.#lane(to);
+      const after = lane.last;
+      const n = Math.max(after, generation * span) + 1;
+      lane.last = n;
+      if (to === this.#shard) {
+        lane.acknowledged = n;
+        this.#come(to, n, message, at);
+        continue;
+      }
+      const outgoing = { to, n, after, order: ++this.#count, message };
+      lane.waiting.push(outgoing);
+      this.#outgoing++;
+      this.#save(rowOf(outgoing), outgoing);
+    }
+  }
+
+  #lane(to: Shard): Lane {
+    let lane = this.#lanes.get(to);
+    if (!lane) this.#lanes.set(to, (lane = { last: 0, acknowledged: 0, waiting: [] }));
+    return lane;
+  }
+
+  note(note: Note, at: Instant): void {
+    switch (note.kind) {
+      case "accepted":
+        note.messages.forEach((message, i) => this.#come(note.from, note.first + i, message, at));
+        this.#marks.set(note.from, { through: note.first + note.messages.length - 1, loose: false });
+        return;
+      case "acknowledged":
+        return this.#acknowledge(note.to, note.through);
+      case "done":
+        return this.#end(note.task);
+      case "failed": {
+        const task = this.#tasks.get(note.task);
+        if (task) this.#retry(task, { ...task, due: note.due, attempts: note.attempts, cause: note.cause });
+        return;
+      }
+    }
+  }
+
+  #come(from: Shard, n: number, message: Message, at: Instant): void {
+    this.#add({ kind: "message", id: `m${from}.${n}`, ...message, due: at, at });
+  }
+
+  #acknowledge(to: Shard, through: number): void {
+    const lane = this.#lanes.get(to);
+    if (!lane || through <= lane.acknowledged) return;
+    lane.acknowledged = through;
+    let count = 0;
+    for (const outgoing of lane.waiting) {
+      if (outgoing.n > through) break;
+      this.#forget(rowOf(outgoing));
+      count++;
+    }
+    lane.waiting.splice(0, count);
+    this.#outgoing -= count;
+  }
+
+  #add(fresh: Omit<Task, "order" | "attempts" | "cause">): void {
+    const task: Task = { ...fresh, order: ++this.#count, attempts: 0, cause: "" };
+    this.#put(task);
+    if (task.kind === "message") this.#queue(task);
+    this.#offer(task);
+  }
+
+  #put(task: Task): void {
+    this.#tasks.set(task.id, task);
+    this.#save(taskRow + task.id, task);
+  }
+
+  #queue(task: Task): void {
+    const name = lineOf(task);
+    const line = this.#lines.get(name);
+    if (line) line.push(task);
+    else this.#lines.set(name, [task]);
+  }
+
+  /** A dead letter that is to be tried again goes to the end of its line. */
+  #retry(task: Task, next: Task): void {
+    this.#put(next);
+    const line = task.kind === "message" ? this.#lines.get(lineOf(task)) : undefined;
+    const place = line?.findIndex(({ id }) => id === task.id) ?? -1;
+    if (next.due === undefined) return this.#leave(task);
+    if (line && place >= 0) line[place] = next;
+    else if (task.kind === "message") this.#queue(next);
+    this.#offer(next);
+  }
+
+  #end(id: string): void {
+    const task = this.#tasks.get(id);
+    if (!task) return;
+    this.#tasks.delete(id);
+    this.#forget(taskRow + id);
+    this.#leave(task);
+  }
+
+  /** The next in its line takes its place. */
+  #leave(task: Task): void {
+    if (task.kind !== "message") return;
+    const name = lineOf(task);
+    const line = this.#lines.get(name);
+    const place = line?.findIndex(({ id }) => id === task.id) ?? -1;
+    if (!line || place < 0) return;
+    line.splice(place, 1);
+    if (line.length === 0) this.#lines.delete(name);
+    else if (place === 0) this.#offer(line[0]!);
+  }
+
+  /** The journal was restored: what others sent may be missing here, and will not come again. */
+  restored(): void {
+    for (const mark of this.#marks.values()) mark.loose = true;
+  }
+
+  #save(id: string, row: Task | Outgoing): void {
+    this.#fresh.set(id, row);
+    if (this.#gone.size > 0) this.#gone.delete(id);
+  }
+
+  #forget(id: string): void {
+    if (!this.#fresh.delete(id)) this.#gone.add(id);
+  }
+
+  /** Changes since the last call, as rows of the local store. */
+  drain(): { fresh: SavedOp[]; gone: string[] } {
+    const drained = { fresh: Array.from(this.#fresh, ([id, row]) => savedRow(id, row)), gone: [...this.#gone] };
+    this.#fresh = new Map();
+    this.#gone = new Set();
+    return drained;
+  }
+
+  /** Takes back what `drain` gave and nobody could store. */
+  undrain(fresh: readonly SavedOp[], gone: readonly string[]): void {
+    const since = this.#gone;
+    const newer = this.#fresh;
+    this.#gone = new Set(gone);
+    this.#fresh = new Map(fresh.map((row) => [row.id, loadedRow(row)]));
+    for (const id of since) this.#forget(id);
+    for (const [id, row] of newer) this.#save(id, row);
+  }
+
+  memo(): AgendaMemo {
+    return {
+      count: this.#count,
+      lanes: Array.from(this.#lanes, ([to, { last, acknowledged }]) => [to, last, acknowledged] as const),
+      marks: Array.from(this.#marks, ([from, { through, loose }]) => [from, through, loose] as const),
+    };
+  }
+
+  restore(memo: AgendaMemo | undefined, rows: readonly SavedOp[]): void {
+    if (!memo) return;
+    this.#count = memo.count;
+    for (const [to, last, acknowledged] of memo.lanes) this.#lanes.set(to, { last, acknowledged, waiting: [] });
+    for (const [from, through, loose] of memo.marks) this.#marks.set(from, { through, loose });
+    for (const row of rows.map(loadedRow).sort((a, b) => a.order - b.order)) {
+      if ("n" in row) {
+        this.#lane(row.to).waiting.push(row);
+        this.#outgoing++;
+        continue;
+      }
+      this.#tasks.set(row.id, row);
+      if (row.due === undefined) continue;
+      if (row.kind === "message") this.#queue(row);
+      this.#offer(row);
+    }
+  }
+}
+
+const rowOf = ({ to, n }: Outgoing): string => `${laneRow}${to}.${n}`;
+
+function savedRow(id: string, row: Task | Outgoing): SavedOp {
+  const packed = "n" in row ? packOutgoing(row) : packTask(row);
+  return {
+    id,
+    seq: row.order as Seq,
+    at: 0,
+    issuedAt: undefined,
+    fingerprint: nothing,
+    reply: packed,
+    version: 0,
+  };
+}
+
+const packOutgoing = ({ to, n, after, message: { type, key, command, input, by } }: Outgoing): Uint8Array =>
+  pack([to, n, after, type, key, command, input, by]);
+
+const packTask = ({ kind, type, key, command, input, by, due, at, attempts, cause }: Task): Uint8Array =>
+  pack([kind, type, key, command, input, by, due ?? null, at, attempts, cause]);
+
+type PackedOutgoing = [Shard, number, number, string, string, string, Uint8Array, string[]];
+type PackedTask = [
+  Task["kind"],
+  string,
+  string,
+  string,
+  Uint8Array,
+  string[],
+  Instant | null,
+  Instant,
+  number,
+  string,
+];
+
+function loadedRow({ id, seq: order, reply }: SavedOp): Task | Outgoing {
+  if (id.startsWith(laneRow)) {
+    const [to, n, after, type, key, command, input, by] = unpack(reply) as PackedOutgoing;
+    return { to, n, after, order, message: { type, key, command, input, by } };
+  }
+  const [kind, type, key, command, input, by, due, at, attempts, cause] = unpack(reply) as PackedTask;
+  const name = id.slice(taskRow.length);
+  return { id: name, kind, type, key, command, input, by, due: due ?? undefined, at, order, attempts, cause };
+}
+
+type Entry = readonly [due: Instant, order: number, id: string];
+
+const before = (a: Entry, b: Entry): boolean => a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
+
+/** A binary heap: what is due first is on top. */
+class Due {
+  readonly #heap: Entry[] = [];
+
+  get first(): Entry | undefined {
+    return this.#heap[0];
+  }
+
+  add(entry: Entry): void {
+    const heap = this.#heap;
+    let at = heap.push(entry) - 1;
+    for (let up = (at - 1) >> 1; at > 0 && before(entry, heap[up]!); up = (at - 1) >> 1) {
+      heap[at] = heap[up]!;
+      at = up;
+    }
+    heap[at] = entry;
+  }
+
+  shift(): void {
+    const heap = this.#heap;
+    const entry = heap.pop();
+    if (entry === undefined || heap.length === 0) return;
+    let at = 0;
+    for (let down = 1; down < heap.length; down = 2 * at + 1) {
+      if (down + 1 < heap.length && before(heap[down + 1]!, heap[down]!)) down++;
+      if (!before(heap[down]!, entry)) break;
+      heap[at] = heap[down]!;
+      at = down;
+    }
+    heap[at] = entry;
+  }
+}
