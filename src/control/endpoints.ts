@@ -8,7 +8,8 @@ import type { Host } from "../host/index.ts";
 import type { Calls } from "../rpc/index.ts";
 import type { Principal } from "../security/index.ts";
 import { Endpoint, mostUrls } from "./endpoint-entity.ts";
-import { type Search, system } from "./keys.ts";
+import { system } from "../security/index.ts";
+import type { Search } from "./keys.ts";
 
 export type EndpointView = {
   readonly name: string;

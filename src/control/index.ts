@@ -24,7 +24,6 @@ export {
   type KeyView,
   type NewKeyOptions,
   type Search,
-  system,
 } from "./keys.ts";
 
 /** Sheaf's own entities: a node serves them beside the application's. */

@@ -17,6 +17,7 @@ import {
   type Credentials,
   type KeyRecord,
   type Principal,
+  system,
 } from "../security/index.ts";
 import { Key } from "./key-entity.ts";
 
@@ -63,9 +64,6 @@ const lookupMs: Millis = 2_000;
 const commandMs: Millis = 10_000;
 const touchEveryMs: Millis = 60_000;
 const maxRemembered = 10_000;
-
-/** Sheaf itself, as the caller of its system entities. */
-export const system: Principal = { id: "sheaf", roles: ["system"] };
 
 type Remembered = { readonly since: Tick; readonly record: Promise<KeyRecord> };
 type StoredKey = KeyRecord & Omit<KeyView, "id">;

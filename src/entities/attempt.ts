@@ -6,9 +6,10 @@
 //     joins it. It must not be run again in between.
 
 import { type ErrorCode, SheafError, type Tick } from "../base/index.ts";
+import type { Commit, Work } from "../journal/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
 import type { Awaited, Call, Link, Ordinals, Reply, Thread } from "../rpc/index.ts";
-import type { Hot, Shard } from "../shards/index.ts";
+import type { Hot, Shard, Value } from "../shards/index.ts";
 
 export type Answer = { resolve(reply: Reply): void; reject(error: SheafError): void };
 
@@ -140,6 +141,17 @@ export class Attempt {
     return true;
   }
 }
+
+/** A command's handler at work: its draft, and what it has emitted and left to be done. */
+export type Run = {
+  readonly base: Value | undefined;
+  readonly before: Uint8Array;
+  readonly draft: unknown;
+  readonly events: Commit["events"][number][];
+  /** Messages and timers, in the order in which the handler left them. */
+  readonly messages: Work["messages"][number][];
+  readonly timers: Work["timers"][number][];
+};
 
 /** What the handler read was taken back: the shard went to another node, or the engine refused or lost what came before. */
 export const outdated = ({ held }: Shard): SheafError =>

@@ -53,9 +53,7 @@ export class Inbox {
     const { agenda } = shard.fold;
     const known = shard.ground.host.faults.mutant("D1") ? 0 : agenda.known(from, after, first);
     if (known === undefined || known >= messages.length) {
-      await new Promise<void>((resolve, reject) =>
-        shard.settled((error) => (error ? reject(error) : resolve())),
-      );
+      await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
       return agenda.through(from);
     }
     if (agenda.size + messages.length > this.#options.limits.maxTasks)

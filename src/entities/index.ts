@@ -1,3 +1,5 @@
 export { Entities } from "./entities.ts";
+export { inboxEntity } from "./inbox.ts";
 export type { EntitiesOptions } from "./options.ts";
 export { Poison } from "./poison.ts";
+export { Work, type WorkOptions } from "./work.ts";

@@ -2,6 +2,7 @@
 
 import type { Limits } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
+import type { CompiledApp } from "../model/index.ts";
 import type { Calls, Derive, Sessions } from "../rpc/index.ts";
 import type { Shards } from "../shards/index.ts";
 import type { Poison } from "./poison.ts";
@@ -11,6 +12,8 @@ export type EntitiesOptions = {
   readonly limits: Limits;
   readonly shards: Shards;
   readonly poison: Poison;
+  /** The application as it is now. */
+  readonly app: () => CompiledApp;
   /** Where calls made inside handlers go. */
   readonly calls: Calls;
   /** Present where followers may answer. */

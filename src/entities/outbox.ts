@@ -1,7 +1,14 @@
 // Carries messages from shards that are owned here to the shards of their entities. One frame of a lane is under way at a time;
 // what is not acknowledged is sent again, by whoever owns the shard then.
 
-import { asSheafError, type Limits, messageOf, type Millis, type Shard as ShardNumber, shardOf } from "../base/index.ts";
+import {
+  asSheafError,
+  type Limits,
+  messageOf,
+  type Millis,
+  type Shard as ShardNumber,
+  shardOf,
+} from "../base/index.ts";
 import { system } from "../security/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Calls, Sessions } from "../rpc/index.ts";
@@ -43,7 +50,11 @@ export class Outbox {
       void this.#empty(shard, to).finally(() => {
         this.#busy.delete(lane);
         // What came at the very end, or to a later tenure.
-        if (!this.#closed && shard.held !== undefined && shard.fold.agenda.waiting(to, this.#told(shard, to)).length > 0)
+        if (
+          !this.#closed &&
+          shard.held !== undefined &&
+          shard.fold.agenda.waiting(to, this.#told(shard, to)).length > 0
+        )
           this.wake(shard);
       });
     }
@@ -63,7 +74,7 @@ export class Outbox {
   #tell(shard: Shard, to: ShardNumber, through: number): void {
     const { agenda } = shard.fold;
     let told = this.#accepted.get(agenda);
-    if (!told) this.#accepted.set(agenda, (told = new Map()));
+    if (!told) this.#accepted.set(agenda, (told = new Map<ShardNumber, number>()));
     told.set(to, through);
     shard.acknowledge(to, through);
   }

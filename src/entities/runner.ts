@@ -9,29 +9,18 @@ import {
   type Seen,
   SheafError,
 } from "../base/index.ts";
-import type { Commit, Op, Work } from "../journal/index.ts";
+import type { Commit, Op } from "../journal/index.ts";
 import type { CompiledEntity, Operation } from "../model/index.ts";
 import { HandlerContext, type Reply, runHandler } from "../rpc/index.ts";
 import { commitBytes, type Hot, type Settle, type Value } from "../shards/index.ts";
 import { pack, unpack } from "../wire/index.ts";
-import { type Attempt, outdated } from "./attempt.ts";
+import { type Attempt, outdated, type Run } from "./attempt.ts";
 import type { EntitiesOptions } from "./options.ts";
 import type { Query } from "./query.ts";
 import { QueryCache } from "./query-cache.ts";
 import { CommandSurroundings, QuerySurroundings } from "./surroundings.ts";
 
 const noReply = new Uint8Array(0);
-
-/** A command's handler at work: its draft, and what it has emitted and left to be done. */
-export type Run = {
-  readonly base: Value | undefined;
-  readonly before: Uint8Array;
-  readonly draft: unknown;
-  readonly events: Commit["events"][number][];
-  /** Messages and timers, in the order in which the handler left them. */
-  readonly messages: Work["messages"][number][];
-  readonly timers: Work["timers"][number][];
-};
 
 export class Runner {
   readonly #options: EntitiesOptions;

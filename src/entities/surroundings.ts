@@ -5,10 +5,9 @@ import type { Host } from "../host/index.ts";
 import { type Address, type Invoke, plain } from "../model/index.ts";
 import { type Draw, drawOf, innerCall, Ordinals, type Principal, type Surroundings, Thread } from "../rpc/index.ts";
 import { pack } from "../wire/index.ts";
-import { type Attempt, outdated } from "./attempt.ts";
+import { type Attempt, outdated, type Run } from "./attempt.ts";
 import type { EntitiesOptions } from "./options.ts";
 import type { Query } from "./query.ts";
-import type { Run } from "./runner.ts";
 
 export class CommandSurroundings implements Surroundings {
   readonly now: Instant;
@@ -44,7 +43,8 @@ export class CommandSurroundings implements Surroundings {
 
   send(target: Address, given: unknown): void {
     const { task } = this.#running("send");
-    if (target.kind !== "command") throw new SheafError("USAGE", "only commands can be sent: nobody waits for an answer");
+    if (target.kind !== "command")
+      throw new SheafError("USAGE", "only commands can be sent: nobody waits for an answer");
     const { entity, key, name } = target;
     const { shards, app } = this.#options;
     const operation = app().entities.get(entity)?.operations.get(name);
@@ -139,10 +139,6 @@ const noInput = new Uint8Array(0);
 const durable = ({ task }: Attempt): Promise<void> =>
   new Promise((resolve, reject) => task.shard.settled((error) => (error ? reject(error) : resolve())));
 
-const nothingLeft = (): never => {
-  throw new SheafError("HANDLER_FAILED", "only a command can emit events, send, and set timers");
-};
-
 export class QuerySurroundings implements Surroundings {
   readonly #options: EntitiesOptions;
   readonly #query: Query;
@@ -176,10 +172,18 @@ export class QuerySurroundings implements Surroundings {
     return this.host.dice;
   }
 
-  emit = nothingLeft;
-  send = nothingLeft;
-  after = nothingLeft;
-  cancel = nothingLeft;
+  emit(): never {
+    throw nothingLeft();
+  }
+  send(): never {
+    throw nothingLeft();
+  }
+  after(): never {
+    throw nothingLeft();
+  }
+  cancel(): never {
+    throw nothingLeft();
+  }
 
   get invoke(): Invoke {
     this.untouched = false;
@@ -201,3 +205,6 @@ export class QuerySurroundings implements Surroundings {
     };
   }
 }
+
+const nothingLeft = (): SheafError =>
+  new SheafError("HANDLER_FAILED", "a query cannot emit events, send or set timers");

@@ -10,8 +10,7 @@ export type TaskMeters = {
 };
 
 export function taskMeters(meter: Meter): TaskMeters {
-  const done = (kind: string) =>
-    meter.counter("sheaf_tasks_done_total", "Messages and timers carried out.", { kind });
+  const done = (kind: string) => meter.counter("sheaf_tasks_done_total", "Messages and timers carried out.", { kind });
   const counts = { message: done("message"), timer: done("timer") };
   const failed = meter.counter("sheaf_task_failures_total", "Attempts at messages and timers that failed.");
   const dead = meter.counter("sheaf_dead_letters_total", "Messages and timers that were given up.");

@@ -4,10 +4,10 @@
 // T2. A failed attempt is journaled with when the next one is due, so attempts are counted across owners and restarts.
 // T3. Of a key one message at a time is under way. A refusal that says nothing of the handler counts as no attempt.
 
-import { asSheafError, type ErrorCode, type Limits, type Millis, SheafError } from "../base/index.ts";
+import { asSheafError, type ErrorCode, type Limits, type Millis, type SheafError } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
-import { type Hot, type Shard, type Shards, type Task } from "../shards/index.ts";
+import type { Hot, Shard, Shards, Task } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
 import { type TaskMeters, taskMeters } from "./task-meters.ts";
 
@@ -61,7 +61,11 @@ export class Tasks {
     const running = this.#runningAt(shard);
     for (let task = agenda.first(); task !== undefined && running.size < atOnce; task = agenda.first()) {
       const wait = task.due! - clock.now();
-      if (wait > 0) return void this.#timers.set(shard, clock.after(Math.min(wait, longestPause), () => this.wake(shard)));
+      if (wait > 0)
+        return void this.#timers.set(
+          shard,
+          clock.after(Math.min(wait, longestPause), () => this.wake(shard)),
+        );
       agenda.take();
       if (!running.has(task.id)) void this.#start(shard, task, running);
     }
@@ -123,17 +127,24 @@ export class Tasks {
   /** Notes the failure. Tells how long to wait until it is tried again where none was to be noted. */
   async #failed(shard: Shard, task: Task, error: SheafError): Promise<Millis> {
     const { host, limits } = this.#options;
-    if (passing.has(error.code) || error.outcome === "unknown") return error.retryAfterMs ?? soonMs;
+    if (passing.has(error.code) || error.outcome === "unknown") return Math.max(soonMs, error.retryAfterMs ?? 0);
     if (this.#closed || shard.tenure.kind !== "serving") return soonMs;
     const attempts = task.attempts + 1;
     const dead = final.has(error.code) || attempts >= limits.maxAttempts;
     const pause = Math.min(longestPause, limits.retryMs * 4 ** task.attempts) * (0.75 + host.dice.random() / 2);
-    const cause = `${error.code}: ${error.error?.name ? `${error.error.name}: ` : ""}${error.message}`.slice(0, 1024);
+    const cause = `${error.code}: ${error.message}`.slice(0, 1024);
     const due = dead ? undefined : Math.ceil(host.clock.now() + pause);
     this.#meters.failed(dead);
     if (dead) {
       const { type, key, command } = task;
-      host.log.warn("a message or timer is a dead letter", { shard: shard.number, task: task.id, type, key, command, cause });
+      host.log.warn("a message or timer is a dead letter", {
+        shard: shard.number,
+        task: task.id,
+        type,
+        key,
+        command,
+        cause,
+      });
     }
     const refusal = await new Promise<SheafError | undefined>((resolve) =>
       shard.note({ kind: "failed", task: task.id, ...(due !== undefined && { due }), attempts, cause }, resolve),

@@ -4,8 +4,23 @@ import { test } from "node:test";
 import { fromHex, mostRecordBytes, SheafError, toHex } from "../base/index.ts";
 import { realCompress, realCrypto } from "../platform/crypto.ts";
 import { pack } from "../wire/index.ts";
-import { type CodecOptions, type Decoded, type JournalRecord, type Payload, recordCodec } from "./index.ts";
-import { sampleBatch, sampleCauses, sampleCluster, sampleKey, samplePayloads, sampleRecord } from "./sample.ts";
+import {
+  type CodecOptions,
+  type Decoded,
+  type JournalRecord,
+  type Payload,
+  RECORD_FORMAT,
+  recordCodec,
+} from "./index.ts";
+import {
+  sampleBatch,
+  sampleCauses,
+  sampleWork,
+  sampleCluster,
+  sampleKey,
+  samplePayloads,
+  sampleRecord,
+} from "./sample.ts";
 
 const plainOptions: CodecOptions = { crypto: realCrypto, compress: realCompress, cluster: sampleCluster };
 const plain = recordCodec(plainOptions);
@@ -39,7 +54,7 @@ test("codec: every kind of record comes back whole, plain, sealed and compressed
   assert.ok(pack(all).length < 18 * 1024, "of the largest cluster: limits leave room for so much");
   const none = { kind: "batch", commits: [] } as const;
   for (const codec of [plain, sealed])
-    for (const payload of [...samplePayloads, sampleBatch(50), large, slow, raised, none, ...seen]) {
+    for (const payload of [...samplePayloads, sampleWork, sampleBatch(50), large, slow, raised, none, ...seen]) {
       const record = sampleRecord(payload);
       const { bytes, hash } = codec.encode(record);
       const decoded = codec.decode(bytes, place);
@@ -93,6 +108,15 @@ test("codec: what writers had seen makes a record format 2; one that format 2 wr
   assert.deepStrictEqual(withoutHash(plain.decode(fromHex(line), place)), record);
 });
 
+test("codec: work left to be done makes a record format 3; one that format 3 wrote stays readable", () => {
+  const line = readFileSync(new URL("./golden/records-3.hex", import.meta.url), "utf8").trim();
+  const record = sampleRecord(sampleWork);
+  const { bytes } = plain.encode(record);
+  assert.equal(bytes[0], 3);
+  assert.equal(toHex(bytes), line);
+  assert.deepStrictEqual(withoutHash(plain.decode(fromHex(line), place)), record);
+});
+
 test("codec: records compressed or sealed by format 1 stay readable", () => {
   const [compressed, encrypted] = readFileSync(new URL("./golden/records-1-sealed.hex", import.meta.url), "utf8")
     .trim()
@@ -133,10 +157,10 @@ test("codec: a whole record at another place, or of another cluster, is refused"
 
 test("codec: a newer format stops with its version named, and is never skipped", () => {
   const { bytes } = plain.encode(sampleRecord(samplePayloads[0]!));
-  bytes[0] = 3;
+  bytes[0] = RECORD_FORMAT + 1;
   const error = refusal(() => plain.decode(rehash(bytes), place));
   assert.equal(error.code, "CORRUPT");
-  assert.match(error.message, /format version 3/);
+  assert.match(error.message, new RegExp(`format version ${RECORD_FORMAT + 1}`));
   assert.match(error.hint ?? "", /newer Sheaf/);
 });
 

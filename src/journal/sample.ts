@@ -60,6 +60,38 @@ export const samplePayloads: readonly Payload[] = [
 /** A batch whose writers had seen something of other shards. */
 export const sampleCauses: Payload = { kind: "batch", commits, causes: [3, 2, 41, 900, 1, 2 ** 33 + 1] };
 
+const message = {
+  type: "account",
+  key: "acc-9",
+  command: "deposit",
+  input: pack({ cents: 500 }),
+  by: ["user:ann", "teller"],
+};
+const timer = { name: "hold", command: "expire", input: new Uint8Array(0), by: ["user:ann"] };
+
+/** A batch with everything that work left to be done may say. */
+export const sampleWork: Payload = {
+  kind: "batch",
+  commits: [
+    {
+      ...commits[1]!,
+      work: {
+        messages: [{ to: 4, ...message }],
+        timers: [{ ...timer, due: 1_700_000_009_000 }, timer],
+        done: "m3.4294967297",
+      },
+    },
+    { ...commits[0]!, work: { messages: [], timers: [] } },
+  ],
+  notes: [
+    { kind: "accepted", from: 9, after: 0, first: 2 ** 32 + 1, messages: [message, { ...message, by: [] }] },
+    { kind: "acknowledged", to: 4, through: 2 ** 33 + 2 },
+    { kind: "done", task: "taccount/acc-7#hold" },
+    { kind: "failed", task: "m3.4294967298", due: 1_700_000_001_000, attempts: 1, cause: "HANDLER_FAILED: boom" },
+    { kind: "failed", task: "m3.4294967299", attempts: 5, cause: "DECLARED: no" },
+  ],
+};
+
 /** A record at (shard 17, sequence 2^33 + 5) with every field away from zero. */
 export const sampleRecord = (payload: Payload): JournalRecord => ({
   header: {

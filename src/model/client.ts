@@ -81,7 +81,8 @@ export interface Sender {
 
 /** A sender whose commands `leave` keeps. It may throw. */
 export const bindSender = (leave: (address: Address, input: unknown) => void): Sender => ({
-  entity: (contract, key) => bindEntity(contract, key, leave as unknown as Invoke) as unknown as EntityInbox<never>,
+  entity: <C extends EntityShape>(contract: C, key: string) =>
+    bindEntity(contract, key, leave as unknown as Invoke) as unknown as EntityInbox<C>,
 });
 
 /** A client whose calls `invoke` carries out. */

@@ -24,7 +24,7 @@ import {
   type View,
   type Why,
 } from "../cluster/index.ts";
-import { system } from "../control/index.ts";
+import { system } from "../security/index.ts";
 import type { Timer } from "../host/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
 import { type Shard, within } from "../shards/index.ts";

@@ -1,7 +1,7 @@
 // What is alive in a node.
 
 import type { Limits } from "../base/index.ts";
-import type { Entities, Poison } from "../entities/index.ts";
+import type { Entities, Poison, Work } from "../entities/index.ts";
 import type { Cluster } from "../journal/index.ts";
 import type { AppShape, CompiledApp } from "../model/index.ts";
 import type { Services } from "../services/index.ts";
@@ -16,6 +16,7 @@ export type Parts = {
   readonly shards: Shards;
   readonly entities: Entities;
   readonly services: Services;
+  readonly work: Work;
   readonly poison: Poison;
   readonly startedAt: number;
   app: AppShape;

@@ -5,7 +5,8 @@
 
 import { asSheafError, type Millis, type Shard, SheafError } from "../base/index.ts";
 import { noPins, packPins, type Pins, pinsKey, unpackPins } from "../cluster/index.ts";
-import { Pins as PinsEntity, pinsEntityKey, system } from "../control/index.ts";
+import { Pins as PinsEntity, pinsEntityKey } from "../control/index.ts";
+import { system } from "../security/index.ts";
 import type { Host } from "../host/index.ts";
 import { type Engine, maxRegistryBytes } from "../journal/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";

@@ -16,10 +16,11 @@ import {
   toHex,
   utf8,
 } from "../base/index.ts";
-import { Secret, system } from "../control/index.ts";
+import { Secret } from "../control/index.ts";
 import type { Clock, Host } from "../host/index.ts";
 import type { Cluster } from "../journal/index.ts";
 import { type Call, type Consistency, type Derive, type Reply, type Sessions, sessions } from "../rpc/index.ts";
+import { system } from "../security/index.ts";
 import type { Shard, Shards } from "../shards/index.ts";
 
 const secretFile = "session-secret";

@@ -10,7 +10,7 @@ import {
 } from "../base/index.ts";
 import { type Member, mostAccused, packMemberRecord, unpackMemberRecord } from "../cluster/index.ts";
 import { endpointFinder, systemEntities } from "../control/index.ts";
-import { Entities, Poison } from "../entities/index.ts";
+import { Entities, inboxEntity, Poison, Work } from "../entities/index.ts";
 import { type Cluster, maxRegistryBytes, recordCodec } from "../journal/index.ts";
 import { type AppShape, type CompiledApp, compileApp, type Hosted, hostedBy } from "../model/index.ts";
 import type { Call, Calls, Consistency, Derive, Reply, Sessions } from "../rpc/index.ts";
@@ -90,24 +90,27 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     count: cluster.shards,
     shared: meeting !== undefined,
     snapshotTurn: (shard) => parts.membership?.snapshotTurn(shard) ?? 0,
+    worked: (shard) => work.wake(shard),
   });
   const poison = new Poison(host);
   const calls: Calls = { call: (call) => parts.route(call) };
   const tokens = (): Sessions | undefined => (meeting ? parts.secrets?.tokens : undefined);
   const derive = (): Derive | undefined => parts.secrets?.derive;
-  const entities = new Entities(compiled, { host, limits, shards, poison, calls, tokens, derive });
+  const app = (): CompiledApp => parts.compiled;
+  const entities = new Entities(compiled, { host, limits, shards, poison, app, calls, tokens, derive });
+  const work = new Work({ host, limits, shards, calls, here: (call) => entities.call(call), tokens });
   const services = new Services(compiled, { host, limits, calls, tokens, derive });
   const external = new External({
     host,
     limits,
     post: options.post,
     find: endpointFinder({ host, calls }),
-    app: () => parts.compiled,
+    app,
     changed: reporter(host, "address"),
   });
   const carry = (call: Call): Promise<Reply> => {
     const { target } = call;
-    if (target.kind !== "procedure") return entities.call(call);
+    if (target.kind !== "procedure") return target.entity === inboxEntity ? work.accept(call) : entities.call(call);
     return parts.compiled.external.has(target.service) ? external.call(call, target.service) : services.call(call);
   };
   const level = (call: Call): Consistency => levelOf(parts, call);
@@ -125,6 +128,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     shards,
     entities,
     services,
+    work,
     external,
     poison,
     startedAt: host.clock.now(),
@@ -194,7 +198,11 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
 }
 
 /** Ends what a node that could not join had begun; engine and store are its caller's. Throws the error. */
-async function abandon({ shards, entities, services, membership, unlisten }: Running, error: unknown): Promise<never> {
+async function abandon(
+  { shards, work, entities, services, membership, unlisten }: Running,
+  error: unknown,
+): Promise<never> {
+  work.close();
   entities.close();
   services.close();
   await membership?.close();
@@ -292,7 +300,7 @@ function node(parts: Running, limits: Limits): Node {
 }
 
 async function stop(parts: Running, deadlineMs: number, { host, engine, store }: NodeOptions): Promise<void> {
-  const { shards, entities, services, external, membership, routed } = parts;
+  const { shards, work, entities, services, external, membership, routed } = parts;
   parts.state = "draining";
   const until = host.clock.tick() + deadlineMs;
   await membership?.drain(until);
@@ -300,6 +308,7 @@ async function stop(parts: Running, deadlineMs: number, { host, engine, store }:
     await new Promise<void>((resolve) => void host.clock.after(10, resolve));
   }
   parts.state = "stopping";
+  work.close();
   entities.close();
   services.close();
   await membership?.close();

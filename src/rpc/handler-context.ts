@@ -3,7 +3,15 @@
 
 import type { Instant } from "../base/index.ts";
 import type { Host, Log } from "../host/index.ts";
-import { type Address, bindClient, bindSender, type Client, type Invoke, type Operation, type Sender } from "../model/index.ts";
+import {
+  type Address,
+  bindClient,
+  bindSender,
+  type Client,
+  type Invoke,
+  type Operation,
+  type Sender,
+} from "../model/index.ts";
 import type { Principal } from "../security/index.ts";
 import type { Draw } from "./draws.ts";
 

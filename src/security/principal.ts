@@ -6,6 +6,9 @@ import { sameSecret } from "./secret.ts";
 /** Who calls, as authentication found it. `id` is what handlers see and what is journaled. */
 export type Principal = { readonly id: string; readonly roles: readonly string[] };
 
+/** Sheaf itself, as the caller of what is its own. */
+export const system: Principal = { id: "sheaf", roles: ["system"] };
+
 /** What a caller presented. */
 export type Credentials = {
   /** The token of `Authorization: Bearer`. */

@@ -167,8 +167,17 @@ class Procedure implements Surroundings {
     return (this.#dice ??= drawOf(this.#call, this.#options.host, this.#options.derive()));
   }
 
-  emit(): void {
-    throw new SheafError("HANDLER_FAILED", "a procedure cannot emit events: it has no commit");
+  emit(): never {
+    throw nothingLeft();
+  }
+  send(): never {
+    throw nothingLeft();
+  }
+  after(): never {
+    throw nothingLeft();
+  }
+  cancel(): never {
+    throw nothingLeft();
   }
 
   get invoke(): Invoke {
@@ -259,3 +268,6 @@ const full = (service: string, busy: number): SheafError =>
   new SheafError("OVERLOADED", `this node has ${busy} calls of ${service} under way, and no room for more`, {
     retryAfterMs: 100,
   });
+
+const nothingLeft = (): SheafError =>
+  new SheafError("HANDLER_FAILED", "a procedure cannot emit events, send or set timers: it has no commit");

@@ -8,7 +8,7 @@
 // Q3. Tasks of one key that came as messages are due in the order in which they came, a failed one before those behind it. A dead
 //     letter is passed over.
 
-import type { Generation, Instant, Seq, Shard } from "../base/index.ts";
+import type { Generation, Instant, Shard } from "../base/index.ts";
 import type { Commit, Message, Note } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import type { SavedOp } from "./store.ts";
@@ -57,7 +57,7 @@ export const isAgendaId = (id: string): boolean => id.startsWith("~");
 export const isAgendaRow = ({ id }: SavedOp): boolean => isAgendaId(id);
 
 const lineOf = ({ type, key }: Message): string => `${type}\n${key}`;
-export const timerId = (type: string, key: string, name: string): string => `t${type}/${key}#${name}`;
+const timerId = (type: string, key: string, name: string): string => `t${type}/${key}#${name}`;
 
 export class Agenda {
   readonly #shard: Shard;
@@ -123,7 +123,7 @@ export class Agenda {
       const [due, , id] = this.#due.first ?? [];
       if (id === undefined) return undefined;
       const task = this.#tasks.get(id);
-      if (task?.due === due && this.#leads(task)) return task;
+      if (task && task.due === due && this.#leads(task)) return task;
       this.#due.shift();
     }
   }
@@ -329,7 +329,7 @@ function savedRow(id: string, row: Task | Outgoing): SavedOp {
   const packed = "n" in row ? packOutgoing(row) : packTask(row);
   return {
     id,
-    seq: row.order as Seq,
+    seq: row.order,
     at: 0,
     issuedAt: undefined,
     fingerprint: nothing,
@@ -345,18 +345,7 @@ const packTask = ({ kind, type, key, command, input, by, due, at, attempts, caus
   pack([kind, type, key, command, input, by, due ?? null, at, attempts, cause]);
 
 type PackedOutgoing = [Shard, number, number, string, string, string, Uint8Array, string[]];
-type PackedTask = [
-  Task["kind"],
-  string,
-  string,
-  string,
-  Uint8Array,
-  string[],
-  Instant | null,
-  Instant,
-  number,
-  string,
-];
+type PackedTask = [Task["kind"], string, string, string, Uint8Array, string[], Instant | null, Instant, number, string];
 
 function loadedRow({ id, seq: order, reply }: SavedOp): Task | Outgoing {
   if (id.startsWith(laneRow)) {

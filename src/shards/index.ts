@@ -1,7 +1,8 @@
-export { type Outgoing, type Task, timerId } from "./agenda.ts";
+export type { Outgoing, Task } from "./agenda.ts";
 export { type Fold, type Hot, type Value } from "./fold.ts";
 export { within } from "./pause.ts";
-export { commitBytes, messageBytes, type Settle, type Shard } from "./shard.ts";
+export type { Settle } from "./notes.ts";
+export { commitBytes, messageBytes, type Shard } from "./shard.ts";
 export * from "./shards.ts";
 export * from "./store.ts";
 export * from "./store-memory.ts";

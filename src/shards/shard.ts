@@ -20,7 +20,7 @@ import {
   SheafError,
   type Tick,
 } from "../base/index.ts";
-import type { Host, Timer } from "../host/index.ts";
+import type { Host } from "../host/index.ts";
 import type {
   Append,
   AppendResult,
@@ -36,10 +36,8 @@ import type {
 } from "../journal/index.ts";
 import { Fold, type Hot, type Value } from "./fold.ts";
 import type { Meters } from "./meters.ts";
+import { type Noted, Notes, type Settle } from "./notes.ts";
 import { type Place, sight, type Tenure } from "./tenure.ts";
-
-/** Called once with the error that befell, or undefined when all is durable. */
-export type Settle = (error: SheafError | undefined) => void;
 
 type Item = {
   readonly hot: Hot;
@@ -48,7 +46,6 @@ type Item = {
   readonly settle: Settle;
   readonly causes: Seen | undefined;
 };
-type Noted = { readonly note: Note; readonly settle: Settle; readonly causes: Seen | undefined };
 type Flight = {
   readonly record: Decoded;
   readonly append: Append;
@@ -81,18 +78,11 @@ export type Ground = {
 /** A large state is journaled once per record however many commits changed it; a small one with each, for its history. */
 const coalesceAboveBytes = 1024;
 
-/** That another shard has accepted messages is noted with the next record, or after so long. */
-const acknowledgeMs: Millis = 200;
-
 /** Within this time of a claim another one is no wonder. */
 const startMs: Millis = 5_000;
 
 /** Batches that may wait behind the one under way: what a stalled engine may hold of memory, per shard. */
 const waitingBatches = 16;
-
-/** Notes of one record: one brings messages of up to `maxDeliveryBytes`. */
-const mostNotes = 8;
-const none: readonly Note[] = [];
 
 export class Shard {
   readonly number: ShardNumber;
@@ -113,11 +103,7 @@ export class Shard {
   #taken = 0;
   #waiting: { readonly settle: Settle; readonly after: number }[] = [];
   #parking: { payload: Payload; settle: Settle }[] = [];
-  #notes: Noted[] = [];
-  #acknowledged = new Map<ShardNumber, number>();
-  #acknowledging: Timer | undefined;
-  /** What was acknowledged is to be noted now. */
-  #due = false;
+  readonly #notes: Notes;
   #flight: Flight | undefined;
   #looking = false;
 
@@ -125,6 +111,7 @@ export class Shard {
     this.number = number;
     this.ground = ground;
     this.fold = new Fold(number, ground.limits);
+    this.#notes = new Notes(ground.host.clock, () => ground.ready(this));
   }
 
   /** Throws why this node may not answer for the shard now. One that gives the shard up still takes what is `within`
@@ -181,19 +168,12 @@ export class Shard {
 
   /** Journals a note; `settle` hears when that is durable. `causes`: what its writer had seen. */
   note(note: Note, settle: Settle, causes?: Seen): void {
-    this.#notes.push({ note, settle, causes });
-    this.ground.ready(this);
+    this.#notes.add({ note, settle, causes });
   }
 
-  /** Notes, when there is occasion, that a shard has accepted messages. */
+  /** Notes, when there is occasion, that a shard has accepted messages up to that one. */
   acknowledge(to: ShardNumber, through: number): void {
-    this.#acknowledged.set(to, through);
-    this.#acknowledging ??= this.ground.host.clock.after(acknowledgeMs, () => {
-      this.#acknowledging = undefined;
-      if (this.held === undefined || this.#acknowledged.size === 0) return;
-      this.#due = true;
-      this.ground.ready(this);
-    });
+    this.#notes.acknowledge(to, through);
   }
 
   /** Is something accepted, and not durable yet, that sets or takes back this timer of the entity? */
@@ -227,8 +207,8 @@ export class Shard {
   }
 
   get idle(): boolean {
-    const queued = this.#queue.length + this.#waiting.length + this.#parking.length + this.#notes.length;
-    return !this.#flight && queued === 0 && !this.#due;
+    const queued = this.#queue.length + this.#waiting.length + this.#parking.length;
+    return !this.#flight && queued === 0 && this.#notes.isEmpty;
   }
 
   /** The next record to append, when there is one and none is under way. */
@@ -236,11 +216,10 @@ export class Shard {
     if (this.#flight || this.held === undefined) return undefined;
     const parking = this.#parking.shift();
     if (parking) return this.#launch(parking.payload, [], [parking.settle]);
-    if (this.#queue.length === 0 && this.#notes.length === 0 && !this.#due) return undefined;
+    if (this.#queue.length === 0 && this.#notes.isEmpty) return undefined;
     const items = this.#cut();
     this.#taken += items.length;
-    const noted = this.#notes.splice(0, mostNotes);
-    const notes: readonly Note[] = [...noted.map(({ note }) => note), ...this.#acknowledgements()];
+    const { noted, notes } = this.#notes.take();
     const causes = this.#causes(noted.length === 0 ? items : [...items, ...noted]);
     const payload: Payload = {
       kind: "batch",
@@ -249,14 +228,6 @@ export class Shard {
       ...(notes.length > 0 && { notes }),
     };
     return this.#launch(payload, items, this.#ripe(), noted);
-  }
-
-  #acknowledgements(): readonly Note[] {
-    this.#due = false;
-    if (this.#acknowledged.size === 0) return none;
-    const notes = Array.from(this.#acknowledged, ([to, through]) => ({ kind: "acknowledged", to, through }) as const);
-    this.#acknowledged.clear();
-    return notes;
   }
 
   /** What the commands had seen that nobody had before whose effects are in this journal. The journal itself goes without
@@ -301,12 +272,7 @@ export class Shard {
     return this.#queue.splice(0, count);
   }
 
-  #launch(
-    payload: Payload,
-    items: readonly Item[],
-    waiting: readonly Settle[],
-    notes: readonly Noted[] = [],
-  ): Append {
+  #launch(payload: Payload, items: readonly Item[], waiting: readonly Settle[], notes: readonly Noted[] = []): Append {
     const { ground, fold } = this;
     const at = Math.max(ground.host.clock.now(), fold.at);
     const epoch = this.held;
@@ -405,7 +371,7 @@ export class Shard {
     const flown = flight?.items.length ?? 0;
     const settles = [
       ...(flight?.waiting ?? []),
-      ...this.#notes.map((noted) => noted.settle),
+      ...this.#notes.drop(),
       ...this.#parking.map((p) => p.settle),
       ...this.#waiting.map((w) => w.settle),
       ...also,
@@ -416,9 +382,6 @@ export class Shard {
     this.#taken = this.#accepted;
     this.#waiting = [];
     this.#parking = [];
-    this.#notes = [];
-    this.#acknowledged.clear();
-    this.#due = false;
     this.lineage++;
     for (const { hot } of items) {
       hot.pending = 0;

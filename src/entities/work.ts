@@ -1,0 +1,49 @@
+// What commands have left to be done, at the shards of one node: sent, taken in, carried out.
+
+import type { Limits } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import type { Call, Calls, Reply, Sessions } from "../rpc/index.ts";
+import type { Shard, Shards } from "../shards/index.ts";
+import { Inbox } from "./inbox.ts";
+import { Outbox } from "./outbox.ts";
+import { Tasks } from "./tasks.ts";
+
+export type WorkOptions = {
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly shards: Shards;
+  /** Carries calls to wherever they belong. */
+  readonly calls: Calls;
+  /** Carries a command out on this node. */
+  readonly here: (call: Call) => Promise<Reply>;
+  readonly tokens: () => Sessions | undefined;
+};
+
+export class Work {
+  readonly #outbox: Outbox;
+  readonly #inbox: Inbox;
+  readonly #tasks: Tasks;
+
+  constructor(options: WorkOptions) {
+    this.#outbox = new Outbox({ ...options, shards: options.shards.all.length });
+    this.#inbox = new Inbox(options);
+    this.#tasks = new Tasks(options);
+  }
+
+  /** The agenda of a shard that is owned here has changed, or the shard has just been won. */
+  wake(shard: Shard): void {
+    if (!shard.fold.agenda.isUsed) return;
+    this.#outbox.wake(shard);
+    this.#tasks.wake(shard);
+  }
+
+  /** Takes in what another shard's owner sends. */
+  accept(call: Call): Promise<Reply> {
+    return this.#inbox.accept(call);
+  }
+
+  close(): void {
+    this.#outbox.close();
+    this.#tasks.close();
+  }
+}
