@@ -43,9 +43,14 @@ export class Outbox {
 
   /** Sends what waits at a shard that is owned here. */
   wake(shard: Shard): void {
-    for (const to of shard.fold.agenda.destinations()) {
+    const { agenda } = shard.fold;
+    for (const to of agenda.destinations()) {
       const lane = `${shard.number}.${to}`;
       if (this.#busy.has(lane)) continue;
+      const told = this.#told(shard, to);
+      // That it was accepted could not be noted.
+      if (agenda.waiting(to, 0)[0]!.n <= told) shard.acknowledge(to, told);
+      if (agenda.waiting(to, told).length === 0) continue;
       this.#busy.add(lane);
       void this.#empty(shard, to).finally(() => {
         this.#busy.delete(lane);

@@ -168,12 +168,13 @@ export class Shard {
 
   /** Journals a note; `settle` hears when that is durable. `causes`: what its writer had seen. */
   note(note: Note, settle: Settle, causes?: Seen): void {
+    if (this.held === undefined) return settle(this.#refusal());
     this.#notes.add({ note, settle, causes });
   }
 
   /** Notes, when there is occasion, that a shard has accepted messages up to that one. */
   acknowledge(to: ShardNumber, through: number): void {
-    this.#notes.acknowledge(to, through);
+    if (this.held !== undefined) this.#notes.acknowledge(to, through);
   }
 
   /** Is something accepted, and not durable yet, that sets or takes back this timer of the entity? */

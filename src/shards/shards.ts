@@ -138,7 +138,10 @@ export class Shards {
       if (this.#options.host.faults.mutant("C2")) shard.landed({ kind: "durable" });
       else await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
     } catch (error) {
-      if (shard.tenure.kind === "releasing") shard.tenure = { kind: "serving", epoch: shard.tenure.epoch };
+      if (shard.tenure.kind === "releasing") {
+        shard.tenure = { kind: "serving", epoch: shard.tenure.epoch };
+        shard.ground.worked(shard);
+      }
       throw error;
     }
     shard.follow(this.#options.host.clock.tick());
