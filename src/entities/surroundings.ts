@@ -2,7 +2,7 @@
 
 import { type Instant, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import { type Address, type Invoke, plain } from "../model/index.ts";
+import { type Address, type Invoke, plain, type TimerOptions } from "../model/index.ts";
 import { type Draw, drawOf, innerCall, Ordinals, type Principal, type Surroundings, Thread } from "../rpc/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Attempt, outdated, type Run } from "./attempt.ts";
@@ -55,7 +55,7 @@ export class CommandSurroundings implements Surroundings {
     this.#run.messages.push({ to, type, key, command, input: packedInput(given), by: this.#by });
   }
 
-  after(when: number | Date, command: string, given: unknown, name: string | undefined): string {
+  after(when: number | Date, command: string, rest: readonly unknown[]): string {
     const { task } = this.#running("after");
     const due = typeof when === "number" ? this.now + when : when.getTime();
     if (!Number.isSafeInteger(Math.ceil(due)) || (typeof when === "number" && when < 0))
@@ -63,9 +63,10 @@ export class CommandSurroundings implements Surroundings {
     const operation = task.entity.operations.get(command);
     if (operation?.kind !== "command")
       throw new SheafError("USAGE", `${task.entity.contract.name} has no command "${command}"`);
+    const [given, options] = operation.takesInput ? rest : [undefined, rest[0]];
     operation.input(given);
     this.#roomFor(task.shard);
-    const id = name ?? this.dice.id();
+    const id = (options as TimerOptions | undefined)?.id ?? this.dice.id();
     checkTimerName(id);
     this.#run.timers.push({ name: id, due: Math.ceil(due), command, input: packedInput(given), by: this.#by });
     return id;

@@ -25,6 +25,7 @@ export type Spoken = {
   readonly label: string;
   /** For queries: the level when the caller names none. */
   readonly consistency: Level;
+  readonly takesInput: boolean;
   /** The input as the handler gets it. Throws BAD_INPUT. */
   readonly input: Check;
   /** The handler's result as the caller gets it: valid, plain data. Throws BAD_OUTPUT. */
@@ -146,6 +147,7 @@ function spoken(kind: Operation["kind"], label: string, name: string, shape: Com
     name,
     label,
     consistency: shape.consistency ?? "strong",
+    takesInput: shape.input !== undefined,
     input: checker(shape.input, `the input of ${label}`, "BAD_INPUT"),
     output: keeper(shape.output, `the output of ${label}`),
     declared: (error, data) => {

@@ -80,18 +80,23 @@ export interface CommandContext<
    * early by more than clocks differ, whoever owns the shard by then. Returns its id, the one given or a new one. Setting an id
    * again replaces that timer. A failing handler is treated as one of `send`.
    *
-   * @example after(5 * 60_000, "expire", undefined, { id: "hold" });
+   * @example after(5 * 60_000, "expire", { seats: input.seats }, { id: "hold" });
    */
   readonly after: <N extends keyof Own & string>(
     when: Millis | Date,
     command: N,
-    ...input: undefined extends SentInput<Own[N]>
-      ? [input?: SentInput<Own[N]>, options?: TimerOptions]
-      : [input: SentInput<Own[N]>, options?: TimerOptions]
+    ...rest: TimerArguments<Own[N]>
   ) => string;
   /** Takes back the timer of this entity with that id; nothing happens when there is none. Part of the commit. */
   readonly cancel: (id: string) => void;
 }
+
+/** `(input, options?)` behind the command's name; `(options?)` for one that has no input. */
+type TimerArguments<Operation> = Operation extends { readonly input: object }
+  ? undefined extends SentInput<Operation>
+    ? [input?: SentInput<Operation>, options?: TimerOptions]
+    : [input: SentInput<Operation>, options?: TimerOptions]
+  : [options?: TimerOptions];
 
 export type TimerOptions = {
   /** 1 to 256 characters; names the timer within its entity. */

@@ -83,7 +83,22 @@ test("a command's context: everything is inferred from the contract", () => {
         return { cents: 0 }; // tags have a default
       },
       deposit: ({ input }) => ({ cents: input.cents }),
-      withdraw: async ({ key, state, input, now, random, id, fail, emit, call, caller, signal, log }) => {
+      withdraw: async ({
+        key,
+        state,
+        input,
+        now,
+        random,
+        id,
+        fail,
+        emit,
+        send,
+        call,
+        caller,
+        signal,
+        log,
+        ...more
+      }) => {
         is<string>().of(key);
         is<{ cents: number; tags: string[] }>().of(state);
         is<{ cents: number; memo: string }>().of(input); // the default is filled in
@@ -98,6 +113,22 @@ test("a command's context: everything is inferred from the contract", () => {
         state.tags.push("x");
         emit("withdrawn", { cents: 1 });
         emit("emptied");
+        is<void>().of(send.entity(Account, "b").deposit({ cents: 1 }));
+        send.entity(Account, "b").close();
+        is<string>().of(more.after(500, "deposit", { cents: 1 }));
+        more.after(new Date(0), "close", { id: "end" });
+        more.after(500, "withdraw", { cents: 1 }, { id: "w" });
+        is<void>().of(more.cancel("w"));
+        // @ts-expect-error a wrong input of another entity's command
+        send.entity(Account, "b").deposit({ euros: 1 });
+        // @ts-expect-error a query cannot be sent
+        send.entity(Account, "b").balance();
+        // @ts-expect-error not a command of this entity
+        more.after(500, "balance");
+        // @ts-expect-error a wrong input of its own command
+        more.after(500, "deposit", { euros: 1 });
+        // @ts-expect-error an input missing
+        more.after(500, "deposit");
         is<{ cents: number }>().of(await call.entity(Account, "b").deposit({ cents: 1 }, { idempotencyKey: "k" }));
         is<{ rate: number }>().of(await call.service(Rates).quote({ pair: "EURUSD" }));
         if (input.memo === "frozen") return fail("FROZEN");
@@ -147,6 +178,10 @@ test("a query's context: state is read-only at every depth, and there is nothing
   compiled(() =>
     // @ts-expect-error a query cannot emit
     Account.implement({ ...spread, balance: ({ emit }) => emit("emptied") }),
+  );
+  compiled(() =>
+    // @ts-expect-error a query cannot send
+    Account.implement({ ...spread, balance: ({ send }) => send.entity(Account, "b").close() }),
   );
 });
 

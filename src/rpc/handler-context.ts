@@ -27,7 +27,7 @@ export interface Surroundings {
   /** These four in commands only. */
   emit(name: string, value: unknown): void;
   send(target: Address, input: unknown): void;
-  after(when: number | Date, command: string, input: unknown, name: string | undefined): string;
+  after(when: number | Date, command: string, rest: readonly unknown[]): string;
   cancel(name: string): void;
 }
 
@@ -82,8 +82,8 @@ export class HandlerContext {
     const around = this.#around;
     return bindSender((target, input) => around.send(target, input));
   }
-  get after(): (when: number | Date, command: string, input?: unknown, options?: { id?: string }) => string {
-    return (when, command, input, options) => this.#around.after(when, command, input, options?.id);
+  get after(): (when: number | Date, command: string, ...rest: unknown[]) => string {
+    return (when, command, ...rest) => this.#around.after(when, command, rest);
   }
   get cancel(): (id: string) => void {
     return (id) => this.#around.cancel(id);
