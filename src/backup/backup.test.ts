@@ -95,6 +95,20 @@ test("backup: a session is good up to the backup after a restore, and told of th
   assert.equal((await third.ask("p0", "get", undefined, { session: early ?? "none" })).output, 2);
 });
 
+test("backup: what a session had seen beyond it is not hidden by what it sees after a restore", async () => {
+  const first = await kept();
+  const early = (await first.ask("p0", "add", 1, { session: "" })).session ?? "none";
+  const folder = await taken(first);
+  const late = (await first.ask("p0", "add", 1, { session: "" })).session ?? "none";
+  const { node, ask } = await kept({ disk: await restored(first, folder), from: first });
+  const since = (await ask("p0", "add", 1, { session: "" })).session ?? "none";
+  for (const session of [node.joinSessions([late, since]), node.joinSessions([since, late])])
+    await assert.rejects(ask("p0", "get", undefined, { session }), code("DATA_ROLLED_BACK"));
+  const both = node.joinSessions([early, since]);
+  const { output, session } = await ask("p0", "get", undefined, { session: both });
+  assert.deepEqual([output, session], [2, since], "what the restored journal holds need not be named any more");
+});
+
 test("backup: a restored cluster can be backed up and restored again, with what came since", async () => {
   let one = await kept({ snapshotEveryBytes: 2000 });
   for (let life = 1; life <= 3; life++) {

@@ -7,14 +7,17 @@ import {
   asSheafError,
   type ErrorCode,
   fromHex,
+  type Generation,
+  isThereOf,
   joinSeen,
   type Millis,
-  positionIn,
   type Seen,
+  type Seq,
   SheafError,
   type Tick,
   toHex,
   utf8,
+  withoutHeld,
 } from "../base/index.ts";
 import { Secret } from "../control/index.ts";
 import type { Clock, Host } from "../host/index.ts";
@@ -93,7 +96,8 @@ export async function inSession(
   const { fold } = shard;
   const since = ({ session = "" }: { readonly session?: string | undefined }): string => {
     const here = shard.fold === fold ? fold.seen : joinSeen(fold.seen, shard.fold.seen);
-    return tokens.make(joinSeen(joinSeen(before, tokens.read(session)), here));
+    const all = joinSeen(joinSeen(before, tokens.read(session)), here);
+    return tokens.make(withoutHeld(all, shard.number, reachedBy(shard)));
   };
   try {
     const reply = await carry(call);
@@ -109,9 +113,9 @@ export async function inSession(
 /** Rejects DATA_ROLLED_BACK when the caller has seen more of this shard than there is, and NOT_OWNER when a follower has
  *  not yet seen what the caller has. */
 async function notBehind(shard: Shard, seen: Seen, call: Call, clock: Clock): Promise<void> {
-  const wanted = positionIn(seen, shard.number);
-  if (!wanted || reaches(shard, wanted) || shard.ground.host.faults.mutant("M11")) return;
-  if (shard.tenure.kind === "following") return followed(shard, wanted, call.deadline, clock);
+  const isReached = (): boolean => isThereOf(seen, shard.number, reachedBy(shard));
+  if (isReached() || shard.ground.host.faults.mutant("M11")) return;
+  if (shard.tenure.kind === "following") return followed(shard, isReached, call.deadline, clock);
   await new Promise<void>((resolve, reject) => {
     const late = (): void => reject(new SheafError("DEADLINE", undefined, { outcome: "not-applied" }));
     const timer = clock.after(Math.max(0, call.deadline - clock.tick()), late);
@@ -121,21 +125,22 @@ async function notBehind(shard: Shard, seen: Seen, call: Call, clock: Clock): Pr
       else resolve();
     });
   });
-  if (!reaches(shard, wanted)) {
+  if (!isReached()) {
     throw new SheafError("DATA_ROLLED_BACK", `shard ${shard.number} is behind what this session has seen of it`, {
       hint: "the engine lost data or was restored from an older copy; begin a new session to go on with what is there",
     });
   }
 }
 
-type Wanted = { readonly generation: number; readonly seq: number };
-
-async function followed(shard: Shard, wanted: Wanted, deadline: Tick, clock: Clock): Promise<void> {
+async function followed(shard: Shard, isReached: () => boolean, deadline: Tick, clock: Clock): Promise<void> {
   const until = Math.min(deadline, clock.tick() + followerPatienceMs);
-  while (!reaches(shard, wanted)) {
+  while (!isReached()) {
     if (clock.tick() >= until || shard.tenure.kind !== "following") throw new SheafError("NOT_OWNER");
     await new Promise<void>((resolve) => void clock.after(lookEveryMs, resolve));
   }
 }
 
-const reaches = ({ fold }: Shard, { generation, seq }: Wanted): boolean => fold.reaches(generation, seq);
+const reachedBy =
+  ({ fold }: Shard) =>
+  (generation: Generation, seq: Seq): boolean =>
+    fold.reaches(generation, seq);

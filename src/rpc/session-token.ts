@@ -2,13 +2,15 @@
 // MAC, not encrypted: the positions are no secret, but a forged one could make a replica wait.
 //
 // As bytes, in base64url: MAC (16), format (1), then shard, generation and sequence of each entry, each a number in groups of
-// seven bits, lowest first.
+// seven bits, lowest first. What would be too long so is format 2: how many generations there are, these, and then shard, index
+// of its generation and sequence of each entry. A restored cluster's generations are large numbers, and all but the same.
 
-import { concat, joinSeen, nothingSeen, type Seen, SheafError, utf8 } from "../base/index.ts";
+import { concat, joinSeen, latestSeen, nothingSeen, type Seen, SheafError, utf8 } from "../base/index.ts";
 import type { Crypto } from "../host/index.ts";
 
 const macBytes = 16;
 const format = 1;
+const shortFormat = 2;
 
 /** The longest token, in characters: it travels in a header, and HTTP stacks take 16 KiB of headers. */
 export const maxSessionLength = 13 * 1024;
@@ -52,10 +54,11 @@ export function sessions(crypto: Crypto, key: Uint8Array, cluster: string): Sess
     make(seen) {
       const known = made.get(seen);
       if (known !== undefined) return known;
-      const body = writeBody(seen);
-      const token = encode(concat([mac(body), body]));
+      const body = bodyOf(seen);
+      const latest = fits(body) ? seen : latestSeen(seen, 0); // of several generations the earlier ones give way
+      const token = latest === seen ? encode(concat([mac(body), body])) : own.make(latest);
       made.set(seen, token);
-      recent.set(token, seen);
+      recent.set(token, latest);
       return token;
     },
     join: (tokens) => own.make(tokens.reduce((seen, token) => joinSeen(seen, own.read(token)), nothingSeen)),
@@ -83,9 +86,22 @@ class Recent {
   }
 }
 
-function writeBody(seen: Seen): Uint8Array {
-  const bytes = [format];
-  for (const number of seen) {
+function bodyOf(seen: Seen): Uint8Array {
+  const body = writeBody([format], seen);
+  return fits(body) ? body : writeShort(seen);
+}
+
+const fits = (body: Uint8Array): boolean => Math.ceil(((macBytes + body.length) * 4) / 3) <= maxSessionLength;
+
+function writeShort(seen: Seen): Uint8Array {
+  const generations = [...new Set(seen.filter((_, i) => i % 3 === 1))];
+  const indexes = new Map(generations.map((generation, index) => [generation, index]));
+  const numbers = seen.map((number, i) => (i % 3 === 1 ? indexes.get(number)! : number));
+  return writeBody([shortFormat], [generations.length, ...generations, ...numbers]);
+}
+
+function writeBody(bytes: number[], numbers: readonly number[]): Uint8Array {
+  for (const number of numbers) {
     let rest = number;
     for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
     bytes.push(rest);
@@ -95,19 +111,27 @@ function writeBody(seen: Seen): Uint8Array {
 
 /** Of a body whose MAC is right: what is odd about it was so when it was made, by another version. */
 function readBody(body: Uint8Array): Seen {
-  if (body[0] !== format) throw new SheafError("BAD_SESSION", `the session token has format ${body[0]}`);
+  const [kind] = body;
+  if (kind !== format && kind !== shortFormat)
+    throw new SheafError("BAD_SESSION", `the session token has format ${kind}`);
   const numbers: number[] = [];
-  let [number, scale, sorted] = [0, 1, true];
+  let [number, scale] = [0, 1];
   for (let at = 1; at < body.length; at++) {
     const byte = body[at]!;
     number += (byte & 127) * scale;
     scale *= 128;
     if (byte >= 128) continue;
-    if (numbers.length % 3 === 0 && number <= (numbers.at(-3) ?? -1)) sorted = false;
     numbers.push(number);
     [number, scale] = [0, 1];
   }
-  return sorted ? numbers : inOrder(numbers);
+  const seen = kind === format ? numbers : readShort(numbers);
+  for (let i = 3; i < seen.length; i += 3)
+    if (seen[i]! < seen[i - 3]! || (seen[i] === seen[i - 3] && seen[i + 1]! <= seen[i - 2]!)) return inOrder(seen);
+  return seen;
+}
+
+function readShort([count = 0, ...rest]: readonly number[]): Seen {
+  return rest.slice(count).map((number, i) => (i % 3 === 1 ? rest[number]! : number));
 }
 
 /** Tokens were written in the order in which shards were met, once. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkLimits } from "../base/index.ts";
 import type { Commit, Decoded, Payload } from "../journal/index.ts";
+import { pack, unpack } from "../wire/index.ts";
 import { Fold } from "./fold.ts";
 import type { Cell } from "./store.ts";
 
@@ -180,4 +181,14 @@ test("fold: what writers had seen before an operator accepted loss is asked of n
     hash: own,
   });
   assert.deepEqual(fold.seen, [0, 2, 2]);
+  // Nor what a session from before it brings along. Earlier builds journaled that, and kept it.
+  const brought: Payload = { kind: "batch", commits: [commit("a", 2)], causes: [3, 1, 5, 4, 2, 7] };
+  const later = record(fold, brought, 2);
+  fold.apply({ ...later, header: { ...later.header, generation: 2 } });
+  assert.deepEqual(fold.seen, [0, 2, 3, 4, 2, 7]);
+  const again = new Fold(0, limits);
+  const { extra, ...place } = fold.position();
+  const memo = unpack(extra) as Record<string, unknown>;
+  again.restore({ ...place, extra: pack({ ...memo, causes: [3, 1, 5, 4, 2, 7] }) }, []);
+  assert.deepEqual(again.seen, fold.seen);
 });

@@ -10,6 +10,7 @@ import {
   type Generation,
   type Instant,
   joinSeen,
+  latestSeen,
   type Limits,
   nothingSeen,
   type Seen,
@@ -90,7 +91,8 @@ export class Fold {
   /** Time of the last record that was not voided: journal time. */
   at: Instant = 0;
   /** What the writers of all this had seen of other shards: who reads it has its causes behind him. One for all, since
-   *  one per entity would cost as much as small entities do. */
+   *  one per entity would cost as much as small entities do. All journals are raised to a generation together: what
+   *  was seen of one before that of this journal is either known to every copy, or lost and asked of nobody. */
   causes: Seen = nothingSeen;
   /** The node that made the last claim. */
   owner: string | undefined;
@@ -208,7 +210,7 @@ export class Fold {
   }
 
   #cause({ causes }: Batch): void {
-    if (causes) this.causes = joinSeen(this.causes, causes);
+    if (causes) this.causes = latestSeen(joinSeen(this.causes, causes), this.generation);
   }
 
   #place(record: Decoded): void {
@@ -351,7 +353,7 @@ export class Fold {
     this.hash = position.hash;
     this.at = position.at;
     this.owner = memo.owner;
-    this.causes = memo.causes ?? nothingSeen;
+    this.causes = latestSeen(memo.causes ?? nothingSeen, this.generation);
     this.#seen = undefined;
     const [work, operations] = apart(ops, isAgendaRow);
     this.agenda.restore(memo.agenda, work);

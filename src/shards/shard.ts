@@ -10,6 +10,7 @@ import {
   type Epoch,
   invariant,
   joinSeen,
+  latestSeen,
   type Limits,
   type Millis,
   nothingSeen,
@@ -237,7 +238,7 @@ export class Shard {
     let seen = nothingSeen;
     for (const { causes } of items) if (causes) seen = joinSeen(seen, causes);
     if (seen.length === 0 || this.ground.host.faults.mutant("C7")) return undefined;
-    const fresh = seenBeyond(seen, this.fold.causes, this.number);
+    const fresh = seenBeyond(latestSeen(seen, this.fold.generation), this.fold.causes, this.number);
     return fresh.length === 0 ? undefined : fresh;
   }
 
