@@ -17,7 +17,7 @@ import {
   type Ask,
   type Incoming,
 } from "../http/index.ts";
-import { type Call, type Calls, maxSessionLength, type Reply, type Target } from "../rpc/index.ts";
+import { type Call, type Calls, type Cancellation, maxSessionLength, type Reply, type Target } from "../rpc/index.ts";
 import type { Principal } from "../security/index.ts";
 import type { Within } from "./within.ts";
 
@@ -69,7 +69,7 @@ class HttpCall implements Call {
       throw new SheafError("MALFORMED", "Sheaf-Consistency applies to queries only");
   }
 
-  get signal(): AbortSignal {
+  get signal(): Cancellation {
     return this.#request.signal;
   }
 }

@@ -2,6 +2,7 @@
 // piece by piece, so that a carrier builds only what somebody looks at.
 
 import { SheafError } from "../base/index.ts";
+import type { Cancellation } from "../rpc/index.ts";
 
 export interface Incoming {
   readonly method: string;
@@ -10,7 +11,7 @@ export interface Incoming {
   /** Host and port as the client named them. */
   readonly authority: string;
   /** Aborts when the client goes away before it has its answer. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   /** A header's value by its name in lower case. Values of one that was sent several times are joined by ", ", none is dropped. */
   header(name: string): string | undefined;
   /** The body, once. Rejects with TOO_LARGE as soon as more than `max` bytes came, with MALFORMED when it broke off. */

@@ -2,8 +2,9 @@
 // few headers and one piece of body.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { concat, type Millis } from "../base/index.ts";
+import { concat, type Millis, SheafError } from "../base/index.ts";
 import { brokenOff, tooLarge, type Answer, type Incoming } from "../http/index.ts";
+import { Cancel, type Cancellation } from "../rpc/index.ts";
 
 /** What is left of an unread body is let in this long and this far, so that its sender gets to read the answer. */
 const discardMs: Millis = 500;
@@ -14,7 +15,7 @@ export class Exchange implements Incoming {
   readonly url: string;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
-  #gone: AbortController | undefined;
+  #gone: Cancel | undefined;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.#request = request;
@@ -27,14 +28,17 @@ export class Exchange implements Incoming {
     return this.#request.headers.host ?? "";
   }
 
-  get signal(): AbortSignal {
-    if (this.#gone === undefined) {
-      const gone = (this.#gone = new AbortController());
-      const response = this.#response;
-      if (response.closed) gone.abort();
-      else response.once("close", () => void (response.writableFinished || gone.abort()));
-    }
-    return this.#gone.signal;
+  /** Not a true AbortSignal: every procedure listens, and those that are listened to outlive many collections. */
+  get signal(): Cancellation {
+    if (this.#gone !== undefined) return this.#gone;
+    const gone = (this.#gone = new Cancel());
+    const response = this.#response;
+    const left = (): void => {
+      if (!response.writableFinished) gone.abort(new SheafError("CANCELLED"));
+    };
+    if (response.closed) left();
+    else response.on("close", left);
+    return gone;
   }
 
   header(name: string): string | undefined {

@@ -1,5 +1,5 @@
 export * from "./call.ts";
-export { abortSignal } from "./cancel.ts";
+export { abortSignal, Cancel } from "./cancel.ts";
 export * from "./caller.ts";
 export * from "./peer.ts";
 export * from "./pipe.ts";
