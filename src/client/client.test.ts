@@ -34,6 +34,24 @@ const caught = (promise: Promise<unknown>): Promise<SheafError> =>
     (error: SheafError) => error,
   );
 
+test("a client over http: has seen what each of several calls at once has, and what was answered before", async (t) => {
+  const sent: (string | undefined)[] = [];
+  const meet = Promise.withResolvers<void>();
+  const calls = async ({ session, target: { name } }: Call): Promise<{ output: unknown; session: string }> => {
+    sent.push(session);
+    if (sent.length === 2) meet.resolve();
+    await meet.promise;
+    return { output: 1, session: `${name}${sent.length}` };
+  };
+  const { client } = await inTown(t, calls, { transport: "http", session: "" });
+  const account = client.entity(Account, "a");
+  await Promise.all([account.balance(), account.close()]);
+  assert.deepEqual(client.session?.split(",").sort(), ["balance2", "close2"]);
+  const both = client.session;
+  await account.balance();
+  assert.deepEqual([sent, client.session], [["", "", both], "balance3"]);
+});
+
 for (const transport of ["socket", "http", "auto"] as const) {
   test(`a client over ${transport}: calls commands, queries and procedures by their types`, async (t) => {
     const seen: Call[] = [];

@@ -9,7 +9,7 @@ import {
   type Invoke,
   type QueryOptions,
 } from "../model/index.ts";
-import { type Call, Caller, type Calls, mostReplyBytes, type Principal, type Reply } from "../rpc/index.ts";
+import { type Call, Caller, type Calls, keptWith, mostReplyBytes, type Principal, type Reply } from "../rpc/index.ts";
 import { type Address, addressOf } from "./address.ts";
 import { automatic } from "./automatic.ts";
 import { type ClientHost, globalHost } from "./host.ts";
@@ -32,7 +32,7 @@ export type ConnectOptions = {
 };
 
 export interface ConnectedClient<A extends AppContractShape = AppContractShape> extends Client<A> {
-  /** Token of the session, if one is kept: what was seen through this client. */
+  /** The session, if one is kept: what was seen through this client. A token, or several with commas between them. */
   readonly session: string | undefined;
   /** Fails calls under way (CANCELLED) and closes the connection. Calls made later are UNREACHABLE. */
   close(): void;
@@ -74,8 +74,8 @@ export function connect<A extends AppContractShape>(contract: A, options: Connec
     urls: addresses.map((address) => address.http),
     token,
     session: () => caller.session,
-    keepSession(seen) {
-      if (caller.session !== undefined) caller.session = seen;
+    keepSession(token, sent) {
+      if (caller.session !== undefined) caller.session = keptWith(caller.session, sent, token);
     },
     maxRequestBytes: defaultLimits.maxRequestBytes,
     maxPauseMs: MAX_PAUSE_MS,

@@ -13,7 +13,8 @@ export type HttpOptions = {
   readonly urls: readonly string[];
   token(): Promise<string | undefined>;
   session(): string | undefined;
-  keepSession(token: string): void;
+  /** An answer brought this token: it covers what its call was sent with. */
+  keepSession(token: string, sent: string): void;
   readonly maxRequestBytes: number;
   readonly maxPauseMs: number;
 };
@@ -41,7 +42,9 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
     const timer = host.clock.after(left, () => given.abort(new SheafError("DEADLINE")));
     const signals = [given.signal, closing.signal, ...(call.signal === undefined ? [] : [abortSignal(call.signal)])];
     try {
-      const headers = headersOf(call, left, await options.token(), body !== undefined, options.session());
+      const bearer = await options.token();
+      const seen = call.session ?? options.session() ?? "";
+      const headers = headersOf(call, left, bearer, body !== undefined, seen);
       const request = {
         method: "POST",
         headers,
@@ -49,7 +52,7 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
         ...(body === undefined ? {} : { body }),
       };
       const response = await host.fetch(`${urls[at % urls.length]}${pathOf(call.target)}`, request);
-      return await replyOf(response, options.keepSession);
+      return await replyOf(response, (token) => options.keepSession(token, seen));
     } catch (error) {
       throw failureOf(error, call, given.signal, closing.signal);
     } finally {
@@ -113,7 +116,7 @@ function headersOf(
   leftMs: number,
   token: string | undefined,
   body: boolean,
-  session: string | undefined,
+  seen: string,
 ): Record<string, string> {
   const headers: Record<string, string> = { "sheaf-deadline-ms": String(Math.max(1, Math.ceil(leftMs))) };
   if (body) headers["content-type"] = "application/json";
@@ -122,8 +125,7 @@ function headersOf(
   if (call.consistency !== undefined) headers["sheaf-consistency"] = call.consistency;
   if (call.ifVersion !== undefined) headers["if-match"] = `"v${call.ifVersion}"`;
   if (call.trace !== undefined) headers["traceparent"] = call.trace;
-  const seen = call.session ?? session;
-  if (seen !== undefined && seen !== "") headers["sheaf-session"] = seen;
+  if (seen !== "") headers["sheaf-session"] = seen;
   return headers;
 }
 

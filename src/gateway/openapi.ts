@@ -89,7 +89,8 @@ const parameters: Node = {
   Session: {
     name: "Sheaf-Session",
     in: "header",
-    description: "The session token of an earlier answer: causal reads see at least what it saw.",
+    description:
+      "The session token of an earlier answer, or several with commas between them: causal reads see at least what these saw.",
     schema: { type: "string" },
   },
   Traceparent: { name: "traceparent", in: "header", description: "W3C trace context.", schema: { type: "string" } },

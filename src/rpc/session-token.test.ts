@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { Seen, SheafError } from "../base/index.ts";
 import { realCrypto } from "../platform/crypto.ts";
-import { maxSessionLength, maxSessionShards, type Sessions, sessions } from "./session-token.ts";
+import { keptWith, maxSessionLength, maxSessionShards, type Sessions, sessions } from "./session-token.ts";
 
 const tokens = sessions(realCrypto, new Uint8Array(32).fill(7), "c");
 const seenOf = (count: number, generation: number, seq: number): Seen =>
@@ -84,6 +84,32 @@ test("session token: joined, it has seen what both have, and one that adds nothi
   assert.deepEqual(anew().read(tokens.join([a, b])), [0, 1, 1, 1, 1, 5, 2, 1, 9]);
   assert.equal(tokens.join([a, tokens.make([2, 1, 3])]), a);
   assert.equal(tokens.join(["", b, b]), b);
+});
+
+test("session token: several in one text have seen what each of them has, and one that is none spoils them", () => {
+  const [a, b, c] = [tokens.make([1, 1, 5]), tokens.make([0, 1, 1, 1, 1, 7]), tokens.make([3, 1, 9])];
+  for (const reader of [tokens, anew()]) assert.deepEqual(reader.read(`${a}, ${b},${c}`), [0, 1, 1, 1, 1, 7, 3, 1, 9]);
+  for (const text of [
+    `${a},${c.slice(1)}`,
+    Array(500)
+      .fill(tokens.make(seenOf(5, 1, 1)))
+      .join(),
+  ])
+    assert.throws(
+      () => anew().read(text),
+      (error: SheafError) => error.code === "BAD_SESSION",
+    );
+});
+
+test("session token: a caller keeps what an answer does not cover, as much of it as may be sent", () => {
+  assert.equal(keptWith("", "", "a"), "a");
+  assert.equal(keptWith("a", "a", "b"), "b");
+  const two = keptWith(keptWith("a", "a", "b"), "a", "c");
+  assert.equal(two, "b,c", "the calls were under way together");
+  assert.equal(keptWith(two, "b,c", "d"), "d");
+  assert.equal(keptWith(two, "b", "c"), "c");
+  const long = (letter: string): string => letter.repeat(Math.floor(maxSessionLength / 2) - 1);
+  assert.equal(keptWith(`${long("a")},${long("b")}`, "", long("c")), `${long("b")},${long("c")}`);
 });
 
 test("session token: one that lists shards in the order in which they were met, as before 0.1, is read in theirs", () => {

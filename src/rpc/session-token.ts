@@ -22,7 +22,8 @@ export const maxSessionShards = 1024;
 const recentLength = 256 * 1024;
 
 export interface Sessions {
-  /** Throws BAD_SESSION for a token that this cluster did not make. The empty token has seen nothing. */
+  /** Throws BAD_SESSION for a token that this cluster did not make. The empty token has seen nothing. Several with commas
+   *  between them have seen what each of them has. */
   read(token: string): Seen;
   make(seen: Seen): string;
   /** A token that has seen what all of these have. */
@@ -36,11 +37,16 @@ export function sessions(crypto: Crypto, key: Uint8Array, cluster: string): Sess
   const recent = new Recent();
   /** What a shard or a handler has seen is asked for again and again while nothing happens there. */
   const made = new WeakMap<Seen, string>();
+  const readAll = (tokens: string): Seen => {
+    if (tokens.length > maxSessionLength) throw new SheafError("BAD_SESSION");
+    return split(tokens).reduce((seen, token) => joinSeen(seen, own.read(token)), nothingSeen);
+  };
   const own: Sessions = {
     read(token) {
       if (token === "") return nothingSeen;
       const known = recent.get(token);
       if (known !== undefined) return known;
+      if (token.includes(",")) return readAll(token);
       const bytes = decode(token);
       const body = bytes.subarray(macBytes);
       if (bytes.length <= macBytes || !crypto.equal(bytes.subarray(0, macBytes), mac(body))) {
@@ -64,6 +70,19 @@ export function sessions(crypto: Crypto, key: Uint8Array, cluster: string): Sess
     join: (tokens) => own.make(tokens.reduce((seen, token) => joinSeen(seen, own.read(token)), nothingSeen)),
   };
   return own;
+}
+
+const split = (tokens: string): string[] => tokens.split(",").map((token) => token.trim());
+
+/** What a caller keeps who is answered with `token` to a call that he sent with `sent`. That covers what was sent, and not
+ *  what other answers have brought meanwhile. As many as may be sent together are kept, the newest of them. */
+export function keptWith(kept: string, sent: string, token: string): string {
+  const covered = new Set([...split(sent), token]);
+  let all = token;
+  for (const other of split(kept).reverse())
+    if (other !== "" && !covered.has(other) && other.length + 1 + all.length <= maxSessionLength)
+      all = `${other},${all}`;
+  return all;
 }
 
 /** Remembers what came last, in two halves: when the younger is full, the older is forgotten. */
