@@ -7,7 +7,7 @@
 import { asSheafError, type ErrorCode, type Limits, type Millis, type SheafError } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
-import type { Hot, Shard, Shards, Task } from "../shards/index.ts";
+import { type Hot, type Shard, type Shards, type Task, timerName } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
 import { type TaskMeters, taskMeters } from "./task-meters.ts";
 
@@ -84,7 +84,6 @@ export class Tasks {
   }
 
   async #start(shard: Shard, task: Task, running: Set<string>): Promise<void> {
-    const { agenda } = shard.fold;
     running.add(task.id);
     let pause: Millis = 0;
     try {
@@ -97,7 +96,7 @@ export class Tasks {
     }
     // Over, or replaced by one with its own place, unless nothing came of it.
     if (pause > 0) await new Promise<void>((resolve) => void this.#options.host.clock.after(pause, resolve));
-    agenda.back(task);
+    shard.fold.agenda.back(task.id);
     this.wake(shard);
   }
 
@@ -105,7 +104,7 @@ export class Tasks {
     const { clock } = this.#options.host;
     const [id = "", ...roles] = task.by;
     const { agenda } = shard.fold;
-    const name = task.kind === "timer" ? task.id.slice(`t${task.type}/${task.key}#`.length) : undefined;
+    const name = task.kind === "timer" ? timerName(task) : undefined;
     return {
       target: { kind: "command", entity: task.type, key: task.key, name: task.command },
       input: task.input.length === 0 ? undefined : unpack(task.input),

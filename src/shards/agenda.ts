@@ -33,6 +33,8 @@ export type Outgoing = {
   readonly n: number;
   readonly after: number;
   readonly order: number;
+  /** When it was sent. */
+  readonly at: Instant;
   readonly message: Message;
 };
 
@@ -57,7 +59,12 @@ export const isAgendaId = (id: string): boolean => id.startsWith("~");
 export const isAgendaRow = ({ id }: SavedOp): boolean => isAgendaId(id);
 
 const lineOf = ({ type, key }: Message): string => `${type}\n${key}`;
-const timerId = (type: string, key: string, name: string): string => `t${type}/${key}#${name}`;
+/** A key may hold anything, the mark at which the name begins, too. */
+const timerPrefix = (type: string, key: string): string =>
+  `t${type}/${key.replaceAll("%", "%25").replaceAll("#", "%23")}#`;
+export const timerId = (type: string, key: string, name: string): string => timerPrefix(type, key) + name;
+/** The name that its entity gave a timer. */
+export const timerName = ({ id, type, key }: Task): string => id.slice(timerPrefix(type, key).length);
 
 export class Agenda {
   readonly #shard: Shard;
@@ -71,6 +78,8 @@ export class Agenda {
   #outgoing = 0;
   #fresh = new Map<string, Task | Outgoing>();
   #gone = new Set<string>();
+  /** Rows that the local store may hold, in an older form perhaps. */
+  readonly #stored = new Set<string>();
 
   constructor(shard: Shard) {
     this.#shard = shard;
@@ -133,9 +142,10 @@ export class Agenda {
     this.#due.shift();
   }
 
-  /** Puts back a task that was taken, unless it is over or another stands in its place. */
-  back(task: Task): void {
-    if (this.#tasks.get(task.id) === task) this.#offer(task);
+  /** Puts back the task of this id, unless it is over: what was taken, or what stands in its place since. */
+  back(id: string): void {
+    const task = this.#tasks.get(id);
+    if (task) this.#offer(task);
   }
 
   #offer(task: Task): void {
@@ -165,7 +175,7 @@ export class Agenda {
         this.#come(to, n, message, at);
         continue;
       }
-      const outgoing = { to, n, after, order: ++this.#count, message };
+      const outgoing = { to, n, after, order: ++this.#count, at, message };
       lane.waiting.push(outgoing);
       this.#outgoing++;
       this.#save(rowOf(outgoing), outgoing);
@@ -234,14 +244,19 @@ export class Agenda {
   }
 
   /** A dead letter that is to be tried again goes to the end of its line. */
-  #retry(task: Task, next: Task): void {
+  #retry(task: Task, given: Task): void {
+    const revived = task.due === undefined && given.due !== undefined && task.kind === "message";
+    const next = revived ? { ...given, order: ++this.#count } : given;
     this.#put(next);
-    const line = task.kind === "message" ? this.#lines.get(lineOf(task)) : undefined;
-    const place = line?.findIndex(({ id }) => id === task.id) ?? -1;
     if (next.due === undefined) return this.#leave(task);
-    if (line && place >= 0) line[place] = next;
-    else if (task.kind === "message") this.#queue(next);
+    if (revived) this.#queue(next);
+    else if (task.kind === "message") this.#stand(task, next);
     this.#offer(next);
+  }
+
+  #stand(task: Task, next: Task): void {
+    const line = this.#lines.get(lineOf(task)) ?? [];
+    line[line.findIndex(({ id }) => id === task.id)] = next;
   }
 
   #end(id: string): void {
@@ -264,23 +279,28 @@ export class Agenda {
     else if (place === 0) this.#offer(line[0]!);
   }
 
-  /** The journal was restored: what others sent may be missing here, and will not come again. */
-  restored(): void {
+  /** The journal was restored: what others sent may be missing here, and will not come again. Others may remember what was
+   *  called under a place that has been lost here: no such place is given again. */
+  restored(generation: Generation): void {
     for (const mark of this.#marks.values()) mark.loose = true;
+    if (this.isUsed) this.#count = Math.max(this.#count, generation * span);
   }
 
   #save(id: string, row: Task | Outgoing): void {
     this.#fresh.set(id, row);
-    if (this.#gone.size > 0) this.#gone.delete(id);
+    this.#gone.delete(id);
   }
 
   #forget(id: string): void {
-    if (!this.#fresh.delete(id)) this.#gone.add(id);
+    this.#fresh.delete(id);
+    if (this.#stored.has(id)) this.#gone.add(id);
   }
 
   /** Changes since the last call, as rows of the local store. */
   drain(): { fresh: SavedOp[]; gone: string[] } {
     const drained = { fresh: Array.from(this.#fresh, ([id, row]) => savedRow(id, row)), gone: [...this.#gone] };
+    for (const id of this.#gone) this.#stored.delete(id);
+    for (const id of this.#fresh.keys()) this.#stored.add(id);
     this.#fresh = new Map();
     this.#gone = new Set();
     return drained;
@@ -292,6 +312,7 @@ export class Agenda {
     const newer = this.#fresh;
     this.#gone = new Set(gone);
     this.#fresh = new Map(fresh.map((row) => [row.id, loadedRow(row)]));
+    for (const id of gone) this.#stored.add(id);
     for (const id of since) this.#forget(id);
     for (const [id, row] of newer) this.#save(id, row);
   }
@@ -309,6 +330,7 @@ export class Agenda {
     this.#count = memo.count;
     for (const [to, last, acknowledged] of memo.lanes) this.#lanes.set(to, { last, acknowledged, waiting: [] });
     for (const [from, through, loose] of memo.marks) this.#marks.set(from, { through, loose });
+    for (const { id } of rows) this.#stored.add(id);
     for (const row of rows.map(loadedRow).sort((a, b) => a.order - b.order)) {
       if ("n" in row) {
         this.#lane(row.to).waiting.push(row);
@@ -338,19 +360,19 @@ function savedRow(id: string, row: Task | Outgoing): SavedOp {
   };
 }
 
-const packOutgoing = ({ to, n, after, message: { type, key, command, input, by } }: Outgoing): Uint8Array =>
-  pack([to, n, after, type, key, command, input, by]);
+const packOutgoing = ({ to, n, after, at, message: { type, key, command, input, by } }: Outgoing): Uint8Array =>
+  pack([to, n, after, type, key, command, input, by, at]);
 
 const packTask = ({ kind, type, key, command, input, by, due, at, attempts, cause }: Task): Uint8Array =>
   pack([kind, type, key, command, input, by, due ?? null, at, attempts, cause]);
 
-type PackedOutgoing = [Shard, number, number, string, string, string, Uint8Array, string[]];
+type PackedOutgoing = [Shard, number, number, string, string, string, Uint8Array, string[], Instant];
 type PackedTask = [Task["kind"], string, string, string, Uint8Array, string[], Instant | null, Instant, number, string];
 
 function loadedRow({ id, seq: order, reply }: SavedOp): Task | Outgoing {
   if (id.startsWith(laneRow)) {
-    const [to, n, after, type, key, command, input, by] = unpack(reply) as PackedOutgoing;
-    return { to, n, after, order, message: { type, key, command, input, by } };
+    const [to, n, after, type, key, command, input, by, at] = unpack(reply) as PackedOutgoing;
+    return { to, n, after, order, at, message: { type, key, command, input, by } };
   }
   const [kind, type, key, command, input, by, due, at, attempts, cause] = unpack(reply) as PackedTask;
   const name = id.slice(taskRow.length);

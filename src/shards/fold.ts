@@ -177,7 +177,7 @@ export class Fold {
         break;
       case "generation":
         this.#left.set(payload.was, record.header.seq - 1);
-        this.agenda.restored();
+        this.agenda.restored(this.generation);
         this.causes = nothingSeen; // they may be lost, and what is not is known to every copy that begins anew
         break;
       case "park":

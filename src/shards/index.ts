@@ -1,4 +1,4 @@
-export type { Outgoing, Task } from "./agenda.ts";
+export { type Agenda, type Outgoing, type Task, timerId, timerName } from "./agenda.ts";
 export { type Fold, type Hot, type Value } from "./fold.ts";
 export { within } from "./pause.ts";
 export type { Settle } from "./notes.ts";
