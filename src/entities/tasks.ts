@@ -84,7 +84,6 @@ export class Tasks {
   }
 
   async #start(shard: Shard, task: Task, running: Set<string>): Promise<void> {
-    const { agenda } = shard.fold;
     running.add(task.id);
     let pause: Millis = 0;
     try {
@@ -97,7 +96,7 @@ export class Tasks {
     }
     // Over, or replaced by one with its own place, unless nothing came of it.
     if (pause > 0) await new Promise<void>((resolve) => void this.#options.host.clock.after(pause, resolve));
-    agenda.back(task);
+    shard.fold.agenda.back(task.id);
     this.wake(shard);
   }
 

@@ -78,6 +78,8 @@ export class Agenda {
   #outgoing = 0;
   #fresh = new Map<string, Task | Outgoing>();
   #gone = new Set<string>();
+  /** Rows that the local store may hold, in an older form perhaps. */
+  readonly #stored = new Set<string>();
 
   constructor(shard: Shard) {
     this.#shard = shard;
@@ -140,9 +142,10 @@ export class Agenda {
     this.#due.shift();
   }
 
-  /** Puts back a task that was taken, unless it is over or another stands in its place. */
-  back(task: Task): void {
-    if (this.#tasks.get(task.id) === task) this.#offer(task);
+  /** Puts back the task of this id, unless it is over: what was taken, or what stands in its place since. */
+  back(id: string): void {
+    const task = this.#tasks.get(id);
+    if (task) this.#offer(task);
   }
 
   #offer(task: Task): void {
@@ -241,14 +244,19 @@ export class Agenda {
   }
 
   /** A dead letter that is to be tried again goes to the end of its line. */
-  #retry(task: Task, next: Task): void {
+  #retry(task: Task, given: Task): void {
+    const revived = task.due === undefined && given.due !== undefined && task.kind === "message";
+    const next = revived ? { ...given, order: ++this.#count } : given;
     this.#put(next);
-    const line = task.kind === "message" ? this.#lines.get(lineOf(task)) : undefined;
-    const place = line?.findIndex(({ id }) => id === task.id) ?? -1;
     if (next.due === undefined) return this.#leave(task);
-    if (line && place >= 0) line[place] = next;
-    else if (task.kind === "message") this.#queue(next);
+    if (revived) this.#queue(next);
+    else if (task.kind === "message") this.#stand(task, next);
     this.#offer(next);
+  }
+
+  #stand(task: Task, next: Task): void {
+    const line = this.#lines.get(lineOf(task)) ?? [];
+    line[line.findIndex(({ id }) => id === task.id)] = next;
   }
 
   #end(id: string): void {
@@ -271,23 +279,28 @@ export class Agenda {
     else if (place === 0) this.#offer(line[0]!);
   }
 
-  /** The journal was restored: what others sent may be missing here, and will not come again. */
-  restored(): void {
+  /** The journal was restored: what others sent may be missing here, and will not come again. Others may remember what was
+   *  called under a place that has been lost here: no such place is given again. */
+  restored(generation: Generation): void {
     for (const mark of this.#marks.values()) mark.loose = true;
+    if (this.isUsed) this.#count = Math.max(this.#count, generation * span);
   }
 
   #save(id: string, row: Task | Outgoing): void {
     this.#fresh.set(id, row);
-    if (this.#gone.size > 0) this.#gone.delete(id);
+    this.#gone.delete(id);
   }
 
   #forget(id: string): void {
-    if (!this.#fresh.delete(id)) this.#gone.add(id);
+    this.#fresh.delete(id);
+    if (this.#stored.has(id)) this.#gone.add(id);
   }
 
   /** Changes since the last call, as rows of the local store. */
   drain(): { fresh: SavedOp[]; gone: string[] } {
     const drained = { fresh: Array.from(this.#fresh, ([id, row]) => savedRow(id, row)), gone: [...this.#gone] };
+    for (const id of this.#gone) this.#stored.delete(id);
+    for (const id of this.#fresh.keys()) this.#stored.add(id);
     this.#fresh = new Map();
     this.#gone = new Set();
     return drained;
@@ -299,6 +312,7 @@ export class Agenda {
     const newer = this.#fresh;
     this.#gone = new Set(gone);
     this.#fresh = new Map(fresh.map((row) => [row.id, loadedRow(row)]));
+    for (const id of gone) this.#stored.add(id);
     for (const id of since) this.#forget(id);
     for (const [id, row] of newer) this.#save(id, row);
   }
@@ -316,6 +330,7 @@ export class Agenda {
     this.#count = memo.count;
     for (const [to, last, acknowledged] of memo.lanes) this.#lanes.set(to, { last, acknowledged, waiting: [] });
     for (const [from, through, loose] of memo.marks) this.#marks.set(from, { through, loose });
+    for (const { id } of rows) this.#stored.add(id);
     for (const row of rows.map(loadedRow).sort((a, b) => a.order - b.order)) {
       if ("n" in row) {
         this.#lane(row.to).waiting.push(row);
