@@ -61,8 +61,9 @@ export class Exchange implements Incoming {
       const close = (): void => {
         if (!request.readableEnded) reject(brokenOff(request.errored));
       };
-      request.on("data", take).once("close", close);
-      request.once("end", () => resolve(parts.length === 1 && parts[0] !== undefined ? parts[0] : concat(parts)));
+      // Both come once; to say so would wrap each in another function.
+      request.on("data", take).on("close", close);
+      request.on("end", () => resolve(parts.length === 1 && parts[0] !== undefined ? parts[0] : concat(parts)));
       // A request that had broken off before says nothing any more.
       if (request.destroyed) close();
     });
