@@ -1,4 +1,4 @@
-// Callers that never stop, and what must be true of what they were told (PROMISES W1, W3, W4, W5, W6). Keys are used for a
+// Callers that never stop, and what must be true of what they were told (PROMISES W1, W3, W4, W5, W6, W9). Keys are used for a
 // while and then left, so that histories stay small enough to be decided; with each fault everybody turns to new keys, so that
 // what is wrong with a key is put down to that fault.
 
@@ -9,7 +9,6 @@ import { checkSet, type SetAttempt, type SetRead } from "../../src/sim/durabilit
 import {
   Bag,
   Desk,
-  gateApp,
   known,
   joined,
   Note,
@@ -24,9 +23,10 @@ import { checkLinearizable, type Operation } from "../../src/sim/linearizability
 import { register, type RegisterInput } from "../../src/sim/models.ts";
 import type { Random } from "../../src/sim/random.ts";
 import { checkSessions, type SessionStep } from "../../src/sim/sessions.ts";
+import tortureApp, { Pouch, pouchCents } from "./app.ts";
 import type { Booked, Stretch, Tally, Voice } from "./tally.ts";
 
-type Client = ConnectedClient<typeof gateApp.contract>;
+type Client = ConnectedClient<typeof tortureApp.contract>;
 
 /** One thing that was worked on, and what is wrong with it in the end. */
 type Chapter = {
@@ -37,7 +37,7 @@ type Chapter = {
   check(calm: Client): Promise<readonly string[]>;
 };
 
-export const kinds = ["registers", "sets", "bank", "counters", "sessions"] as const;
+export const kinds = ["registers", "sets", "bank", "messages", "counters", "sessions"] as const;
 export type Kind = (typeof kinds)[number];
 
 export interface Load {
@@ -67,7 +67,7 @@ type Work = {
 export function startLoad(tally: Tally, gateways: readonly string[], token: string, random: Random): Load {
   const clients: Client[] = [];
   const opened = (url: readonly string[], session?: string): Client => {
-    const client = connect(gateApp.contract, {
+    const client = connect(tortureApp.contract, {
       url,
       token,
       deadlineMs,
@@ -90,6 +90,7 @@ export function startLoad(tally: Tally, gateways: readonly string[], token: stri
     registers(work),
     sets(work),
     bank(work),
+    messages(work),
     counters(work),
     sessions(work, (session) => opened(gateways, session)),
   ];
@@ -98,7 +99,7 @@ export function startLoad(tally: Tally, gateways: readonly string[], token: stri
     async verify() {
       work.stopping = true;
       await Promise.all(parts.map((part) => part.ended));
-      const calm = connect(gateApp.contract, {
+      const calm = connect(tortureApp.contract, {
         url: gateways,
         token,
         deadlineMs: 60_000,
@@ -262,6 +263,52 @@ function bank(work: Work): Part {
         const { outcome } = await work.tally.book(voice, () => client.service(Desk).transfer(errand));
         if (outcome === "applied") return;
       }
+    },
+  );
+}
+
+/** Messages arrive that arrive late: after this they are lost. */
+const arrivalMs = 60_000;
+
+/** W4 and W9: what a command sends arrives once, in order, and what it sets for later happens once. */
+function messages(work: Work): Part {
+  type Pouches = Chapter & { readonly keys: readonly string[] };
+  return crew<Pouches>(
+    work,
+    3,
+    100,
+    (stretch, key) => {
+      const keys = Array.from({ length: 4 }, (_, n) => `${key}.${n}`);
+      const check = async (calm: Client): Promise<readonly string[]> => {
+        for (const until = performance.now() + arrivalMs; ;) {
+          const all = await Promise.all(keys.map((each) => calm.entity(Pouch, each).look()));
+          const missing = keys.flatMap((from, i) => [
+            ...Object.entries(all[i]!.paid).flatMap(([to, n]) => {
+              const got = all[keys.indexOf(to)]!.got[from] ?? 0;
+              return got === n ? [] : [`${to} has ${got} of ${n} payments from ${from}`];
+            }),
+            ...(all[i]!.gone === all[i]!.timers
+              ? []
+              : [`${all[i]!.gone} of ${all[i]!.timers} timers of ${from} went off`]),
+          ]);
+          const wrong = all.flatMap((each) => each.wrong);
+          if (missing.length > 0 && wrong.length === 0 && performance.now() < until) {
+            await sleep(50);
+            continue;
+          }
+          const sum = all.reduce((cents, each) => cents + each.cents, 0);
+          const money = missing.length === 0 && sum !== keys.length * pouchCents ? [`${sum} cents are there`] : [];
+          return [...wrong, ...missing, ...money].map((says) => `${key}: ${says}`);
+        }
+      };
+      return { stretch, kind: "messages", ops: 0, check, keys };
+    },
+    async (chapter, client, voice) => {
+      const from = work.random.pick(chapter.keys);
+      const to = work.random.pick(chapter.keys);
+      chapter.ops++;
+      const order = { to, cents: 1 + work.random.below(60), inMs: work.random.below(3_000) };
+      await work.tally.book(voice, () => client.entity(Pouch, from).pay(order));
     },
   );
 }
