@@ -56,11 +56,13 @@ export class Inbox {
       await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
       return agenda.through(from);
     }
-    if (agenda.size + messages.length > this.#options.limits.maxTasks)
+    // What waits here for other shards does not count: two that wait for each other would wait for ever.
+    const room = this.#options.limits.maxTasks - agenda.tasks.size;
+    if (room <= 0)
       throw new SheafError("OVERLOADED", `shard ${shard.number} has as many messages and timers waiting as it may`, {
         retryAfterMs: 1000,
       });
-    const fresh = messages.slice(known);
+    const fresh = messages.slice(known, known + room);
     const note = {
       kind: "accepted",
       from,
@@ -72,7 +74,7 @@ export class Inbox {
     await new Promise<void>((resolve, reject) =>
       shard.note(note, (error) => (error ? reject(asSheafError(error)) : resolve()), causes),
     );
-    return first + messages.length - 1;
+    return first + known + fresh.length - 1;
   }
 }
 

@@ -95,7 +95,7 @@ export class Outbox {
         const through = await this.#deliver(shard, to, frame);
         if (shard.fold !== fold) return;
         this.#tell(shard, to, Math.min(through, last));
-        if (through >= last) {
+        if (through >= frame[0]!.n) {
           failures = 0;
           continue;
         }

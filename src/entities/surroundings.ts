@@ -20,7 +20,7 @@ export class CommandSurroundings implements Surroundings {
     this.#options = options;
     this.#attempt = attempt;
     this.#run = run;
-    this.now = Math.max(options.host.clock.now(), attempt.task.shard.fold.at);
+    this.now = attempt.task.shard.now();
   }
 
   get host(): Host {
@@ -88,9 +88,14 @@ export class CommandSurroundings implements Surroundings {
     throw new SheafError("HANDLER_FAILED", `${what} was called after the handler had ended`);
   }
 
+  /** What carries something out may always leave one thing in its place: shards that are full and wait for each other would
+   *  wait for ever. */
   #roomFor({ fold, number }: Attempt["task"]["shard"]): void {
     const { messages, timers } = this.#run;
-    if (fold.agenda.size + messages.length + timers.length < this.#options.limits.maxTasks) return;
+    const { maxTasks } = this.#options.limits;
+    const left = messages.length + timers.length;
+    const { task } = this.#attempt.task.call;
+    if (fold.agenda.size + left < (task ? spareRoom : 1) * maxTasks || (task && left === 0)) return;
     throw new SheafError("OVERLOADED", `shard ${number} has as many messages and timers waiting as it may`, {
       retryAfterMs: 1000,
       hint: "See what waits: sheaf task ls. Dead letters count, too: sheaf dlq ls.",
@@ -125,6 +130,9 @@ export class CommandSurroundings implements Surroundings {
   }
 }
 
+/** Times as much as callers may leave is left by what is carried out. */
+const spareRoom = 2;
+
 /** Characters of a timer's name. */
 const maxTimerName = 256;
 
@@ -150,7 +158,7 @@ export class QuerySurroundings implements Surroundings {
   constructor(options: EntitiesOptions, query: Query) {
     this.#options = options;
     this.#query = query;
-    this.#now = Math.max(options.host.clock.now(), query.ask.shard.fold.at);
+    this.#now = query.ask.shard.now();
   }
 
   get now(): Instant {

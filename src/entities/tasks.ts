@@ -2,12 +2,13 @@
 //
 // T1. What a task does and that it is over stand in one record. So one that was under way when its owner died is begun again.
 // T2. A failed attempt is journaled with when the next one is due, so attempts are counted across owners and restarts.
-// T3. Of a key one message at a time is under way. A refusal that says nothing of the handler counts as no attempt.
+// T3. What was begun is not begun again while what came of it may yet become durable.
+// T4. Of a key one message at a time is under way. A refusal that says nothing of the handler counts as no attempt.
 
-import { asSheafError, type ErrorCode, type Limits, type Millis, type SheafError } from "../base/index.ts";
+import { asSheafError, type ErrorCode, type Limits, type Millis, SheafError } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
-import { type Hot, type Shard, type Shards, type Task, timerName } from "../shards/index.ts";
+import { type Agenda, type Hot, refOf, type Shard, type Shards, type Task, timerName } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
 import { type TaskMeters, taskMeters } from "./task-meters.ts";
 
@@ -41,8 +42,8 @@ const passing: ReadonlySet<ErrorCode> = new Set([
 export class Tasks {
   readonly #options: TasksOptions;
   readonly #meters: TaskMeters;
-  /** Under way, by shard. */
-  readonly #running = new Map<Shard, Set<string>>();
+  /** Under way, by agenda: what was begun in an earlier tenure keeps nothing from beginning anew. */
+  readonly #running = new WeakMap<Agenda, Set<string>>();
   readonly #timers = new Map<Shard, Timer>();
   #closed = false;
 
@@ -58,9 +59,9 @@ export class Tasks {
     if (this.#closed || shard.tenure.kind !== "serving") return;
     const { clock } = this.#options.host;
     const { agenda } = shard.fold;
-    const running = this.#runningAt(shard);
+    const running = this.#runningAt(agenda);
     for (let task = agenda.first(); task !== undefined && running.size < atOnce; task = agenda.first()) {
-      const wait = task.due! - clock.now();
+      const wait = task.due! - shard.now();
       if (wait > 0)
         return void this.#timers.set(
           shard,
@@ -71,36 +72,55 @@ export class Tasks {
     }
   }
 
+  /** Ends a task that is not to be carried out any more. Rejects IN_USE while it is carried out. */
+  async withdraw(shard: Shard, task: Task): Promise<void> {
+    const { id } = task;
+    const running = this.#runningAt(shard.fold.agenda);
+    if (running.has(id))
+      throw new SheafError("IN_USE", "it is being carried out at this moment", { hint: "Ask again in a moment." });
+    // Nobody begins it meanwhile.
+    running.add(id);
+    const refusal = await new Promise<SheafError | undefined>((resolve) =>
+      shard.note({ kind: "done", task: refOf(task) }, resolve),
+    );
+    running.delete(id);
+    shard.fold.agenda.back(id);
+    this.wake(shard);
+    if (refusal) throw refusal;
+  }
+
   close(): void {
     this.#closed = true;
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
   }
 
-  #runningAt(shard: Shard): Set<string> {
-    let running = this.#running.get(shard);
-    if (!running) this.#running.set(shard, (running = new Set()));
+  #runningAt(agenda: Agenda): Set<string> {
+    let running = this.#running.get(agenda);
+    if (!running) this.#running.set(agenda, (running = new Set()));
     return running;
   }
 
   async #start(shard: Shard, task: Task, running: Set<string>): Promise<void> {
+    const { agenda } = shard.fold;
     running.add(task.id);
     let pause: Millis = 0;
+    const begun = { yet: false };
     try {
-      await this.#options.here(this.#callOf(shard, task));
-      this.#meters.done(task, this.#options.host.clock.now());
+      await this.#options.here(this.#callOf(shard, task, begun));
+      this.#meters.done(task, shard.now());
     } catch (error) {
-      pause = await this.#failed(shard, task, asSheafError(error));
-    } finally {
-      running.delete(task.id);
+      pause = await this.#failed(shard, task, asSheafError(error), begun.yet);
     }
-    // Over, or replaced by one with its own place, unless nothing came of it.
     if (pause > 0) await new Promise<void>((resolve) => void this.#options.host.clock.after(pause, resolve));
-    shard.fold.agenda.back(task.id);
+    running.delete(task.id);
+    // Unless it is over: itself, or what was set in its place meanwhile and could not begin beside it.
+    agenda.back(task.id);
     this.wake(shard);
   }
 
-  #callOf(shard: Shard, task: Task): Call {
+  /** `begun` tells whether its handler was run. */
+  #callOf(shard: Shard, task: Task, begun: { yet: boolean }): Call {
     const { clock } = this.#options.host;
     const [id = "", ...roles] = task.by;
     const { agenda } = shard.fold;
@@ -114,25 +134,28 @@ export class Tasks {
       op: { id: `task ${shard.number} ${task.order} ${task.id}`, issuedAt: undefined },
       session: "",
       task: {
-        id: task.id,
+        id: refOf(task),
         stands: (hot) =>
-          shard.fold.agenda === agenda &&
-          agenda.tasks.get(task.id) === task &&
-          (name === undefined || !shard.retimes(hot as Hot, name)),
+          (begun.yet =
+            shard.fold.agenda === agenda &&
+            agenda.tasks.get(task.id) === task &&
+            !shard.settles(refOf(task)) &&
+            (name === undefined || !shard.retimes(hot as Hot, name))),
       },
     };
   }
 
   /** Notes the failure. Tells how long to wait until it is tried again where none was to be noted. */
-  async #failed(shard: Shard, task: Task, error: SheafError): Promise<Millis> {
+  async #failed(shard: Shard, task: Task, error: SheafError, begun: boolean): Promise<Millis> {
     const { host, limits } = this.#options;
-    if (passing.has(error.code) || error.outcome === "unknown") return Math.max(soonMs, error.retryAfterMs ?? 0);
-    if (this.#closed || shard.tenure.kind !== "serving") return soonMs;
+    if (passing.has(error.code) || error.outcome === "unknown" || (error.code === "DEADLINE" && !begun))
+      return Math.max(soonMs, error.retryAfterMs ?? 0);
+    if (this.#closed || shard.tenure.kind !== "serving" || shard.settles(refOf(task))) return soonMs;
     const attempts = task.attempts + 1;
     const dead = final.has(error.code) || attempts >= limits.maxAttempts;
     const pause = Math.min(longestPause, limits.retryMs * 4 ** task.attempts) * (0.75 + host.dice.random() / 2);
     const cause = `${error.code}: ${error.message}`.slice(0, 1024);
-    const due = dead ? undefined : Math.ceil(host.clock.now() + pause);
+    const due = dead ? undefined : Math.ceil(shard.now() + pause);
     this.#meters.failed(dead);
     if (dead) {
       const { type, key, command } = task;
@@ -146,7 +169,7 @@ export class Tasks {
       });
     }
     const refusal = await new Promise<SheafError | undefined>((resolve) =>
-      shard.note({ kind: "failed", task: task.id, ...(due !== undefined && { due }), attempts, cause }, resolve),
+      shard.note({ kind: "failed", task: refOf(task), ...(due !== undefined && { due }), attempts, cause }, resolve),
     );
     return refusal ? soonMs : 0;
   }

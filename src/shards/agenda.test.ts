@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Commit, Message, Note, TimerChange, Work } from "../journal/index.ts";
 import { type Random, seeded } from "../sim/random.ts";
-import { Agenda, type AgendaMemo, type Task, timerId } from "./agenda.ts";
+import { Agenda, type AgendaMemo, refOf, type Task, timerId } from "./agenda.ts";
 import type { SavedOp } from "./store.ts";
 
 const own = 3;
@@ -143,7 +143,13 @@ test("agenda: a timer that is set again is replaced, also by the command that it
   agenda.apply(commit("a", { timers: [timer("x", 40, 2)] }), 10, 1);
   assert.equal(agenda.first()?.input[0], 2);
   agenda.take();
-  agenda.apply(commit("a", { done: timerId("thing", "a", "x"), timers: [timer("x", 40, 3)] }), 40, 1);
+  const second = refOf(agenda.tasks.get(timerId("thing", "a", "x"))!);
+  agenda.apply(commit("a", { done: second, timers: [timer("x", 40, 3)] }), 40, 1);
+  assert.equal(agenda.first()?.input[0], 3);
+  // What is noted late of the one that was replaced is nothing to the new one.
+  agenda.note({ kind: "failed", task: second, due: 99, attempts: 1, cause: "no" }, 40);
+  assert.equal(agenda.first()?.due, 40);
+  agenda.note({ kind: "done", task: second }, 40);
   assert.equal(agenda.first()?.input[0], 3);
   agenda.apply(commit("a", { timers: [timer("x", undefined)] }), 41, 1);
   assert.equal(agenda.first(), undefined);
@@ -159,7 +165,7 @@ test("agenda: what was taken and what took its place can be put back, what is ov
   agenda.take();
   agenda.back(timerId("thing", "a", "x"));
   assert.equal(agenda.first()?.due, 60);
-  agenda.note({ kind: "done", task: timerId("thing", "a", "x") }, 60);
+  agenda.note({ kind: "done", task: refOf(agenda.first()!) }, 60);
   agenda.back(timerId("thing", "a", "x"));
   assert.equal(agenda.first(), undefined);
 });
@@ -229,13 +235,13 @@ function step(random: Random, agenda: Agenda, at: number): Step {
   }
   if (dice < 0.6 && tasks.length > 0) {
     const task: Task = random.pick(tasks);
-    if (random.chance(0.5)) return (one) => one.note({ kind: "done", task: task.id }, at);
+    if (random.chance(0.5)) return (one) => one.note({ kind: "done", task: refOf(task) }, at);
     const due = random.chance(0.3) ? undefined : at + random.below(20);
     const attempts = task.attempts + 1;
-    return (one) => one.note({ kind: "failed", task: task.id, ...(due && { due }), attempts, cause: "no" }, at);
+    return (one) => one.note({ kind: "failed", task: refOf(task), ...(due && { due }), attempts, cause: "no" }, at);
   }
   if (dice < 0.62) return (one) => one.restored(2);
-  const done = tasks.length > 0 && random.chance(0.5) ? random.pick(tasks).id : undefined;
+  const done = tasks.length > 0 && random.chance(0.5) ? refOf(random.pick(tasks)) : undefined;
   const messages = Array.from({ length: random.below(3) }, () => ({
     to: random.pick([own, 5, 7]),
     ...message(random.pick(["a", "b"]), at % 256),

@@ -63,6 +63,8 @@ const lineOf = ({ type, key }: Message): string => `${type}\n${key}`;
 const timerPrefix = (type: string, key: string): string =>
   `t${type}/${key.replaceAll("%", "%25").replaceAll("#", "%23")}#`;
 export const timerId = (type: string, key: string, name: string): string => timerPrefix(type, key) + name;
+/** What a record calls a task by. A timer that was set again has the id of the one that it replaced: its place tells them apart. */
+export const refOf = ({ kind, id, order }: Task): string => (kind === "timer" ? `${id}@${order}` : id);
 /** The name that its entity gave a timer. */
 export const timerName = ({ id, type, key }: Task): string => id.slice(timerPrefix(type, key).length);
 
@@ -159,7 +161,7 @@ export class Agenda {
   /** Applies what a command has left. */
   apply({ type, key, work }: Commit, at: Instant, generation: Generation): void {
     if (!work) return;
-    if (work.done !== undefined) this.#end(work.done);
+    if (work.done !== undefined) this.#finish(work.done);
     for (const { name, due, command, input, by } of work.timers) {
       const id = timerId(type, key, name);
       this.#end(id);
@@ -197,9 +199,9 @@ export class Agenda {
       case "acknowledged":
         return this.#acknowledge(note.to, note.through);
       case "done":
-        return this.#end(note.task);
+        return this.#finish(note.task);
       case "failed": {
-        const task = this.#tasks.get(note.task);
+        const task = this.find(note.task);
         if (task) this.#retry(task, { ...task, due: note.due, attempts: note.attempts, cause: note.cause });
         return;
       }
@@ -257,6 +259,18 @@ export class Agenda {
   #stand(task: Task, next: Task): void {
     const line = this.#lines.get(lineOf(task)) ?? [];
     line[line.findIndex(({ id }) => id === task.id)] = next;
+  }
+
+  /** The task that a record calls so, unless it is over or another stands in its place. */
+  find(ref: string): Task | undefined {
+    if (!ref.startsWith("t")) return this.#tasks.get(ref);
+    const task = this.#tasks.get(ref.slice(0, ref.lastIndexOf("@")));
+    return task && refOf(task) === ref ? task : undefined;
+  }
+
+  #finish(ref: string): void {
+    const task = this.find(ref);
+    if (task) this.#end(task.id);
   }
 
   #end(id: string): void {

@@ -2,7 +2,7 @@
 
 import type { Millis, Seen, Shard as ShardNumber, SheafError } from "../base/index.ts";
 import type { Clock, Timer } from "../host/index.ts";
-import type { Note } from "../journal/index.ts";
+import type { Message, Note } from "../journal/index.ts";
 
 /** Called once with the error that befell, or undefined when all is durable. */
 export type Settle = (error: SheafError | undefined) => void;
@@ -34,6 +34,11 @@ export class Notes {
     return this.#waiting.length === 0 && !this.#due;
   }
 
+  /** Is a note waiting that ends this task, or an attempt at it? */
+  settles(task: string): boolean {
+    return this.#waiting.some(({ note }) => settles(note, task));
+  }
+
   add(noted: Noted): void {
     this.#waiting.push(noted);
     this.#ready();
@@ -50,9 +55,15 @@ export class Notes {
     });
   }
 
-  /** What one record takes of them. */
-  take(): { readonly noted: readonly Noted[]; readonly notes: readonly Note[] } {
-    const noted = this.#waiting.splice(0, mostNotes);
+  /** Bytes of the first. */
+  get firstBytes(): number {
+    const [first] = this.#waiting;
+    return first ? noteBytes(first.note) : 0;
+  }
+
+  /** What one record takes of them: no more than `room` bytes, but for the first. */
+  take(room: number): { readonly noted: readonly Noted[]; readonly notes: readonly Note[] } {
+    const noted = this.#waiting.splice(0, this.#count(room));
     this.#due = false;
     if (this.#acknowledged.size === 0)
       return { noted, notes: noted.length === 0 ? none : noted.map(({ note }) => note) };
@@ -64,6 +75,16 @@ export class Notes {
     return { noted, notes: [...noted.map(({ note }) => note), ...acknowledged] };
   }
 
+  #count(room: number): number {
+    let bytes = 0;
+    for (let count = 0; ; count++) {
+      const next = this.#waiting[count];
+      if (!next || count === mostNotes) return count;
+      bytes += noteBytes(next.note);
+      if (count > 0 && bytes > room) return count;
+    }
+  }
+
   /** Forgets all. Gives those who wait. */
   drop(): readonly Settle[] {
     const settles = this.#waiting.map(({ settle }) => settle);
@@ -71,5 +92,29 @@ export class Notes {
     this.#acknowledged = new Map();
     this.#due = false;
     return settles;
+  }
+}
+
+export const settles = (note: Note, task: string): boolean =>
+  (note.kind === "done" || note.kind === "failed") && note.task === task;
+
+/** What a message takes of a record or a frame, at most. */
+export function messageBytes({ type, key, command, input, by }: Message): number {
+  let bytes = 64 + input.length + 3 * (type.length + key.length + command.length);
+  for (const text of by) bytes += 3 * text.length + 5;
+  return bytes;
+}
+
+/** What a note takes of a record, at most. */
+export function noteBytes(note: Note): number {
+  switch (note.kind) {
+    case "accepted":
+      return note.messages.reduce((bytes, message) => bytes + messageBytes(message), 64);
+    case "acknowledged":
+      return 32;
+    case "done":
+      return 16 + 3 * note.task.length;
+    case "failed":
+      return 64 + 3 * (note.task.length + note.cause.length);
   }
 }

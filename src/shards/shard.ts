@@ -8,6 +8,7 @@
 
 import {
   type Epoch,
+  type Instant,
   invariant,
   joinSeen,
   latestSeen,
@@ -29,7 +30,6 @@ import type {
   Decoded,
   Engine,
   Head,
-  Message,
   Note,
   Payload,
   RecordCodec,
@@ -37,7 +37,7 @@ import type {
 } from "../journal/index.ts";
 import { Fold, type Hot, type Value } from "./fold.ts";
 import type { Meters } from "./meters.ts";
-import { type Noted, Notes, type Settle } from "./notes.ts";
+import { messageBytes, noteBytes, type Noted, Notes, type Settle, settles } from "./notes.ts";
 import { type Place, sight, type Tenure } from "./tenure.ts";
 
 type Item = {
@@ -105,6 +105,10 @@ export class Shard {
   #waiting: { readonly settle: Settle; readonly after: number }[] = [];
   #parking: { payload: Payload; settle: Settle }[] = [];
   readonly #notes: Notes;
+  /** The last record took no notes, for lack of room. */
+  #notesLate = false;
+  /** Cluster time here at some moment: it goes on from there (`now`). */
+  #time: { readonly at: Instant; readonly tick: Tick } = { at: 0, tick: 0 };
   #flight: Flight | undefined;
   #looking = false;
 
@@ -186,6 +190,30 @@ export class Shard {
     return this.#queue.some(changes) || this.#flight?.items.some(changes) === true;
   }
 
+  /** Is something accepted, and not durable yet, that ends this task or an attempt at it? */
+  settles(task: string): boolean {
+    const ends = ({ commit }: Item): boolean => commit.work?.done === task;
+    const flight = this.#flight;
+    return (
+      this.#queue.some(ends) ||
+      this.#notes.settles(task) ||
+      (flight !== undefined && (flight.items.some(ends) || flight.notes.some(({ note }) => settles(note, task))))
+    );
+  }
+
+  /** Cluster time: this node's clock, or the time of the journal where that is ahead. It goes on also while the clock is behind,
+   *  so that what is due falls due. */
+  now(): Instant {
+    const { clock } = this.ground.host;
+    const tick = clock.tick();
+    const wall = clock.now();
+    const { at } = this.fold;
+    const passed = Math.floor(this.#time.at + tick - this.#time.tick);
+    const now = Math.max(wall, passed, at);
+    if (now > passed) this.#time = { at: now, tick };
+    return now;
+  }
+
   /** `settle` hears when all accepted so far is durable and this node was the owner at a moment after now (F6). */
   settled(settle: Settle): void {
     if (this.ground.host.faults.mutant("M5")) return settle(undefined);
@@ -219,9 +247,9 @@ export class Shard {
     const parking = this.#parking.shift();
     if (parking) return this.#launch(parking.payload, [], [parking.settle]);
     if (this.#queue.length === 0 && this.#notes.isEmpty) return undefined;
-    const items = this.#cut();
+    const { noted, notes, room } = this.#takeNotes();
+    const items = this.#cut(room);
     this.#taken += items.length;
-    const { noted, notes } = this.#notes.take();
     const causes = this.#causes(noted.length === 0 ? items : [...items, ...noted]);
     const payload: Payload = {
       kind: "batch",
@@ -253,10 +281,22 @@ export class Shard {
     return this.#queuedBytes >= waitingBatches * this.ground.limits.maxBatchBytes || this.fold.full;
   }
 
+  /** Notes and commits share a record. Where the first of both do not fit together they take turns. */
+  #takeNotes(): ReturnType<Notes["take"]> & { readonly room: number } {
+    const { maxBatchBytes } = this.ground.limits;
+    const [item] = this.#queue;
+    const first = item ? commitBytes(item.commit) : 0;
+    this.#notesLate = !this.#notesLate && first + this.#notes.firstBytes > maxBatchBytes && first > 0;
+    if (this.#notesLate) return { noted: [], notes: [], room: maxBatchBytes };
+    const taken = this.#notes.take(maxBatchBytes >> 1);
+    const bytes = taken.noted.reduce((sum, { note }) => sum + noteBytes(note), 0);
+    return { ...taken, room: bytes === 0 ? maxBatchBytes : Math.max(0, maxBatchBytes - bytes) };
+  }
+
   /** The front of the queue, as much as one record takes. */
-  #cut(): Item[] {
+  #cut(room: number): Item[] {
     const { maxBatchBytes, maxBatchCommits } = this.ground.limits;
-    if (this.#queue.length <= maxBatchCommits && this.#queuedBytes <= maxBatchBytes) {
+    if (this.#queue.length <= maxBatchCommits && this.#queuedBytes <= room) {
       const items = this.#queue;
       this.#queue = [];
       this.#queuedBytes = 0;
@@ -266,7 +306,8 @@ export class Shard {
     let count = 0;
     for (const { commit } of this.#queue) {
       const size = commitBytes(commit);
-      if (count > 0 && (bytes + size > maxBatchBytes || count === maxBatchCommits)) break;
+      const alone = count === 0 && room === maxBatchBytes;
+      if (!alone && (bytes + size > room || count === maxBatchCommits)) break;
       bytes += size;
       count++;
     }
@@ -276,7 +317,7 @@ export class Shard {
 
   #launch(payload: Payload, items: readonly Item[], waiting: readonly Settle[], notes: readonly Noted[] = []): Append {
     const { ground, fold } = this;
-    const at = Math.max(ground.host.clock.now(), fold.at);
+    const at = this.now();
     const epoch = this.held;
     invariant(epoch !== undefined, "only an owner appends");
     const { generation, seq, hash: prev } = fold;
@@ -460,13 +501,6 @@ export function commitBytes({ type, key, command, principal, state, events, op, 
   }
   for (const { name, value } of events) bytes += value.length + 3 * name.length + 16;
   return bytes + 3 * (type.length + key.length + command.length + principal.length + (op?.id.length ?? 0));
-}
-
-/** What a message takes of a record or a frame, at most. */
-export function messageBytes({ type, key, command, input, by }: Message): number {
-  let bytes = 64 + input.length + 3 * (type.length + key.length + command.length);
-  for (const text of by) bytes += 3 * text.length + 5;
-  return bytes;
 }
 
 /** The commits of one record: of a large state that several changed, only the last keeps it. */
