@@ -403,9 +403,15 @@ export class Caller implements Calls {
     if (stage.kind === "dialing" && stage.link === link) return this.#dialFailed(error);
     this.#cause = error;
     if (stage.kind !== "open" || stage.link !== link || goaway.code !== "STOPPING") return;
+    this.#leave(link);
+  }
+
+  /** Goes on over another connection; this one ends when it owes nothing. Only one is dialled, though it may end at once. */
+  #leave(link: CallerLink): void {
+    this.#stage = { kind: "idle" };
     this.#leaving.add(link);
     this.#sweepLeaving();
-    this.#redial();
+    if (this.#stage.kind === "idle") this.#redial();
   }
 
   /** C5 */
@@ -415,11 +421,9 @@ export class Caller implements Calls {
     const back = link.release((pending) => repeatable(pending) && pending.sends < MAX_SENDS);
     for (const pending of back) pending.doubt ||= pending.fields.op !== undefined;
     this.#cause = new SheafError("CALL_LOST", "the other side is silent");
-    this.#leaving.add(link);
     this.#queue = [...back, ...this.#queue.slice(this.#next)];
     this.#next = 0;
-    this.#sweepLeaving();
-    this.#redial();
+    this.#leave(link);
   }
 
   #sweepLeaving(): void {

@@ -60,6 +60,18 @@ test("a suspect: within four beats its commands go on elsewhere as the same oper
   assert.deepEqual([told, cables[0]!.alive, cables[1]!.alive], [3, false, true]);
 });
 
+test("a suspect: that owes only what goes on elsewhere is left for one other connection, not for several", async () => {
+  const { clock, call, cables, seen, answer } = town();
+  const command = call({});
+  await clock.settle();
+  cables[0]!.stuck = true;
+  await clock.advance(1_400);
+  assert.deepEqual([cables.length, cables[1]!.alive, seen.length], [2, true, 2]);
+  answer();
+  await clock.settle();
+  assert.equal((await command).output, 2);
+});
+
 test("a suspect: that never speaks again loses the procedures that it owed, and no call is answered twice", async () => {
   const { clock, call, cables, answer } = town();
   const command = call({});
