@@ -10,6 +10,7 @@ import type { CompiledApp, CompiledEntity, Operation } from "../model/index.ts";
 import { type Awaited, type Call, CallMeters, Deadlines, fingerprintOf, type Link, type Reply } from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
 import { type Answer, Attempt } from "./attempt.ts";
+import { type Chains, Cycles, readLink } from "./cycles.ts";
 import { emptyMailbox, type Mailbox } from "./mailbox.ts";
 import type { EntitiesOptions } from "./options.ts";
 import { Query } from "./query.ts";
@@ -37,6 +38,7 @@ export class Entities {
   readonly #meters: { readonly command: CallMeters; readonly query: CallMeters };
   readonly #open = new Set<Open>();
   readonly #deadlines: Deadlines;
+  readonly #cycles: Cycles | undefined;
   /** Commits on their way whose callers have given up: they count as much as any, so that a stalled engine gathers no more. */
   readonly #left = new Set<Attempt>();
   /** Attempts by scoped operation id, for repeats that arrive while the original is under way. */
@@ -54,6 +56,19 @@ export class Entities {
     const { meter } = options.host;
     this.#meters = { command: new CallMeters(meter, "command"), query: new CallMeters(meter, "query") };
     this.#deadlines = new Deadlines(options.host.clock, (now) => this.#expire(now));
+    const { among, host } = options;
+    if (among)
+      this.#cycles = new Cycles(host.clock, among.self, among.ask, (attempt) => attempt.reject(reentrant(attempt)));
+  }
+
+  /** What is in line behind a command that runs here, which another node names that looks for a cycle. */
+  chainsBehind(asked: unknown): Chains {
+    const link = readLink(asked);
+    return (link && this.#cycles?.chainsBehind(link, this.#boxOf(link))) ?? [];
+  }
+
+  #boxOf({ type, key }: Awaited): Mailbox | undefined {
+    return this.#options.shards.of(type, key).fold.peek(type, key)?.mailbox as Mailbox | undefined;
   }
 
   /** Commands and queries under way. */
@@ -88,6 +103,7 @@ export class Entities {
   /** Answers what is still under way. */
   close(): void {
     this.#deadlines.stop();
+    this.#cycles?.close();
     for (const open of this.#open) open.giveUp("STOPPING");
   }
 
@@ -265,6 +281,7 @@ export class Entities {
       if (this.#leadsBack(chain, target, new Set())) return attempt.reject(reentrant(attempt));
       const by = chain.findLast((link) => link.waits)?.waits;
       if (by) attempt.waitedFor = { by: by.add(target), entry: target };
+      this.#cycles?.watch(attempt);
     }
     attempt.hot = hot;
     box.queue.push(attempt);
@@ -274,7 +291,7 @@ export class Entities {
   /** Follows who waits for whom: is a command of this chain waiting for what is to wait for it? */
   #leadsBack(chain: readonly Link[], { type, key }: Awaited, met: Set<Mailbox>): boolean {
     if (chain.some((link) => link.type === type && link.key === key)) return true;
-    const box = this.#options.shards.of(type, key).fold.peek(type, key)?.mailbox as Mailbox | undefined;
+    const box = this.#boxOf({ type, key });
     if (!box?.running?.waits || met.has(box)) return false;
     met.add(box);
     for (const next of box.running.waits) if (this.#leadsBack(chain, next, met)) return true;

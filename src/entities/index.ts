@@ -1,3 +1,4 @@
+export { type AskWaiting, readChains } from "./cycles.ts";
 export { Entities } from "./entities.ts";
 export { inboxEntity } from "./inbox.ts";
 export type { EntitiesOptions } from "./options.ts";

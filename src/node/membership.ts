@@ -465,6 +465,7 @@ export class Membership {
 
   /** What another node asks: is the shard followed closely here; take it; or something of the operator's side. */
   async #asked({ target, input }: Call): Promise<Reply> {
+    if (target.name === "waiting") return { output: this.#parts.entities.chainsBehind(input) };
     if (target.name !== "close" && target.name !== "take") return { output: await this.serve(target.name, input) };
     const shard = typeof input === "number" ? this.#parts.shards.all[input] : undefined;
     if (!shard) throw new SheafError("BAD_INPUT", "there is no such shard");

@@ -10,7 +10,7 @@ import {
 } from "../base/index.ts";
 import { type Member, mostAccused, packMemberRecord, unpackMemberRecord } from "../cluster/index.ts";
 import { endpointFinder, systemEntities } from "../control/index.ts";
-import { Entities, inboxEntity, Poison, Work } from "../entities/index.ts";
+import { type AskWaiting, Entities, inboxEntity, Poison, readChains, Work } from "../entities/index.ts";
 import { type Cluster, maxRegistryBytes, recordCodec } from "../journal/index.ts";
 import { type AppShape, type CompiledApp, compileApp, type Hosted, hostedBy } from "../model/index.ts";
 import type { Call, Calls, Consistency, Derive, Reply, Sessions } from "../rpc/index.ts";
@@ -40,6 +40,8 @@ const compile = (app: AppShape, { services }: Hosted): CompiledApp =>
 const hosted = (app: AppShape, { meeting }: NodeOptions): Hosted => hostedBy(app, meeting?.roles);
 
 const insistMs: Millis = 500;
+/** A node that takes longer to say who is in line there is asked again later. */
+const waitingMs: Millis = 1_000;
 
 type Running = Placed & {
   readonly external: External;
@@ -97,7 +99,8 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
   const tokens = (): Sessions | undefined => (meeting ? parts.secrets?.tokens : undefined);
   const derive = (): Derive | undefined => parts.secrets?.derive;
   const app = (): CompiledApp => parts.compiled;
-  const entities = new Entities(compiled, { host, limits, shards, poison, app, calls, tokens, derive });
+  const among = meeting && { self: id, ask: askWaiting(() => parts) };
+  const entities = new Entities(compiled, { host, limits, shards, poison, app, calls, tokens, derive, among });
   const work = new Work({ host, limits, shards, calls, here: (call) => entities.call(call), tokens });
   const services = new Services(compiled, { host, limits, calls, tokens, derive });
   const external = new External({
@@ -142,6 +145,15 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     secrets: meeting && !encryptionKey ? undefined : openSecrets(host, cluster, encryptionKey ?? ownSecret(host)),
   };
   return parts;
+}
+
+/** Who is in line behind a command, asked of the node where it runs. */
+function askWaiting(parts: () => Running): AskWaiting {
+  return async (node, link) => {
+    const { id, entities, membership } = parts();
+    if (node === id) return entities.chainsBehind(link);
+    return readChains(await membership?.ask(node, "waiting", link, waitingMs));
+  };
 }
 
 /** A node that is alone claims its shards, and carries out everything itself. */

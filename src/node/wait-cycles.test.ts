@@ -1,4 +1,4 @@
-// Calls that would wait for themselves across nodes are refused at once, not at their deadline.
+// Calls that would wait for themselves across nodes are refused, at once where the call shows it, and never only at their deadlines.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,9 +9,10 @@ import type { World } from "../sim/world.ts";
 import { inCluster, nodeOf } from "./cluster.fixture.ts";
 
 const Path = z.array(z.string());
+const Walk = { input: Path, output: z.number() };
 const Knot = entity("knot", {
   state: z.object({ n: z.number() }),
-  commands: { via: { input: Path, output: z.number() }, through: { input: Path, output: z.number() } },
+  commands: { via: Walk, through: Walk, slowly: Walk },
   queries: { n: { output: z.number(), consistency: "strong" } },
 });
 const Tie = service("tie", { procedures: { go: { input: Path, output: z.number() } } });
@@ -27,6 +28,11 @@ const knots = app("knots", {
         await call.service(Tie).go(input);
         return ++state.n;
       },
+      slowly: async ({ state, call, input: [next, ...rest] }) => {
+        await nap(300);
+        if (next !== undefined) await call.entity(Knot, next).slowly(rest);
+        return ++state.n;
+      },
       n: ({ state }) => state.n,
     }),
   ],
@@ -36,6 +42,8 @@ const knots = app("knots", {
     }),
   ],
 });
+/** The time of the world that is played in. */
+let nap: World["sleep"] = () => Promise.reject(new Error("no world"));
 type Knots = Client<typeof knots.contract>;
 
 /** Keys of shards that the two nodes serve, two for each: `a`, `c` at the first, `b`, `d` at the second. */
@@ -83,3 +91,61 @@ for (const way of ["via", "through"] as const) {
       assert.equal(await walk(client, a, [b, c, d]), 1);
     }));
 }
+
+/** A key of a shard that each of the nodes serves. */
+async function oneEach(world: World): Promise<string[]> {
+  const { shards } = await nodeOf(world, 0).status();
+  const keys = Array.from({ length: 60 }, (_, n) => `k${n}`);
+  return world.machines.map((_, index) => {
+    const { id } = nodeOf(world, index);
+    return (
+      keys.find((key) => shards[shardOf("knot", key, shards.length)]?.owner === id) ?? assert.fail(`none at ${id}`)
+    );
+  });
+}
+
+for (const nodes of [2, 3])
+  for (const way of ["via", "through"] as const)
+    test(`wait cycles: calls on ${nodes} nodes that begin at once and wait for each other, by "${way}", are told before their deadlines`, () =>
+      inCluster(knots, { nodes, shards: 12 }, async (client, world) => {
+        const keys = await oneEach(world);
+        let refused = 0;
+        for (let round = 0; round < 5; round++)
+          await promptly(world, async () => {
+            const ring = keys.map((key, i) => client.entity(Knot, key)[way]([keys[(i + 1) % nodes]!]));
+            const ends = await Promise.allSettled(ring);
+            for (const end of ends) assert.ok(end.status === "fulfilled" || isReentrant(end), JSON.stringify(end));
+            refused += ends.filter(isReentrant).length;
+          });
+        assert.ok(refused > 0, "else they never met");
+        assert.ok(refused <= 5, `${refused} refused in 5 rounds: one of a ring is enough`);
+      }));
+
+test("wait cycles: calls that begin at once and wait for each other, two on one node and two on another, are told, too", () =>
+  inCluster(knots, { nodes: 2, shards: 8 }, async (client, world) => {
+    nap = () => world.sleep(20); // until each of them holds its own
+    const { a, b, c, d } = await spread(world);
+    const rings = [
+      [a, c, b],
+      [a, b, c, d],
+      [a, c, d, b],
+    ];
+    for (const ring of rings)
+      await promptly(world, async () => {
+        const calls = ring.map((key, i) => client.entity(Knot, key).slowly([ring[(i + 1) % ring.length]!]));
+        const ends = await Promise.allSettled(calls);
+        for (const end of ends) assert.ok(end.status === "fulfilled" || isReentrant(end), JSON.stringify(end));
+        assert.equal(ends.filter(isReentrant).length, 1, ring.join());
+      });
+  }));
+
+test("wait cycles: a call that waits long for one that is slow, or in line, is not taken for one", () =>
+  inCluster(knots, { nodes: 3, shards: 12 }, async (client, world) => {
+    nap = (ms) => world.sleep(ms);
+    const [a, b, c] = (await oneEach(world)) as [string, string, string];
+    // Who holds one waits only for those further on in this order.
+    const paths = [[a, b, c], [a, c], [b, c], [c], [a, b], [b]];
+    const ends = await Promise.allSettled(paths.map(([start, ...path]) => client.entity(Knot, start!).slowly(path)));
+    for (const [i, end] of ends.entries())
+      assert.equal(end.status, "fulfilled", `${paths[i]!.join()} ${JSON.stringify(end)}`);
+  }));
