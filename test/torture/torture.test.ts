@@ -50,9 +50,9 @@ test("torture: on the embedded engine a paused node, one-way loss and a power cu
   survives(t, "embedded", "pause,one-way,power"));
 
 test(
-  "torture: on PostgreSQL kill -9, a node without the engine and the server's crash lose, double and age nothing",
+  "torture: on PostgreSQL kill -9, a rolling restart, a node without the engine and the server's crash lose, double and age nothing",
   { skip: findPostgres() === undefined && `there is no PostgreSQL; run: ${postgresHint}` },
-  (t) => survives(t, "postgres", "kill,no-engine,engine"),
+  (t) => survives(t, "postgres", "kill,rolling,no-engine,engine"),
 );
 
 test(
