@@ -9,6 +9,8 @@ import { cacheFolder } from "./folders.ts";
 export type Contender = {
   readonly name: string;
   readonly role: "ours" | "peer" | "limit";
+  /** Works so long at the highest level once it has started, before anything is measured. */
+  readonly warmUpMs?: number | undefined;
   start(): Promise<Started>;
 };
 
@@ -77,13 +79,14 @@ async function sideBySide(
 
 /** One contender from its start to its stop. */
 async function turn(
-  { name, role, start }: Contender,
+  { name, role, warmUpMs, start }: Contender,
   levels: readonly number[],
   { ms, note }: Conditions,
   keep: (figure: Figure) => void,
 ): Promise<void> {
   const started = await start();
   try {
+    if (warmUpMs !== undefined) await warmUp(started, Math.max(...levels), warmUpMs);
     for (const inFlight of levels) {
       const figure = { name, role, inFlight, ...(await costed(started, inFlight, ms)) };
       note(`${name}, ${inFlight} in flight: ${Math.round(figure.opsPerSec)}/s`);
@@ -105,6 +108,15 @@ export function conditionsOf(pace: Pace, note: (text: string) => void): Conditio
 
 /** Numbers of operations, the same for nobody in this process. */
 let next = 0;
+
+/** So long a cluster is under load before it is measured. Each of its processes compiles the same code for itself, and shares the
+ *  processors with the others meanwhile: three nodes on two cores were seen to get faster for as long as that. */
+export const clusterWarmUpMs = 20_000;
+
+/** A closed loop that nobody measures. */
+export async function warmUp({ once }: Pick<Started, "once">, inFlight: number, ms: number): Promise<void> {
+  await new Rounds(inFlight, () => once(next++)).run(ms);
+}
 
 /** A closed loop, and what it cost from its first operation to its last. */
 export async function costed(

@@ -15,7 +15,7 @@ import type { Ready } from "../src/cli/supervisor.ts";
 import type { Status } from "../src/admin/index.ts";
 import { connect } from "../src/client/index.ts";
 import type { AppShape } from "../src/model/index.ts";
-import type { Contender, Started } from "./contender.ts";
+import { clusterWarmUpMs, type Contender, type Started } from "./contender.ts";
 import { freshFolder } from "./folders.ts";
 
 export const benchAppFile = fileURLToPath(new URL("../src/cli/bench-app.ts", import.meta.url));
@@ -126,6 +126,7 @@ export type Work = (client: BenchClient, n: number) => Promise<unknown>;
 export const ours = (name: string, ground: () => Promise<Ground> | Ground, asked: Asked, work: Work): Contender => ({
   name,
   role: "ours",
+  warmUpMs: (asked.nodes ?? 1) > 1 ? clusterWarmUpMs : undefined,
   async start() {
     const nodes = await startNodes(await ground(), asked);
     return working(nodes, work);

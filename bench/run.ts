@@ -3,7 +3,7 @@
 //
 //   node bench/run.ts [--only ROW,…] [--seconds S] [--runs N] [--json FILE] [--markdown]
 //
-// Tables go to stdout, all else to stderr. The whole takes about 25 minutes on two idle cores; a machine that does anything
+// Tables go to stdout, all else to stderr. The whole takes about 35 minutes on two idle cores; a machine that does anything
 // else meanwhile measures that.
 
 import { execFileSync } from "node:child_process";

@@ -131,10 +131,13 @@ function requests(port: number, path: string, open: number): { once(): Promise<v
 }
 
 const connections = 64;
+/** Either server was seen to get faster for about as long. */
+const warmUpMs = 5000;
 
 const bareHttp: Contender = {
   name: "bare node:http",
   role: "limit",
+  warmUpMs,
   async start() {
     const child = fork(fileURLToPath(import.meta.url));
     const [port] = (await once(child, "message")) as [number];
@@ -153,6 +156,7 @@ const bareHttp: Contender = {
 const gateway: Contender = {
   name: "HTTP gateway",
   role: "ours",
+  warmUpMs,
   async start() {
     const nodes = await startNodes(embedded);
     const { once: call, close } = requests(

@@ -11,7 +11,7 @@ import { works } from "../../src/cli/bench.ts";
 import app, { Counter } from "../../src/cli/bench-app.ts";
 import { quantile } from "../../src/cli/bench-rounds.ts";
 import { connect } from "../../src/client/index.ts";
-import { type Conditions, type Contender, costed, type Figure } from "../contender.ts";
+import { clusterWarmUpMs, type Conditions, type Contender, costed, type Figure, warmUp } from "../contender.ts";
 import { sqliteCommit, subjectAppend, unnestAppend } from "../limits.ts";
 import { embedded, type Nodes, type Work, withNodes, working } from "../ours.ts";
 import { type Check, type Fact, type Outcome, rateCheck } from "../outcome.ts";
@@ -57,6 +57,9 @@ async function readsOf(nodes: Nodes, { sideBySide, ms }: Conditions): Promise<re
     start: async () => working({ ...nodes, clients, stop: async () => {} }, work),
   });
   const causal = read(local.causal, at("causal"), sessions);
+  const kinds = [strong, at("causal"), at("eventual")];
+  const all: Work = (client, n) => kinds[n % kinds.length]!(client, n);
+  await warmUp(working({ ...nodes, clients: sessions }, all), 512, clusterWarmUpMs);
   const figures = await sideBySide(
     [read("strong", strong), causal, read(local.eventual, at("eventual"))],
     [1, 64, 512],
@@ -182,7 +185,7 @@ export const handOver: Row = {
         times = callers.map((): number[] => []);
         return old;
       };
-      await pause(conditions.ms);
+      await pause(clusterWarmUpMs);
       const found = await drains(nodes, { taken }, conditions);
       await load.stop();
       return judgeDrains(found, failures);
@@ -193,6 +196,8 @@ const samples = 200;
 
 /** From the answer to a command until a node that does not own its key tells the new state, in milliseconds. */
 async function lagsOf(nodes: Nodes): Promise<number[]> {
+  const both: Work = (client, n) => (n % 2 === 0 ? works.write.once(client, n, keys) : at("eventual")(client, n));
+  await warmUp(working(nodes, both), 64, clusterWarmUpMs);
   const { shards } = await nodes.status();
   const lags: number[] = [];
   for (let n = 0; n < samples; n++) {

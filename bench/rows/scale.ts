@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { join } from "node:path";
 import { Counter } from "../../src/cli/bench-app.ts";
 import { works } from "../../src/cli/bench.ts";
-import { conditionsOf, type Contender, type Figure } from "../contender.ts";
+import { clusterWarmUpMs, conditionsOf, type Contender, type Figure } from "../contender.ts";
 import { cpuMicrosOf, diskBytes, loopbackBytes } from "../cost.ts";
 import { fill, filledKey } from "../fill.ts";
 import { cacheFolder } from "../folders.ts";
@@ -55,7 +55,11 @@ export const scale: Row = {
     const entities = await once.sideBySide([1000, 10_000, 100_000, 1_000_000].map(withEntities), [64]);
     const ofShards = [16, 64, 256, 1024].map((shards) => ours(`${shards} shards`, () => embedded, { shards }, write));
     const shards = await sideBySide(ofShards, [64, 512]);
-    const ofNodes = [1, 2, 3].map((nodes) => ours(`${nodes} nodes`, () => embedded, { nodes }, write));
+    // One node is compared with several: it is given as long.
+    const ofNodes = [1, 2, 3].map((nodes) => ({
+      ...ours(`${nodes} nodes`, () => embedded, { nodes }, write),
+      warmUpMs: clusterWarmUpMs,
+    }));
     const nodes = await sideBySide(ofNodes, [64, 512]);
     const checks = [
       ...flat("entities", entities, 64),
