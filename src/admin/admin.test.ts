@@ -9,7 +9,7 @@ import { fixtureHost } from "../http/http.fixture.ts";
 import { checkOpenApi } from "../http/openapi.fixture.ts";
 import type { Edge } from "../http/index.ts";
 import { rolePolicy } from "../security/index.ts";
-import { adminApi, type EntityView, type Operator } from "./index.ts";
+import { adminApi, type EntityView, type Operator, type TaskDetail } from "./index.ts";
 
 const token = "a-secret-made-at-start";
 const view = (key: string): EntityView => ({
@@ -20,6 +20,23 @@ const view = (key: string): EntityView => ({
   schema: 1,
   shard: 3,
   bytes: 9,
+});
+
+const letter = (id: string): TaskDetail => ({
+  id,
+  shard: 3,
+  kind: "message",
+  entity: "account",
+  key: "a",
+  command: "deposit",
+  due: null,
+  at: 5,
+  attempts: 5,
+  cause: "HANDLER_FAILED: boom",
+  input: { cents: 5 },
+  principal: "ann",
+  roles: ["app"],
+  from: 7,
 });
 
 type Desk = {
@@ -46,7 +63,7 @@ function desk(): Desk {
       ),
     entity: async (type, key) => {
       if (type !== "account") throw new SheafError("UNKNOWN_TARGET");
-      return note(view(key), "entity", type, key);
+      return note({ ...view(key), timers: [] }, "entity", type, key);
     },
     history: async (type, key, limit) => note({ items: [], complete: true }, "history", type, key, limit),
     search: async (type, prefix, after, limit) => {
@@ -55,6 +72,13 @@ function desk(): Desk {
     },
     parked: async () => note({ items: [], warnings: [] }, "parked"),
     release: async (id) => note(undefined, "release", id),
+    tasks: async (...given) => note({ items: [], warnings: [] }, "tasks", ...given),
+    deadLetters: async (...given) => note({ items: [], warnings: [] }, "deadLetters", ...given),
+    backlog: async () => note({ items: [], warnings: [] }, "backlog"),
+    deadLetter: async (id) => note(letter(id), "deadLetter", id),
+    redrive: async (id) => note(undefined, "redrive", id),
+    drop: async (id) => note(letter(id), "drop", id),
+    cancelTimer: async (id) => note(letter(id), "cancelTimer", id),
     drain: async (node, on) => note(undefined, "drain", node, on),
     cordon: async (node, on) => note(undefined, "cordon", node, on),
     remove: async (node) => note(undefined, "remove", node),
@@ -95,6 +119,7 @@ test("admin: each address asks the operator what it says and answers in JSON", a
   assert.equal(((await json("/admin/v1/status")) as { app: string }).app, "bank");
   assert.deepEqual(await json("/admin/v1/entities/account/a%2Fb"), {
     ...view("a/b"),
+    timers: [],
     state: { cents: 5, raw: "AQ==" },
   });
   await json("/admin/v1/entities/account/a/history?limit=7");
@@ -120,6 +145,31 @@ test("admin: each address asks the operator what it says and answers in JSON", a
     ["checkup"],
     ["move", 17, "n-2"],
     ["move", 17, null],
+  ]);
+});
+
+test("admin: dead letters, timers and what waits are asked for by ids that hold slashes", async () => {
+  const { ask, asked } = desk();
+  const json = async (path: string, method = "GET"): Promise<unknown> => {
+    const answer = await ask(`/admin/v1/${path}`, { method });
+    assert.equal(answer.status, 200, path);
+    return answer.json();
+  };
+  assert.deepEqual(await json("tasks?entity=account&limit=7"), []);
+  assert.deepEqual(await json("dead-letters?after=5%2F3%2Fm1.2"), []);
+  assert.deepEqual(await json("backlog"), []);
+  assert.deepEqual(await json("dead-letters/3%2Fm1.2"), letter("3/m1.2"));
+  assert.equal((await ask("/admin/v1/dead-letters/3%2Fm1.2/redrive", { method: "POST" })).status, 204);
+  await json("dead-letters/3%2Fm1.2", "DELETE");
+  await json(`tasks/${encodeURIComponent("3/hold/a%2Fb/x")}`, "DELETE");
+  assert.deepEqual(asked, [
+    ["tasks", "account", 7],
+    ["deadLetters", undefined, "5/3/m1.2", 50],
+    ["backlog"],
+    ["deadLetter", "3/m1.2"],
+    ["redrive", "3/m1.2"],
+    ["drop", "3/m1.2"],
+    ["cancelTimer", "3/hold/a%2Fb/x"],
   ]);
 });
 

@@ -92,6 +92,19 @@ export type EntityView = {
   readonly bytes: number;
 };
 
+/** An entity with the timers that it has set. */
+export type EntityDetail = EntityView & {
+  readonly timers: readonly {
+    /** The name that the entity gave it. */
+    readonly id: string;
+    /** Null when it failed for good. */
+    readonly due: Instant | null;
+    readonly command: string;
+    /** What operators call it by. */
+    readonly task: string;
+  }[];
+};
+
 /** One commit of an entity, read from the journal. */
 export type HistoryItem = {
   readonly version: Version;
@@ -107,6 +120,48 @@ export type HistoryItem = {
 };
 
 export type Parked = { readonly id: string; readonly reason: string; readonly shard: Shard; readonly at: Instant };
+
+/** A command that another has left to be done: a message that has come, or a timer. */
+export type TaskView = {
+  /** `SHARD/m…` of a message, `SHARD/ENTITY/KEY/NAME` of a timer, each part percent-encoded. */
+  readonly id: string;
+  readonly shard: Shard;
+  readonly kind: "message" | "timer";
+  readonly entity: string;
+  readonly key: string;
+  readonly command: string;
+  /** When it is to be carried out, or tried again; null for a dead letter. */
+  readonly due: Instant | null;
+  /** When it came, or was set. */
+  readonly at: Instant;
+  /** Those that failed. */
+  readonly attempts: number;
+  /** Why the last attempt failed; empty when there was none. */
+  readonly cause: string;
+};
+
+export type TaskDetail = TaskView & {
+  readonly input: unknown;
+  /** Id and roles of whoever called the command that left it. */
+  readonly principal: string;
+  readonly roles: readonly string[];
+  /** The shard of the entity that sent it; that of its own for a timer. */
+  readonly from: Shard;
+};
+
+/** What a shard has still to do. */
+export type Backlog = {
+  readonly shard: Shard;
+  /** Messages that have come and timers, dead letters not among them. */
+  readonly tasks: number;
+  readonly deadLetters: number;
+  /** Messages on their way to other shards. */
+  readonly outgoing: number;
+  /** For how long the oldest of these has been on its way. */
+  readonly outgoingMs: Millis;
+  /** How late the latest of the tasks is that are due. */
+  readonly lateMs: Millis;
+};
 
 /** What one node measures of itself and of what is around it. */
 export type Checkup = {
@@ -142,13 +197,27 @@ export interface Operator {
   /** What every node that answers measures now; those that do not answer are named in the warnings. */
   checkup(): Promise<Found<Checkup>>;
   status(): Promise<Status>;
-  entity(type: string, key: string): Promise<EntityView>;
+  entity(type: string, key: string): Promise<EntityDetail>;
   /** Newest first; `complete` is false when older commits were trimmed away behind a snapshot. */
   history(type: string, key: string, limit: number): Promise<{ items: readonly HistoryItem[]; complete: boolean }>;
   /** Entities of a type in key order whose key starts with `prefix`, after `after`. */
   search(type: string, prefix: string, after: string | undefined, limit: number): Promise<Found<EntityView>>;
   parked(): Promise<Found<Parked>>;
   release(id: string): Promise<void>;
+  /** What is to be done, of one type of entity or of all, by due time. */
+  tasks(entity: string | undefined, limit: number): Promise<Found<TaskView>>;
+  /** What failed for good, by when it came and by id; `after`: `at/id` of the last of the page before. */
+  deadLetters(entity: string | undefined, after: string | undefined, limit: number): Promise<Found<TaskView>>;
+  /** Shards that have something to do. */
+  backlog(): Promise<Found<Backlog>>;
+  /** NOT_FOUND when no dead letter has this id, as of `redrive` and `drop`. */
+  deadLetter(id: string): Promise<TaskDetail>;
+  /** Tries it again now, as often as the first time. */
+  redrive(id: string): Promise<void>;
+  /** Gives up a dead letter. Resolves with what it was. */
+  drop(id: string): Promise<TaskDetail>;
+  /** Takes back a timer, and tells what it was. NOT_FOUND when no timer waits under this id, IN_USE while it is carried out. */
+  cancelTimer(id: string): Promise<TaskDetail>;
   /** Hands over what a node serves, as far as others can take it, and gives it nothing more; or takes that back. The
    *  node stays up. NOT_FOUND when there is no such node. */
   drain(node: string, on: boolean): Promise<void>;

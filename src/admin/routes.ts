@@ -130,7 +130,7 @@ function entityRoutes({ operator, limits }: Ports): AdminRoute[] {
       name: "getEntity",
       summary: "One entity's state",
       resource,
-      answer: schemas.entityView,
+      answer: schemas.entityDetail,
       run: async (ask) => json(await operator.entity(typeOf(ask), keyOf(ask))),
     },
     {
@@ -142,6 +142,79 @@ function entityRoutes({ operator, limits }: Ports): AdminRoute[] {
       query: { limit: pageSize },
       answer: schemas.history,
       run: async (ask) => json(await operator.history(typeOf(ask), keyOf(ask), limitOf(ask.request))),
+    },
+  ];
+}
+
+function taskRoutes(operator: Operator): AdminRoute[] {
+  const idOf = ({ segments }: AdminAsk): string => decodeSegment(segments[1] ?? "");
+  const entityOf = ({ url }: Incoming): string | undefined => queryParameter(url, "entity");
+  const entity: Node = { type: "string", description: "Only what is for entities of this type." };
+  return [
+    {
+      method: "GET",
+      pattern: "/tasks",
+      name: "listTasks",
+      summary: "Messages that have come and timers, by when they are due",
+      query: { entity, limit: pageSize },
+      answer: schemas.listOf(schemas.taskView),
+      run: async ({ request }) => found(await operator.tasks(entityOf(request), limitOf(request))),
+    },
+    {
+      method: "DELETE",
+      pattern: "/tasks/:id",
+      name: "cancelTimer",
+      summary: "Take back a timer; the answer is what it was",
+      answer: schemas.taskDetail,
+      run: async (ask) => json(await operator.cancelTimer(idOf(ask))),
+    },
+    {
+      method: "GET",
+      pattern: "/backlog",
+      name: "listBacklog",
+      summary: "Shards that have something to do: tasks, dead letters, messages on their way",
+      answer: schemas.listOf(schemas.backlog),
+      run: async () => found(await operator.backlog()),
+    },
+    {
+      method: "GET",
+      pattern: "/dead-letters",
+      name: "listDeadLetters",
+      summary: "Messages and timers that failed for good",
+      query: {
+        entity,
+        after: { type: "string", description: "`at/id` of the last of the page before." },
+        limit: pageSize,
+      },
+      answer: schemas.listOf(schemas.taskView),
+      run: async ({ request }) =>
+        found(await operator.deadLetters(entityOf(request), queryParameter(request.url, "after"), limitOf(request))),
+    },
+    {
+      method: "GET",
+      pattern: "/dead-letters/:id",
+      name: "getDeadLetter",
+      summary: "One dead letter with its input and who sent it",
+      answer: schemas.taskDetail,
+      run: async (ask) => json(await operator.deadLetter(idOf(ask))),
+    },
+    {
+      method: "POST",
+      pattern: "/dead-letters/:id/redrive",
+      name: "redriveDeadLetter",
+      summary: "Try a dead letter again",
+      run: async (ask) => {
+        await operator.redrive(idOf(ask));
+        return { status: 204 };
+      },
+    },
+    {
+      method: "DELETE",
+      pattern: "/dead-letters/:id",
+      name: "dropDeadLetter",
+      summary: "Give up a dead letter; the answer is what it was",
+      answer: schemas.taskDetail,
+      run: async (ask) => json(await operator.drop(idOf(ask))),
     },
   ];
 }
@@ -330,6 +403,7 @@ export function adminRoutes(ports: Ports): readonly AdminRoute[] {
         return { status: 204 };
       },
     },
+    ...taskRoutes(operator),
     ...nodeRoutes(operator),
     ...shardRoutes(ports),
     ...keyRoutes(ports),

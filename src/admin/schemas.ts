@@ -28,6 +28,17 @@ export const entityView = object({
   bytes: whole,
 });
 
+export const entityDetail = object({
+  type: text,
+  key: text,
+  version: whole,
+  state: anything,
+  schema: whole,
+  shard: whole,
+  bytes: whole,
+  timers: listOf(object({ id: text, due: orNull(time), command: text, task: text })),
+});
+
 const event = object({ name: text, value: anything });
 const historyItem = object({
   version: whole,
@@ -43,6 +54,30 @@ const historyItem = object({
 export const history = object({ items: listOf(historyItem), complete: flag });
 
 export const parked = object({ id: text, reason: text, shard: whole, at: time });
+
+const task: Readonly<Record<string, Node>> = {
+  id: text,
+  shard: whole,
+  kind: { type: "string", enum: ["message", "timer"] },
+  entity: text,
+  key: text,
+  command: text,
+  due: orNull(time),
+  at: time,
+  attempts: whole,
+  cause: text,
+};
+export const taskView = object(task);
+export const taskDetail = object({ ...task, input: anything, principal: text, roles: listOf(text), from: whole });
+const ms: Node = { type: "number", minimum: 0, description: "Milliseconds." };
+export const backlog = object({
+  shard: whole,
+  tasks: whole,
+  deadLetters: whole,
+  outgoing: whole,
+  outgoingMs: ms,
+  lateMs: ms,
+});
 
 const nodeStatus = object({
   id: text,

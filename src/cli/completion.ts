@@ -96,9 +96,14 @@ async function nodesOf(context: Context): Promise<string[]> {
   return (body as Status).nodes.map(({ name }) => name);
 }
 
-/** What `key revoke` and `parked release` take. */
+/** What `key revoke`, `parked release`, `dlq show` and `task cancel` take. */
 async function idsOf(context: Context, kind: string): Promise<string[]> {
-  const path = { key: "keys?limit=1000", parked: "parked" }[kind];
+  const path = {
+    key: "keys?limit=1000",
+    parked: "parked",
+    dlq: "dead-letters?limit=1000",
+    task: "tasks?limit=1000",
+  }[kind];
   if (path === undefined) return [];
   const { body } = await adminOf(context, { data: ".sheaf" }).ask(`/admin/v1/${path}`);
   return (body as readonly { readonly id: string }[]).map(({ id }) => id).sort();

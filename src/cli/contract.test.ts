@@ -1,5 +1,6 @@
 // What every command promises: with --json one document of a stated shape on stdout, and for a mistake exit code 2 with one
 // document on stderr and nothing on stdout. The table below has a row for every command of the tree, or the test is red.
+// Long because: one table, with a row for every command.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -29,6 +30,9 @@ const several = join(home, "several");
 let members: readonly TestServer[] = [];
 /** Of the command that crashed the process. */
 let parkedId = "";
+/** Of two dead letters, and of a timer. */
+let deadIds: readonly string[] = [];
+let timerId = "";
 
 /** A command line in this process, as if nothing were a terminal. */
 async function run(args: readonly string[]): Promise<Ran> {
@@ -59,6 +63,7 @@ type Row = {
 
 const at = (args: readonly string[]) => (): readonly string[] => [...args, "--data", store];
 const ready = ["event", "app", "gateway", "admin", "pid", "cluster"];
+const taskFields = ["id", "shard", "kind", "entity", "key", "command", "due", "at", "attempts", "cause"];
 const entityFields = ["type", "key", "version", "state", "schema", "shard", "bytes"];
 const anyPorts = ["--port", "0", "--admin-port", "0", "--shards", "1"];
 
@@ -122,7 +127,7 @@ const rows: Readonly<Record<string, Row>> = {
   "entity get TYPE KEY": {
     good: at(["entity", "get", "thing", "a"]),
     schema: "sheaf.entity/v1",
-    fields: entityFields,
+    fields: [...entityFields, "timers"],
     mistake: ["entity", "get", "thing"],
   },
   "entity history TYPE KEY": {
@@ -244,6 +249,52 @@ const rows: Readonly<Record<string, Row>> = {
     schema: "sheaf.parked.release/v1",
     fields: ["id"],
     mistake: ["parked", "release"],
+  },
+  "dlq ls": {
+    good: at(["dlq", "ls", "--entity", "thing"]),
+    list: true,
+    schema: "sheaf.dlq.list/v1",
+    fields: taskFields,
+    mistake: ["dlq", "ls", "--limit", "0"],
+  },
+  "dlq show ID": {
+    good: () => ["dlq", "show", deadIds[0]!, "--data", store],
+    schema: "sheaf.dlq/v1",
+    fields: [...taskFields, "input", "principal", "roles", "from"],
+    mistake: ["dlq", "show"],
+  },
+  "dlq drop ID": {
+    good: () => ["dlq", "drop", deadIds[0]!, "--data", store],
+    schema: "sheaf.dlq.drop/v1",
+    fields: [...taskFields, "input", "principal", "roles", "from"],
+    mistake: ["dlq", "drop"],
+  },
+  "dlq redrive ID": {
+    good: () => ["dlq", "redrive", deadIds[1]!, "--data", store],
+    list: true,
+    schema: "sheaf.dlq.redrive/v1",
+    fields: ["id", "entity", "key", "command", "dryRun"],
+    mistake: ["dlq", "redrive"],
+  },
+  "task ls": {
+    good: at(["task", "ls"]),
+    list: true,
+    schema: "sheaf.task.list/v1",
+    fields: taskFields,
+    mistake: ["task", "ls", "--limit", "many"],
+  },
+  "task shards": {
+    good: at(["task", "shards"]),
+    list: true,
+    schema: "sheaf.task.shards/v1",
+    fields: ["shard", "tasks", "deadLetters", "outgoing", "outgoingMs", "lateMs"],
+    mistake: ["task", "shards", "--nonsense"],
+  },
+  "task cancel ID": {
+    good: () => ["task", "cancel", timerId, "--data", store],
+    schema: "sheaf.task.cancel/v1",
+    fields: [...taskFields, "input", "principal", "roles", "from"],
+    mistake: ["task", "cancel"],
   },
   "key create NAME": {
     good: at(["key", "create", "tester"]),
@@ -369,6 +420,12 @@ describe("every command", () => {
     ensureCa(join(home, "issuer/ca"), { cluster: "0f".repeat(16), now: Date.now() });
     server = await withParked();
     parkedId = (await run(["parked", "ls", "-q", "--data", store])).out.trim();
+    await sheaf(["call", "thing/c c/leave", "--data", store]);
+    for (const until = Date.now() + 60_000; deadIds.length < 2 && Date.now() < until;) {
+      deadIds = (await run(["dlq", "ls", "-q", "--data", store])).out.split("\n").filter(Boolean);
+    }
+    assert.equal(deadIds.length, 2, server.err());
+    timerId = (await run(["task", "ls", "-q", "--data", store])).out.trim();
   });
   after(async () => {
     for (const node of [server, ...members]) assert.equal(await node.end("SIGTERM"), 0, node.err());
@@ -381,6 +438,35 @@ describe("every command", () => {
     const context = { output: createOutput(flags, terminal), env: {}, cwd: home, tree: () => program };
     const program = buildProgram(context, () => {});
     assert.deepEqual(leaves(program, []).toSorted(), Object.keys(rows).toSorted());
+  });
+
+  test("dlq and task: what failed is explained, and dropped; a timer is shown, and taken back by its name", async () => {
+    const data = ["--data", store];
+    assert.match(timerId, /^\d+\/thing\/c%20c\/much%20later$/);
+    const [first = "", second = ""] = deadIds;
+    assert.match(first, /^\d+\/m\d+\.\d+$/);
+    const shown = await run(["dlq", "show", first, ...data]);
+    assert.match(shown.out, /entity +thing\/z z\ncommand +refuse\ninput +\{"n":1\}\n/);
+    assert.match(shown.out, /attempts +1\ncause +DECLARED: /);
+    const wrong = await run(["dlq", "drop", `${first}1`, ...data]);
+    assert.equal(wrong.code, 3, wrong.err);
+    assert.ok(wrong.err.includes(`Nearest: ${first}`), wrong.err);
+    const dry = await run(["dlq", "redrive", "--all", "--entity", "thing", "--dry-run", ...data]);
+    assert.deepEqual(
+      dry.out.trim().split("\n"),
+      [first, second].map((id) => `${id}\tthing/z z\trefuse\twould be tried again`),
+    );
+    assert.equal(
+      (await run(["dlq", "redrive", "--all", "--entity", "other", ...data])).err,
+      "there are no dead letters\n",
+    );
+    assert.equal((await run(["dlq", "redrive", first, "--all", ...data])).code, 2);
+    const view = await run(["entity", "get", "thing", "c c", ...data]);
+    assert.match(view.out, /\ntimer +much later {2}\d{4}-.*Z {2}add\n$/);
+    const missed = await run(["task", "cancel", timerId.replace("much", "mush"), ...data]);
+    assert.equal(missed.code, 3);
+    assert.ok(missed.err.includes(`Nearest: ${timerId}`), missed.err);
+    assert.equal((await run(["task", "cancel", first, ...data])).code, 3);
   });
 
   test("parked: what a crash parked is listed, explained, refused by name and released", async () => {
@@ -443,7 +529,11 @@ test("doctor: a damaged journal is bad, whatever else is well", async (t) => {
   };
   const stub = createServer((request, response) => {
     response.setHeader("content-type", "application/json");
-    response.end(JSON.stringify(["/admin/v1/parked", "/admin/v1/checkup"].includes(request.url ?? "") ? [] : status));
+    response.end(
+      JSON.stringify(
+        ["/admin/v1/parked", "/admin/v1/backlog", "/admin/v1/checkup"].includes(request.url ?? "") ? [] : status,
+      ),
+    );
   }).listen(0, "127.0.0.1");
   t.after(() => stub.close());
   await once(stub, "listening");

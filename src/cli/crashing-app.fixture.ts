@@ -1,16 +1,23 @@
-// An app with a command that ends the process, for what is said and done about such.
+// An app with a command that ends the process, and one that leaves behind what fails, for what is said and done about such.
 
 import process from "node:process";
 import { z } from "zod";
-import { app, entity } from "../index.ts";
+import { app, entity, service } from "../index.ts";
 import { Echo } from "./bench-app.ts";
 
 const Count = z.object({ count: z.number() });
 const Thing = entity("thing", {
   state: Count,
-  commands: { add: { output: z.number() }, crash: { input: z.object({ how: z.string() }) } },
+  commands: {
+    add: { output: z.number() },
+    crash: { input: z.object({ how: z.string() }) },
+    refuse: { input: z.object({ n: z.number() }), errors: { NO: z.object({}) } },
+    leave: {},
+  },
   queries: { count: { output: z.number() } },
 });
+
+const Rates = service("rates", { procedures: { quote: { output: z.number() } } });
 
 /** The default export that an app file has. */
 export { crashing as default };
@@ -20,8 +27,14 @@ const crashing = app("crashing", {
       initial: () => ({ count: 0 }),
       add: ({ state }) => ++state.count,
       crash: () => process.exit(9),
+      refuse: ({ fail }) => fail("NO", {}),
+      leave({ send, after }) {
+        for (const n of [1, 2]) send.entity(Thing, "z z").refuse({ n });
+        after(24 * 3_600_000, "add", { id: "much later" });
+      },
       count: ({ state }) => state.count,
     }),
   ],
   services: [Echo.implement({ say: ({ input }) => input })],
+  external: [Rates],
 });

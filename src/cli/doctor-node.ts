@@ -1,7 +1,7 @@
 // Checks of the running node, if there is one: is it ready, does it serve all shards, is anything parked.
 
 import { createServer } from "node:net";
-import type { Checkup, Parked, Status } from "../admin/index.ts";
+import type { Backlog, Checkup, Parked, Status } from "../admin/index.ts";
 import { asSheafError, SheafError } from "../base/index.ts";
 import { clusterFindings } from "./doctor-cluster.ts";
 import { type Finding, finding } from "./findings.ts";
@@ -55,7 +55,8 @@ async function inside(admin: Remote, warn: (text: string) => void): Promise<Find
   try {
     const status = (await admin.ask("/admin/v1/status", { patienceMs: 5_000 })).body as Status;
     const known = [shards(status), versions(status), engine(status), ...settings(status)];
-    return [...known, poison(await parkedOf(admin, warn, 5_000)), ...(await cluster(admin))];
+    const parked = poison(await parkedOf(admin, warn, 5_000));
+    return [...known, parked, ...(await backlog(admin)), ...(await cluster(admin))];
   } catch (error) {
     const failure = asSheafError(error);
     if (failure.code === "UNREACHABLE") return [];
@@ -70,6 +71,54 @@ async function cluster(admin: Remote): Promise<Finding[]> {
     throw error;
   });
   return answer ? clusterFindings(answer.body as readonly Checkup[], warningsOf(answer), Date.now()) : [];
+}
+
+/** Messages and timers. Nothing, where the node is of a release that has none. */
+async function backlog(admin: Remote): Promise<Finding[]> {
+  const answer = await admin.ask("/admin/v1/backlog", { patienceMs: 5_000 }).catch((error: unknown) => {
+    if (error instanceof SheafError && error.code === "NOT_FOUND") return undefined;
+    throw error;
+  });
+  return answer ? backlogFindings(answer.body as readonly Backlog[]) : [];
+}
+
+/** A message or timer that waits longer is not just behind others. */
+const lateMs = 60_000;
+
+function backlogFindings(shards: readonly Backlog[]): Finding[] {
+  const dead = shards.reduce((sum, { deadLetters }) => sum + deadLetters, 0);
+  const letters =
+    dead === 0
+      ? finding("ok", "dead letters", "none")
+      : finding(
+          "warn",
+          "dead letters",
+          String(dead),
+          "sheaf dlq ls says why; then mend the code, and: sheaf dlq redrive ID",
+          {
+            why: "these commands are not carried out unless somebody sees to them",
+          },
+        );
+  const waits = (most: number, found: string, fix: string): Finding | undefined =>
+    most <= lateMs
+      ? undefined
+      : finding("warn", "messages", found.replace("%", String(Math.round(most / 1000))), fix, {
+          why: "what commands leave for others, or for later, is done within moments while all is well",
+        });
+  const most = (of: (one: Backlog) => number): number => shards.reduce((all, one) => Math.max(all, of(one)), 0);
+  const late = [
+    waits(
+      most(({ outgoingMs }) => outgoingMs),
+      "one has been on its way for % s",
+      "sheaf task shards says from where; sheaf status --shards says which shards do not serve",
+    ),
+    waits(
+      most(({ lateMs: by }) => by),
+      "one was due % s ago",
+      "sheaf task ls says which; those behind one that fails wait for it",
+    ),
+  ].filter((found) => found !== undefined);
+  return [letters, ...(late.length > 0 ? late : [finding("ok", "messages", "none waits for long")])];
 }
 
 /** Settings of the engine that lose data, or leave little room. */

@@ -1,6 +1,6 @@
 // `sheaf entity ls|get|history`: state and its history, as the admin API tells them.
 
-import type { EntityView, HistoryItem } from "../admin/index.ts";
+import type { EntityDetail, EntityView, HistoryItem } from "../admin/index.ts";
 import { type Column } from "./output.ts";
 import { parseCount, type Run } from "./context.ts";
 import { adminOf, type RemoteOptions, warningsOf } from "./remote.ts";
@@ -51,17 +51,26 @@ export const list: Run<ListOptions> = async (context, [type = ""], options) => {
 
 export const get: Run<RemoteOptions> = async (context, [type = "", key = ""], options) => {
   const path = `/admin/v1/entities/${encodeURIComponent(type)}/${encodeURIComponent(key)}`;
-  const view = (await adminOf(context, options).ask(path)).body as EntityView;
+  const view = (await adminOf(context, options).ask(path)).body as EntityDetail;
   context.output.one(
     "sheaf.entity/v1",
     view,
     (paint) =>
-      `${paint("dim", `${printable(`${view.type}/${view.key}`)}  version ${view.version}  shard ${view.shard}  ${view.bytes} bytes`)}\n${JSON.stringify(view.state, null, 2)}`,
+      `${paint("dim", `${printable(`${view.type}/${view.key}`)}  version ${view.version}  shard ${view.shard}  ${view.bytes} bytes`)}\n${JSON.stringify(view.state, null, 2)}${timers(view, (text) => paint("dim", text))}`,
     view.key,
   );
   if (view.version === 0) context.output.note("it has no commit yet: this is its initial state");
   return 0;
 };
+
+/** The timers that it has set, a line each. */
+const timers = (view: EntityDetail, dim: (text: string) => string): string =>
+  view.timers
+    .map(({ id, due, command }) => {
+      const when = due === null ? "failed for good" : new Date(due).toISOString();
+      return `\n${dim("timer")}  ${printable(`${id}  ${when}  ${command}`)}`;
+    })
+    .join("");
 
 export const history: Run<HistoryOptions> = async (context, [type = "", key = ""], options) => {
   const limit = parseCount(options.limit, "--limit", 1, 1000);

@@ -152,6 +152,7 @@ function operatorResources(program: Command, act: Act): void {
     act(async () => (await import("./parked.ts")).release),
   );
 
+  leftToDo(program, act);
   backups(program, act);
 
   const endpoint = program.command("endpoint").description("addresses of services outside of the cluster");
@@ -175,6 +176,38 @@ function operatorResources(program: Command, act: Act): void {
   );
   remoteOptions(key.command("revoke ID").description("refuse a key from now on")).action(
     act(async () => (await import("./key.ts")).revoke),
+  );
+}
+
+function leftToDo(program: Command, act: Act): void {
+  const entity = "only what is for entities of this type";
+  const task = program.command("task").description("messages and timers: what commands have left to be done");
+  remoteOptions(task.command("ls").description("list what is to be done, by when it is due"))
+    .option("--entity <NAME>", entity)
+    .option("--limit <N>", "at most so many", "50")
+    .action(act(async () => (await import("./task.ts")).list));
+  remoteOptions(task.command("shards").description("list how much waits at which shard, and for how long")).action(
+    act(async () => (await import("./task.ts")).shards),
+  );
+  remoteOptions(task.command("cancel ID").description("take back a timer that is not to fire")).action(
+    act(async () => (await import("./task.ts")).cancel),
+  );
+  const dlq = program.command("dlq").description("dead letters: messages and timers that failed for good");
+  remoteOptions(dlq.command("ls").description("list them, and why they failed"))
+    .option("--entity <NAME>", entity)
+    .option("--after <PLACE>", "start after it, as the page before says")
+    .option("--limit <N>", "at most so many", "50")
+    .action(act(async () => (await import("./dlq.ts")).list));
+  remoteOptions(dlq.command("show ID").description("show one with its input and who sent it")).action(
+    act(async () => (await import("./dlq.ts")).show),
+  );
+  remoteOptions(dlq.command("redrive [ID]").description("try one again, or all, once the handler is mended"))
+    .option("--all", "all there are")
+    .option("--entity <NAME>", `with --all: ${entity}`)
+    .option("--dry-run", "only say what would be done")
+    .action(act(async () => (await import("./dlq.ts")).redrive));
+  remoteOptions(dlq.command("drop ID").description("give one up: it is never carried out")).action(
+    act(async () => (await import("./dlq.ts")).drop),
   );
 }
 

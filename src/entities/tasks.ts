@@ -75,16 +75,24 @@ export class Tasks {
   /** Ends a task that is not to be carried out any more. Rejects IN_USE while it is carried out. */
   async withdraw(shard: Shard, task: Task): Promise<void> {
     const { id } = task;
-    const running = this.#runningAt(shard.fold.agenda);
-    if (running.has(id))
+    const { agenda } = shard.fold;
+    const running = this.#runningAt(agenda);
+    if (running.has(id) || shard.settles(refOf(task)))
       throw new SheafError("IN_USE", "it is being carried out at this moment", { hint: "Ask again in a moment." });
     // Nobody begins it meanwhile.
     running.add(id);
+    const ref = refOf(task);
+    // The journal tells what was given up from what was carried out.
+    if (task.due !== undefined)
+      shard.note(
+        { kind: "failed", task: ref, attempts: task.attempts, cause: "CANCELLED: an operator took it back" },
+        () => {},
+      );
     const refusal = await new Promise<SheafError | undefined>((resolve) =>
-      shard.note({ kind: "done", task: refOf(task) }, resolve),
+      shard.note({ kind: "done", task: ref }, resolve),
     );
     running.delete(id);
-    shard.fold.agenda.back(id);
+    agenda.back(id);
     this.wake(shard);
     if (refusal) throw refusal;
   }

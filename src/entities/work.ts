@@ -3,7 +3,7 @@
 import type { Limits } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Call, Calls, Reply, Sessions } from "../rpc/index.ts";
-import type { Shard, Shards } from "../shards/index.ts";
+import type { Shard, Shards, Task } from "../shards/index.ts";
 import { Inbox } from "./inbox.ts";
 import { Outbox } from "./outbox.ts";
 import { Tasks } from "./tasks.ts";
@@ -40,6 +40,11 @@ export class Work {
   /** Takes in what another shard's owner sends. */
   accept(call: Call): Promise<Reply> {
     return this.#inbox.accept(call);
+  }
+
+  /** Ends a task that is not to be carried out any more. Rejects IN_USE while it is carried out. */
+  withdraw(shard: Shard, task: Task): Promise<void> {
+    return this.#tasks.withdraw(shard, task);
   }
 
   close(): void {

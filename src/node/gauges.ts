@@ -1,8 +1,10 @@
 // What a node measures of itself. Gauges cost a walk over the shards and are
 // brought up to date when somebody is about to read them.
 
+import type { Backlog } from "../admin/index.ts";
 import { type Standing, standings } from "../cluster/index.ts";
 import type { Placed } from "./membership.ts";
+import { backlogOf } from "./operate-tasks.ts";
 
 const states = ["serving", "releasing", "following", "opening", "fenced", "quarantined", "closed"] as const;
 
@@ -29,7 +31,26 @@ export function nodeGauges(parts: Placed): () => void {
     "services",
   ]);
   const queued = meter.gauge("sheaf_journal_queue_commits", "Commits that are not durable yet.");
+  const outgoing = meter.gauge("sheaf_messages_outgoing", "Messages on their way to other shards.");
+  const tasks = meter.gauge("sheaf_tasks_waiting", "Messages that have come and timers, not carried out yet.");
+  const dead = meter.gauge(
+    "sheaf_dead_letters_kept",
+    "Messages and timers that failed for good, and wait for an operator.",
+  );
+  const outgoingAge = meter.gauge("sheaf_messages_outgoing_oldest_seconds", "Age of the oldest message on its way.");
+  const late = meter.gauge("sheaf_tasks_late_seconds", "How late the latest message or timer is that is due.");
+  const work = (): void => {
+    const held = shards.all.filter((shard) => shard.held !== undefined).map(backlogOf);
+    const sum = (of: (one: Backlog) => number): number => held.reduce((all, one) => all + of(one), 0);
+    const most = (of: (one: Backlog) => number): number => held.reduce((all, one) => Math.max(all, of(one)), 0);
+    outgoing.set(sum((one) => one.outgoing));
+    tasks.set(sum((one) => one.tasks));
+    dead.set(sum((one) => one.deadLetters));
+    outgoingAge.set(most((one) => one.outgoingMs) / 1000);
+    late.set(most((one) => one.lateMs) / 1000);
+  };
   return () => {
+    work();
     const now = clock.tick();
     for (const [state, gauge] of inState) gauge.set(shards.all.filter(({ tenure }) => tenure.kind === state).length);
     const members = membership?.view.members;

@@ -1,22 +1,41 @@
 // The operator's side of a cluster, asked at any of its nodes: what concerns one shard is asked of its owner, what concerns
 // all is asked of all and put together.
 
-import type { Checkup, EntityView, Found, NodeStatus, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
+import type {
+  Backlog,
+  Checkup,
+  EntityView,
+  Found,
+  NodeStatus,
+  Operator,
+  Parked,
+  ShardStatus,
+  Status,
+  TaskView,
+} from "../admin/index.ts";
 import { type Instant, messageOf, type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
 import type { Member } from "../cluster/index.ts";
 import { checkupHere, readClock } from "./checkup.ts";
 import type { Membership } from "./membership.ts";
-import { foundIn, type Part, parkedHere, searchHere } from "./operate.ts";
+import { parkedHere, searchHere } from "./operate.ts";
+import { foundIn, type Part } from "./operate-parts.ts";
+import { backlogHere, deadLettersHere, nextTasks, oldest, shardOfTask, tasksHere } from "./operate-tasks.ts";
 import { movesOf, mayMoveTo } from "./shard-moves.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 
 /** A node that takes longer to tell its status is shown without. */
 const patienceMs: Millis = 1_500;
 
+/** What is asked of the owner of one shard. */
+type OfOneShard = "entity" | "history" | "release" | "deadLetter" | "redrive" | "drop" | "cancelTimer";
+
 /** What one node is asked of itself. */
-type Asked = { readonly [Name in "status" | "entity" | "history" | "release"]: Operator[Name] } & {
+type Asked = { readonly [Name in "status" | OfOneShard]: Operator[Name] } & {
   search(...asked: Parameters<Operator["search"]>): Promise<Part<EntityView>>;
   parked(): Promise<Part<Parked>>;
+  tasks(...asked: Parameters<Operator["tasks"]>): Promise<Part<TaskView>>;
+  deadLetters(...asked: Parameters<Operator["deadLetters"]>): Promise<Part<TaskView>>;
+  backlog(): Promise<Part<Backlog>>;
   checkup(): Promise<Checkup>;
   /** Its wall clock. */
   clock(): Promise<Instant>;
@@ -29,8 +48,15 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     entity: own.entity,
     history: own.history,
     release: own.release,
+    deadLetter: own.deadLetter,
+    redrive: own.redrive,
+    drop: own.drop,
+    cancelTimer: own.cancelTimer,
     search: (...given) => searchHere(parts, ...given),
     parked: async () => parkedHere(parts),
+    tasks: async (...given) => tasksHere(parts, ...given),
+    deadLetters: async (...given) => deadLettersHere(parts, ...given),
+    backlog: async () => backlogHere(parts),
     checkup: () => checkupHere(parts),
     clock: async () => parts.options.host.clock.now(),
   };
@@ -41,7 +67,7 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     const given = input.map((value: unknown) => value ?? undefined);
     return (asked[name as keyof Asked] as (...args: unknown[]) => Promise<unknown>)(...given);
   };
-  const askOwner = async <N extends "entity" | "history" | "release">(
+  const askOwner = async <N extends OfOneShard>(
     shard: ShardNumber,
     name: N,
     ...args: Parameters<Operator[N]>
@@ -85,7 +111,19 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     },
     async parked() {
       const { items, warnings } = await askAll(asked.parked(), "parked", []);
-      return { items: [...new Map(items.map((one) => [one.id, one])).values()], warnings };
+      return { items: once(items), warnings };
+    },
+    async tasks(...given) {
+      const { items, warnings } = await askAll(asked.tasks(...given), "tasks", given);
+      return { items: nextTasks(once(items), given[1]), warnings };
+    },
+    async deadLetters(...given) {
+      const { items, warnings } = await askAll(asked.deadLetters(...given), "deadLetters", given);
+      return { items: oldest(once(items), given[2]), warnings };
+    },
+    async backlog() {
+      const { items, warnings } = await askAll(asked.backlog(), "backlog", []);
+      return { items: [...new Map(items.map((one) => [one.shard, one])).values()], warnings };
     },
     async checkup() {
       const all = others();
@@ -103,6 +141,10 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
       };
     },
     release: (id) => askOwner(shardOfCommand(parts.shards, id).number, "release", id),
+    deadLetter: async (id) => askOwner(shardOfTask(parts, id).number, "deadLetter", id),
+    redrive: async (id) => askOwner(shardOfTask(parts, id).number, "redrive", id),
+    drop: async (id) => askOwner(shardOfTask(parts, id).number, "drop", id),
+    cancelTimer: async (id) => askOwner(shardOfTask(parts, id).number, "cancelTimer", id),
     drain: (node, on) => become(node, { state: on ? "draining" : "ready" }),
     cordon: (node, on) => become(node, { cordoned: on }),
     async remove(node) {
@@ -121,6 +163,11 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     moves: async () => movesOf(membership, (await status(own, membership, others())).shards),
   };
 }
+
+/** Two nodes may both speak for a shard that goes from one to the other. */
+const once = <T extends { readonly id: string }>(items: readonly T[]): T[] => [
+  ...new Map(items.map((one) => [one.id, one])).values(),
+];
 
 /** What an operator may change of a node, as another node passed it on. */
 function changeOf(input: unknown): Partial<Pick<Member, "state" | "cordoned">> {

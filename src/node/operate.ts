@@ -1,13 +1,24 @@
 // The operator's side of one node: its status, its entities and their history, its parked commands.
 
-import type { EntityView, Found, HistoryItem, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
-import { type Shard as ShardNumber, SheafError } from "../base/index.ts";
+import type { EntityDetail, EntityView, HistoryItem, Operator, Parked, ShardStatus, Status } from "../admin/index.ts";
+import { SheafError } from "../base/index.ts";
 import type { Commit, Header } from "../journal/index.ts";
 import type { CompiledEntity } from "../model/index.ts";
 import type { Hot, Shard, Value } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
 import type { Placed } from "./membership.ts";
 import { checkupHere } from "./checkup.ts";
+import {
+  backlogHere,
+  cancelTimer,
+  deadLetter,
+  deadLettersHere,
+  drop,
+  redrive,
+  tasksHere,
+  timersOf,
+} from "./operate-tasks.ts";
+import { foundIn, type Part, servedHere } from "./operate-parts.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 import { readiness } from "./readiness.ts";
 
@@ -26,6 +37,13 @@ export function operator(parts: Placed): Operator {
     search: async (...asked) => foundIn(parts, [await searchHere(parts, ...asked)], []),
     parked: async () => foundIn(parts, [parkedHere(parts)], []),
     release: (id) => release(parts, id),
+    tasks: async (...asked) => foundIn(parts, [tasksHere(parts, ...asked)], []),
+    deadLetters: async (...asked) => foundIn(parts, [deadLettersHere(parts, ...asked)], []),
+    backlog: async () => foundIn(parts, [backlogHere(parts)], []),
+    deadLetter: (id) => deadLetter(parts, id),
+    redrive: (id) => redrive(parts, id),
+    drop: (id) => drop(parts, id),
+    cancelTimer: (id) => cancelTimer(parts, id),
     drain: alone,
     cordon: alone,
     remove: alone,
@@ -95,12 +113,12 @@ function entityOf({ compiled }: Parts, type: string): CompiledEntity {
   });
 }
 
-async function view(parts: Parts, type: string, key: string): Promise<EntityView> {
+async function view(parts: Parts, type: string, key: string): Promise<EntityDetail> {
   const entity = entityOf(parts, type);
   const shard = parts.shards.of(type, key);
   shard.serving();
   const hot: Hot = shard.fold.peek(type, key) ?? (await parts.shards.load(shard, type, key));
-  return shown(entity, key, shard.number, hot.durable);
+  return { ...shown(entity, key, shard.number, hot.durable), timers: timersOf(shard, type, key) };
 }
 
 function shown(entity: CompiledEntity, key: string, shard: number, value: Value | undefined): EntityView {
@@ -116,25 +134,6 @@ function shown(entity: CompiledEntity, key: string, shard: number, value: Value 
     bytes: value?.state.length ?? 0,
   };
 }
-
-/** What one node knows of the shards that it serves. */
-export type Part<T> = { readonly items: readonly T[]; readonly shards: readonly ShardNumber[] };
-
-/** All parts together. `silent`: why nodes that were asked, too, gave none. What nobody spoke for is named. */
-export function foundIn<T>({ shards }: Parts, parts: readonly Part<T>[], silent: readonly string[]): Found<T> {
-  const spokenFor = new Set(parts.flatMap((part) => part.shards));
-  const missing = shards.all.map(({ number }) => number).filter((number) => !spokenFor.has(number));
-  const items = parts.flatMap((part) => part.items);
-  if (missing.length === 0) return { items, warnings: [] };
-  const why = silent.length > 0 ? silent.join("; ") : "nobody serves that at the moment";
-  const first = missing.slice(0, 8).join(", ");
-  const named =
-    missing.length > 8 ? `${missing.length} shards (${first}, …)` : `shard${missing.length > 1 ? "s" : ""} ${first}`;
-  return { items, warnings: [`what is in ${named} is missing: ${why}`] };
-}
-
-const servedHere = ({ shards }: Parts): ShardNumber[] =>
-  shards.all.filter(({ held }) => held !== undefined).map(({ number }) => number);
 
 export const parkedHere = (parts: Parts): Part<Parked> => ({
   items: parts.shards.all.flatMap(parkedOf),
