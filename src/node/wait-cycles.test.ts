@@ -142,10 +142,37 @@ test("wait cycles: calls that begin at once and wait for each other, two on one 
 test("wait cycles: a call that waits long for one that is slow, or in line, is not taken for one", () =>
   inCluster(knots, { nodes: 3, shards: 12 }, async (client, world) => {
     nap = (ms) => world.sleep(ms);
-    const [a, b, c] = (await oneEach(world)) as [string, string, string];
+    const [b, c, d] = (await oneEach(world)) as [string, string, string];
+    const a = "first of all";
     // Who holds one waits only for those further on in this order.
-    const paths = [[a, b, c], [a, c], [b, c], [c], [a, b], [b]];
+    const paths = [[a, b], [b, c], [c, d], [d], [a, c, d], [b, d]];
     const ends = await Promise.allSettled(paths.map(([start, ...path]) => client.entity(Knot, start!).slowly(path)));
     for (const [i, end] of ends.entries())
       assert.equal(end.status, "fulfilled", `${paths[i]!.join()} ${JSON.stringify(end)}`);
   }));
+
+test("wait cycles: in bad weather nobody is refused whose calls go one way only", async () => {
+  let [answered, late] = [0, 0];
+  for (let seed = 1; seed <= 6; seed++)
+    await inCluster(
+      knots,
+      { nodes: 3, shards: 12, seed, faults: ["pause", "lag", "split", "slow-engine", "restart"] },
+      async (client, world) => {
+        nap = () => world.sleep(60);
+        const order = Array.from({ length: 10 }, (_, n) => `k${n}`);
+        const calls = Array.from({ length: 24 }, async (_, n) => {
+          await world.sleep(n * 60);
+          const began = world.schedule.now();
+          const [start, next, last] = [n % 8, (n % 8) + 1, 9].map((i) => order[i]!);
+          await client.entity(Knot, start!).slowly(n % 3 === 0 ? [next!, last!] : [next!]);
+          if (world.schedule.now() - began > 400) late++;
+        });
+        for (const end of await Promise.allSettled(calls)) {
+          assert.ok(!isReentrant(end), `seed ${seed}`);
+          if (end.status === "fulfilled") answered++;
+        }
+        await world.heal();
+      },
+    );
+  assert.ok(answered > 30 && late > 10, `${answered} answered, ${late} of them after a long wait`);
+});
