@@ -50,8 +50,10 @@ export class Inbox {
   }
 
   async #accept(shard: Shard, { from, after, first, messages }: Frame, call: Call): Promise<number> {
-    const { agenda } = shard.fold;
-    const known = shard.ground.host.faults.mutant("D1") ? 0 : agenda.known(from, after, first);
+    const { agenda, generation } = shard.fold;
+    const { faults } = shard.ground.host;
+    const place = agenda.known(from, after, first, generation > 1);
+    const known = faults.mutant(place === undefined ? "D6" : "D1") ? 0 : place;
     if (known === undefined || known >= messages.length) {
       await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
       return agenda.through(from);
@@ -71,9 +73,11 @@ export class Inbox {
       messages: fresh.map(([type, key, command, input, by]): Message => ({ type, key, command, input, by })),
     } as const;
     const causes = call.session ? this.#options.tokens()?.read(call.session) : undefined;
-    await new Promise<void>((resolve, reject) =>
+    const noted = new Promise<void>((resolve, reject) =>
       shard.note(note, (error) => (error ? reject(asSheafError(error)) : resolve()), causes),
     );
+    if (faults.mutant("D2")) noted.catch(() => {});
+    else await noted;
     return first + known + fresh.length - 1;
   }
 }

@@ -91,6 +91,7 @@ export class Outbox {
       const frame = cut(fold.agenda.waiting(to, this.#told(shard, to)));
       if (frame.length === 0) return;
       const last = frame.at(-1)!.n;
+      if (host.faults.mutant("D4")) this.#tell(shard, to, last);
       try {
         const through = await this.#deliver(shard, to, frame);
         if (shard.fold !== fold) return;

@@ -166,7 +166,7 @@ export class Runner {
       principal: call.principal.id,
       events: run.events,
       op: remembered(attempt, packed),
-      ...workOf(run, task?.id),
+      ...workOf(run, this.#doneOf(task?.id)),
     };
     const { maxBatchBytes } = this.#options.limits;
     if (commitBytes(commit) > maxBatchBytes) {
@@ -178,6 +178,11 @@ export class Runner {
     attempt.phase = "committing";
     const settle = tell(attempt, { output, packed, version: value.version, session });
     shard.commit(hot, value, commit, settle, this.#causes(attempt));
+  }
+
+  #doneOf(task: string | undefined): string | undefined {
+    const isForgotten = this.#options.host.faults.mutant(task?.startsWith("t") ? "M12" : "D3");
+    return isForgotten ? undefined : task;
   }
 
   /** What the command had seen (F1); undefined where it is not kept, or nothing. */

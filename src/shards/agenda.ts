@@ -120,12 +120,13 @@ export class Agenda {
   }
 
   /** Of messages numbered from `first` on that come behind the one numbered `after`: how many were accepted before.
-   *  `undefined` when something is missing between. */
-  known(from: Shard, after: number, first: number): number | undefined {
-    const { through, loose } = this.#marks.get(from) ?? { through: 0, loose: false };
+   *  `undefined` when something is missing between. A journal that was `restored` may have lost that there was a lane. */
+  known(from: Shard, after: number, first: number, restored: boolean): number | undefined {
+    const mark = this.#marks.get(from) ?? { through: 0, loose: restored };
+    const { through, loose } = mark;
     if (first <= through) return through - first + 1;
-    const continues = after === through || loose || Math.floor(first / span) > Math.floor(through / span);
-    return continues ? 0 : undefined;
+    const isLater = through > 0 && Math.floor(first / span) > Math.floor(through / span);
+    return after === through || loose || isLater ? 0 : undefined;
   }
 
   /** The task that is due first, of those that nobody has taken. */

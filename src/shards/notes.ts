@@ -2,7 +2,8 @@
 
 import type { Millis, Seen, Shard as ShardNumber, SheafError } from "../base/index.ts";
 import type { Clock, Timer } from "../host/index.ts";
-import type { Message, Note } from "../journal/index.ts";
+import type { Note } from "../journal/index.ts";
+import { noteBytes } from "./bytes.ts";
 
 /** Called once with the error that befell, or undefined when all is durable. */
 export type Settle = (error: SheafError | undefined) => void;
@@ -97,24 +98,3 @@ export class Notes {
 
 export const settles = (note: Note, task: string): boolean =>
   (note.kind === "done" || note.kind === "failed") && note.task === task;
-
-/** What a message takes of a record or a frame, at most. */
-export function messageBytes({ type, key, command, input, by }: Message): number {
-  let bytes = 64 + input.length + 3 * (type.length + key.length + command.length);
-  for (const text of by) bytes += 3 * text.length + 5;
-  return bytes;
-}
-
-/** What a note takes of a record, at most. */
-export function noteBytes(note: Note): number {
-  switch (note.kind) {
-    case "accepted":
-      return note.messages.reduce((bytes, message) => bytes + messageBytes(message), 64);
-    case "acknowledged":
-      return 32;
-    case "done":
-      return 16 + 3 * note.task.length;
-    case "failed":
-      return 64 + 3 * (note.task.length + note.cause.length);
-  }
-}

@@ -3,6 +3,7 @@
 
 import { asSheafError, type Epoch, SheafError } from "../base/index.ts";
 import { type Entry, follow, type Page } from "../journal/index.ts";
+import { isAgendaRow } from "./agenda.ts";
 import { Fold } from "./fold.ts";
 import { within } from "./pause.ts";
 import { behind, type Shard } from "./shard.ts";
@@ -57,7 +58,9 @@ async function restore(shard: Shard, store: Store): Promise<void> {
   if (way.kind === "behind" && stored) throw await doubtfullyBehind(shard, stored);
   if (way.kind === "read" && stored && !continues(shard, stored, page)) throw behind(shard.number);
   if (way.kind === "snapshot") stored = await loadSnapshot(shard, store, page.first);
-  if (stored) shard.fold.restore(stored, await store.ops(shard.number));
+  if (!stored) return;
+  const ops = await store.ops(shard.number);
+  shard.fold.restore(stored, host.faults.mutant("D5") ? ops.filter((op) => !isAgendaRow(op)) : ops);
 }
 
 /** A read may be stale; only a barrier shows that the journal really is behind (F8). */

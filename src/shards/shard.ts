@@ -35,9 +35,11 @@ import type {
   RecordCodec,
   SnapshotOptions,
 } from "../journal/index.ts";
+import { coalesced, commitBytes, noteBytes } from "./bytes.ts";
 import { Fold, type Hot, type Value } from "./fold.ts";
 import type { Meters } from "./meters.ts";
-import { messageBytes, noteBytes, type Noted, Notes, type Settle, settles } from "./notes.ts";
+import { JournalTime } from "./journal-time.ts";
+import { type Noted, Notes, type Settle, settles } from "./notes.ts";
 import { type Place, sight, type Tenure } from "./tenure.ts";
 
 type Item = {
@@ -76,9 +78,6 @@ export type Ground = {
   readonly worked: (shard: Shard) => void;
 };
 
-/** A large state is journaled once per record however many commits changed it; a small one with each, for its history. */
-const coalesceAboveBytes = 1024;
-
 /** Within this time of a claim another one is no wonder. */
 const startMs: Millis = 5_000;
 
@@ -107,8 +106,7 @@ export class Shard {
   readonly #notes: Notes;
   /** The last record took no notes, for lack of room. */
   #notesLate = false;
-  /** Cluster time here at some moment: it goes on from there (`now`). */
-  #time: { readonly at: Instant; readonly tick: Tick } = { at: 0, tick: 0 };
+  readonly #time: JournalTime;
   #flight: Flight | undefined;
   #looking = false;
 
@@ -116,6 +114,7 @@ export class Shard {
     this.number = number;
     this.ground = ground;
     this.fold = new Fold(number, ground.limits);
+    this.#time = new JournalTime(ground.host.clock);
     this.#notes = new Notes(ground.host.clock, () => ground.ready(this));
   }
 
@@ -201,17 +200,9 @@ export class Shard {
     );
   }
 
-  /** Cluster time: this node's clock, or the time of the journal where that is ahead. It goes on also while the clock is behind,
-   *  so that what is due falls due. */
+  /** Cluster time. */
   now(): Instant {
-    const { clock } = this.ground.host;
-    const tick = clock.tick();
-    const wall = clock.now();
-    const { at } = this.fold;
-    const passed = Math.floor(this.#time.at + tick - this.#time.tick);
-    const now = Math.max(wall, passed, at);
-    if (now > passed) this.#time = { at: now, tick };
-    return now;
+    return this.#time.now(this.fold.at);
   }
 
   /** `settle` hears when all accepted so far is durable and this node was the owner at a moment after now (F6). */
@@ -489,32 +480,6 @@ export class Shard {
   again(): void {
     if (!this.idle) this.ground.ready(this);
   }
-}
-
-/** What a commit takes of a record, at most. One over `maxBatchBytes` might fit none. */
-export function commitBytes({ type, key, command, principal, state, events, op, work }: Commit): number {
-  let bytes = 128 + (state?.length ?? 0) + (op?.reply.length ?? 0);
-  if (work) {
-    bytes += 64 + 3 * (work.done?.length ?? 0);
-    for (const message of work.messages) bytes += messageBytes(message);
-    for (const timer of work.timers) bytes += messageBytes({ ...timer, type: "", key: timer.name });
-  }
-  for (const { name, value } of events) bytes += value.length + 3 * name.length + 16;
-  return bytes + 3 * (type.length + key.length + command.length + principal.length + (op?.id.length ?? 0));
-}
-
-/** The commits of one record: of a large state that several changed, only the last keeps it. */
-function coalesced(items: readonly Item[]): Commit[] {
-  const commits = items.map((item) => item.commit);
-  if (!items.some(({ value }) => value.state.length > coalesceAboveBytes)) return commits;
-  const later = new Set<Hot>();
-  for (let i = items.length - 1; i >= 0; i--) {
-    const { hot, value, commit } = items[i] as Item;
-    if (value.state.length <= coalesceAboveBytes) continue;
-    if (later.has(hot)) commits[i] = { ...commit, state: undefined };
-    else later.add(hot);
-  }
-  return commits;
 }
 
 function refusal(error: unknown): SheafError {

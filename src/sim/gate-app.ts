@@ -78,6 +78,47 @@ export const Note = entity("note", {
   queries: { look: { output: plain<Noted>(), consistency: "causal" } },
 });
 
+/** Money on its way to a wallet: from which, which of its payments to there, and to whom it goes on. */
+export type Payment = {
+  readonly from: string;
+  readonly n: number;
+  readonly cents: number;
+  /** Wallets to which it goes on, one after the other. */
+  readonly on: readonly string[];
+  /** It is refused from then on, for so long: by a clock that is far from the sender's not at all. */
+  readonly sentAt: number;
+  readonly failsMs: number;
+  /** Counts something elsewhere in the middle. */
+  readonly slow: boolean;
+};
+
+export const Wallet = entity("wallet", {
+  state: plain<{ cents: number; sent: Record<string, number>; taken: string[] }>(),
+  commands: {
+    pay: {
+      input: plain<{ to: string; cents: number; on: readonly string[]; failsMs: number; slow: boolean }>(),
+      errors: { SHORT: plain<{ by: number }>() },
+    },
+    take: { input: plain<Payment>() },
+  },
+  queries: { look: { output: plain<{ cents: number; taken: string[] }>(), consistency: "strong" } },
+});
+
+type Rung = { readonly id: string; readonly n: number; readonly due: number };
+type Alarms = { set: Record<string, { n: number; due: number }>; rung: string[]; wrong: string[] };
+
+export const Alarm = entity("alarm", {
+  state: plain<Alarms>(),
+  commands: {
+    /** Rings after so long, and as many times `again`. A quiet one changes nothing when it rings. */
+    set: { input: plain<{ id: string; n: number; ms: number; again: number; quiet: boolean }>() },
+    drop: { input: plain<string>() },
+    ring: { input: plain<Rung & { ms: number; again: number }>() },
+    hush: { input: plain<Rung>() },
+  },
+  queries: { look: { output: plain<Alarms>(), consistency: "strong" } },
+});
+
 export const Desk = service("desk", {
   procedures: {
     /** Moves money in three steps; the same again under the same id. False when there is too little of it. */
@@ -193,6 +234,56 @@ const note = Note.implement({
   look: ({ state }) => ({ count: state.count, causes: { ...state.causes } }),
 });
 
+const wallet = Wallet.implement({
+  initial: () => ({ cents: purseCents, sent: {}, taken: [] }),
+  pay({ state, input, key, now, fail, send }) {
+    const { to, cents, on, failsMs, slow } = input;
+    if (state.cents < cents) return fail("SHORT", { by: cents - state.cents });
+    state.cents -= cents;
+    const n = (state.sent[to] = (state.sent[to] ?? 0) + 1);
+    send.entity(Wallet, to).take({ from: key, n, cents, on, sentAt: now, failsMs, slow });
+  },
+  async take({ state, input, key, now, call, send }) {
+    const { from, n, cents, on, sentAt, failsMs, slow } = input;
+    if (slow) await call.entity(Tally, `of-${key}`).add();
+    if (now >= sentAt && now < sentAt + failsMs) throw new Error("not yet");
+    state.taken.push(`${from} ${n}`);
+    const [next, ...rest] = on;
+    if (next === undefined) return void (state.cents += cents);
+    const at = (state.sent[next] = (state.sent[next] ?? 0) + 1);
+    send.entity(Wallet, next).take({ from: key, n: at, cents, on: rest, sentAt, failsMs: 0, slow });
+  },
+  look: ({ state: { cents, taken } }) => ({ cents, taken: [...taken] }),
+});
+
+const alarm = Alarm.implement({
+  initial: () => ({ set: {}, rung: [], wrong: [] }),
+  set({ state, input: { id, n, ms, again, quiet }, now, after }) {
+    const due = Math.ceil(now + ms);
+    if (quiet) delete state.set[id];
+    else state.set[id] = { n, due };
+    if (quiet) after(ms, "hush", { id, n, due }, { id });
+    else after(ms, "ring", { id, n, due, ms, again }, { id });
+  },
+  drop({ state, input, cancel }) {
+    delete state.set[input];
+    cancel(input);
+  },
+  ring({ state, input: { id, n, due, ms, again }, now, after }) {
+    const set = state.set[id];
+    if (set?.n !== n || set.due !== due) state.wrong.push(`${id} ${n} rang though it was not set`);
+    if (now < due) state.wrong.push(`${id} ${n} rang ${due - now} ms early`);
+    state.rung.push(`${id} ${n} ${again}`);
+    delete state.set[id];
+    if (again === 0) return;
+    const next = Math.ceil(now + ms);
+    state.set[id] = { n, due: next };
+    after(ms, "ring", { id, n, due: next, ms, again: again - 1 }, { id });
+  },
+  hush: () => {},
+  look: ({ state: { set, rung, wrong } }) => ({ set: { ...set }, rung: [...rung], wrong: [...wrong] }),
+});
+
 const desk = Desk.implement({
   async transfer({ input, call }) {
     const { id, from, to, cents } = input;
@@ -216,4 +307,4 @@ const desk = Desk.implement({
   },
 });
 
-export const gateApp = app("gate", { entities: [register, bag, purse, tally, note], services: [desk] });
+export const gateApp = app("gate", { entities: [register, bag, purse, tally, note, wallet, alarm], services: [desk] });

@@ -3,6 +3,7 @@
 // A1. Records are contiguous, each names the hash of the one before it, and epochs do not fall once void ones are left out.
 // A2. An operation took effect at most once.
 // A3. Folding the journal gives the state that the cluster serves.
+// A4. What commands have left is done once, in order (work-audit.ts): of journals that are there from their first record.
 
 import type { Epoch, Seq, Shard, Version } from "../base/index.ts";
 import {
@@ -15,6 +16,7 @@ import {
   type Tip,
 } from "../journal/index.ts";
 import { toHex } from "../base/index.ts";
+import { WorkAudit } from "./work-audit.ts";
 
 /** What is left of one entity after folding: state as it was journaled. */
 export type Folded = {
@@ -37,6 +39,8 @@ export type Audit = {
   readonly head: Seq;
   /** The newest state of every entity whose last commit the journal still holds; by "type key". */
   readonly entities: ReadonlyMap<string, Folded>;
+  /** Undefined where records were trimmed before what is there. */
+  readonly work: WorkAudit | undefined;
 };
 
 /** Reads `shard` from its first kept record to its head. */
@@ -71,6 +75,7 @@ export function judgeRecords(
   const entities = new Map<string, Folded>();
   const ops = new Map<string, Seq>();
   let tip = before(shard, records[0], snapshots, problems);
+  const work = tip === noTip ? new WorkAudit(shard) : undefined;
   let voided = 0;
   let claims = 0;
   for (const record of records) {
@@ -85,13 +90,15 @@ export function judgeRecords(
     if (verdict.kind === "void") voided++;
     else {
       if (record.payload.kind === "claim") claims++;
+      work?.apply(record);
       if (record.payload.kind === "batch") foldBatch(shard, record, entities, ops, problems);
     }
     for (const snapshot of snapshots)
       if (snapshot.seq === seq && snapshot.hash !== toHex(record.hash))
         problems.push(`shard ${shard}: the snapshot at ${seq} is of another record`);
   }
-  return { shard, problems, records: records.length, voided, claims, epoch: tip.epoch, head: tip.seq, entities };
+  if (work) problems.push(...work.problems);
+  return { shard, problems, records: records.length, voided, claims, epoch: tip.epoch, head: tip.seq, entities, work };
 }
 
 /** Where the chain stood before the first kept record: at the beginning, or at the place a trim left, which a snapshot must cover. */

@@ -99,6 +99,28 @@ export const mutants: readonly Mutant[] = [
     says: "gives a kept answer of a query though the entity has changed since",
     within: 100,
   },
+  { name: "D1", says: "accepts messages again that come again", within: 100, trial: { workloads: ["transfers"] } },
+  {
+    name: "D2",
+    says: "says that messages are accepted before that is durable",
+    within: 200,
+    trial: { workloads: ["transfers"], faults: ["crash", "hang", "full", "partition"] },
+  },
+  { name: "D3", says: "keeps no mark that a message is carried out", within: 20, trial: { workloads: ["transfers"] } },
+  {
+    name: "D4",
+    says: "forgets a message when it is sent",
+    within: 200,
+    trial: { workloads: ["transfers"], faults: ["crash", "hang", "full", "partition"] },
+  },
+  {
+    name: "D5",
+    says: "leaves what is to be done out of the local store and snapshots",
+    within: 100,
+    trial: { workloads: ["transfers"], faults: ["crash", "restart"] },
+  },
+  { name: "D6", says: "accepts messages behind one that is missing", within: 100, trial: { workloads: ["transfers"] } },
+  { name: "M12", says: "keeps no mark that a timer has fired", within: 20, trial: { workloads: ["alarms"] } },
 ];
 
 /** The seed that caught it, counted from 1, and what it said; undefined when none did. A seed that fails without the

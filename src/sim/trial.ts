@@ -1,11 +1,11 @@
 // One seed of the gate: a random small world, a random workload, random faults; what was wrong, and what happened.
 
-import type { Millis } from "../base/index.ts";
+import type { Limits, Millis } from "../base/index.ts";
 import type { Client } from "../model/index.ts";
 import { bindClient } from "../model/index.ts";
 import { gateApp } from "./gate-app.ts";
 import { describeCall } from "./history.ts";
-import { seeded } from "./random.ts";
+import { type Random, seeded } from "./random.ts";
 import { clusterFaults, type FaultName, faultNames, type Tally } from "./weather.ts";
 import type { Stage } from "./stage.ts";
 import { workloads, type WorkloadName } from "./workloads.ts";
@@ -52,7 +52,12 @@ const usual: readonly WorkloadName[] = [
   ),
   "rolling",
   "apart",
+  ...Array<WorkloadName>(3).fill("transfers"),
+  ...Array<WorkloadName>(2).fill("alarms"),
 ];
+
+/** Nodes that do not know each other cannot send each other anything. */
+const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "alarms"]);
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
 const clusterShare = 0.12;
@@ -64,8 +69,11 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const random = seeded(seed).fork("plan");
   const workload = random.pick(options.workloads ?? usual);
   const orderly = workload === "rolling" || workload === "apart";
-  const nodes = orderly ? 2 + random.below(2) : random.pick([1, 1, 2, 2, 2, 3]);
-  const cluster = nodes > 1 && (orderly || (options.cluster ?? random.chance(clusterShare)));
+  const nodes = orderly
+    ? 2 + random.below(2)
+    : random.pick(linked.has(workload) && options.cluster !== true ? [1, 1, 1, 1, 1, 2] : [1, 1, 2, 2, 2, 3]);
+  const isLinked = linked.has(workload);
+  const cluster = nodes > 1 && (orderly || isLinked || (options.cluster ?? random.chance(clusterShare)));
   const fitting = (options.faults ?? faultNames).filter(
     (name) => !orderly && (nodes > 1 || name !== "contend") && (cluster || !clusterFaults.has(name)),
   );
@@ -92,6 +100,7 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
         maxHotEntities: random.pick([1, 2, 10_000]),
         maxBatchCommits: random.pick([1, 3, 4096]),
         maxIssuedOperations: random.pick(orderly ? [4096] : [5, 4096, 4096]),
+        ...(isLinked && workLimits(random)),
       },
       mutants: options.mutants ?? [],
       encryptionKey: random.chance(0.1) ? random.bytes(32) : undefined,
@@ -99,6 +108,17 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
       strict: true,
       direct: false,
     },
+  };
+}
+
+/** Few attempts and little room are met in turn: a place that is full of dead letters takes nothing more. */
+function workLimits(random: Random): Partial<Limits> {
+  const isNarrow = random.chance(0.3);
+  return {
+    retryMs: 3,
+    maxAttempts: isNarrow ? 1_000 : random.pick([2, 4, 1_000]),
+    maxTasks: isNarrow ? 3 + random.below(6) : 20_000,
+    defaultDeadlineMs: random.pick([30, 2_000]),
   };
 }
 

@@ -7,6 +7,7 @@ import type { CallRecord } from "./history.ts";
 import { checkCounter, type Count } from "./idempotent-counter.ts";
 import { registers } from "./registers.ts";
 import { calmly, named, openCalls, perClient, type Workload } from "./stage.ts";
+import { alarms, transfers } from "./workloads-messages.ts";
 import { apart, errands, glances, rolling, sessions } from "./workloads-cluster.ts";
 
 /** W3: whatever was acknowledged is there, once. */
@@ -110,5 +111,17 @@ function countsOf(calls: readonly CallRecord[], key: string): Count[] {
   });
 }
 
-export const workloads = { registers, bags, bank, counters, errands, sessions, glances, rolling, apart } as const;
+export const workloads = {
+  registers,
+  bags,
+  bank,
+  counters,
+  errands,
+  sessions,
+  glances,
+  rolling,
+  apart,
+  transfers,
+  alarms,
+} as const;
 export type WorkloadName = keyof typeof workloads;

@@ -15,6 +15,7 @@ import { createPlacement, type Placement } from "./placement.ts";
 import { type Random, seeded } from "./random.ts";
 import { createSchedule, type Schedule } from "./schedule.ts";
 import { auditNodes, settle } from "./serving-audit.ts";
+import { checkLanes } from "./work-audit.ts";
 import { simCompress, simCrypto } from "./sim-crypto.ts";
 import { type LogLine, worldStart } from "./sim-host.ts";
 import { staleness } from "./sim-engine.ts";
@@ -234,6 +235,7 @@ async function audit(world: World): Promise<readonly Audit[]> {
   const audits: Audit[] = [];
   for (let shard = 0; shard < options.shards; shard++) audits.push(await auditJournal(shared, codec, shard));
   for (const { problems: found } of audits) problems.push(...found);
+  problems.push(...checkLanes(audits.map(({ work }) => work)));
   problems.push(...(await auditNodes(world, audits)));
   if (options.cluster) for (const { claims } of audits) weather.tally.takeovers += Math.max(0, claims - 1);
   return audits;

@@ -1,0 +1,56 @@
+// What things take of a record or a frame, at most: how much of them fits is decided before they are encoded.
+
+import type { Commit, Message, Note } from "../journal/index.ts";
+import type { Hot, Value } from "./fold.ts";
+
+/** A large state is journaled once per record however many commits changed it; a small one with each, for its history. */
+const coalesceAboveBytes = 1024;
+
+type Changed = { readonly hot: Hot; readonly value: Value; readonly commit: Commit };
+
+/** What a commit takes of a record, at most. One over `maxBatchBytes` might fit none. */
+export function commitBytes({ type, key, command, principal, state, events, op, work }: Commit): number {
+  let bytes = 128 + (state?.length ?? 0) + (op?.reply.length ?? 0);
+  if (work) {
+    bytes += 64 + 3 * (work.done?.length ?? 0);
+    for (const message of work.messages) bytes += messageBytes(message);
+    for (const timer of work.timers) bytes += messageBytes({ ...timer, type: "", key: timer.name });
+  }
+  for (const { name, value } of events) bytes += value.length + 3 * name.length + 16;
+  return bytes + 3 * (type.length + key.length + command.length + principal.length + (op?.id.length ?? 0));
+}
+
+/** What a message takes of a record or a frame, at most. */
+export function messageBytes({ type, key, command, input, by }: Message): number {
+  let bytes = 64 + input.length + 3 * (type.length + key.length + command.length);
+  for (const text of by) bytes += 3 * text.length + 5;
+  return bytes;
+}
+
+/** What a note takes of a record, at most. */
+export function noteBytes(note: Note): number {
+  switch (note.kind) {
+    case "accepted":
+      return note.messages.reduce((bytes, message) => bytes + messageBytes(message), 64);
+    case "acknowledged":
+      return 32;
+    case "done":
+      return 16 + 3 * note.task.length;
+    case "failed":
+      return 64 + 3 * (note.task.length + note.cause.length);
+  }
+}
+
+/** The commits of one record: of a large state that several changed, only the last keeps it. */
+export function coalesced(items: readonly Changed[]): Commit[] {
+  const commits = items.map((item) => item.commit);
+  if (!items.some(({ value }) => value.state.length > coalesceAboveBytes)) return commits;
+  const later = new Set<Hot>();
+  for (let i = items.length - 1; i >= 0; i--) {
+    const { hot, value, commit } = items[i] as Changed;
+    if (value.state.length <= coalesceAboveBytes) continue;
+    if (later.has(hot)) commits[i] = { ...commit, state: undefined };
+    else later.add(hot);
+  }
+  return commits;
+}
