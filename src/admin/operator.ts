@@ -212,7 +212,7 @@ export interface Operator {
   backlog(): Promise<Found<Backlog>>;
   /** NOT_FOUND when no dead letter has this id, as of `redrive` and `drop`. */
   deadLetter(id: string): Promise<TaskDetail>;
-  /** Tries it again now, as often as the first time. */
+  /** Tries it again now, as often as the first time. IN_USE, as of `drop`, while another asks for the same. */
   redrive(id: string): Promise<void>;
   /** Gives up a dead letter. Resolves with what it was. */
   drop(id: string): Promise<TaskDetail>;

@@ -10,7 +10,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { after, before, describe, test } from "node:test";
+import { after, before, describe, test, type TestContext } from "node:test";
 import type { Command } from "commander";
 import { folder, type Ran, sheaf, startServer, type TestServer } from "./cli.fixture.ts";
 import { ensureCa } from "../platform/index.ts";
@@ -521,24 +521,43 @@ describe("every command", () => {
   }
 });
 
+/** What doctor says of a node that answers so. */
+async function doctored(t: TestContext, answers: Readonly<Record<string, unknown>>): Promise<Ran> {
+  const stub = createServer((request, response) => {
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify(answers[request.url ?? ""] ?? []));
+  }).listen(0, "127.0.0.1");
+  t.after(() => stub.close());
+  await once(stub, "listening");
+  const url = `http://127.0.0.1:${(stub.address() as AddressInfo).port}`;
+  return run(["doctor", "--url", url, "--admin", url]);
+}
+
+test("doctor: dead letters are worth a look, and so is what waits for more than a minute", async (t) => {
+  const status = { engine: {}, nodes: [], shards: [] };
+  const shard = { shard: 3, tasks: 1, deadLetters: 2, outgoing: 1, outgoingMs: 61_000, lateMs: 95_400 };
+  const ran = await doctored(t, {
+    "/admin/v1/status": status,
+    "/admin/v1/backlog": [shard, { ...shard, shard: 4, outgoingMs: 0, lateMs: 0 }],
+  });
+  assert.match(ran.out, /^▲\tdead letters\t4\t/m);
+  assert.match(ran.out, /^▲\tmessages\tone has been on its way for 61 s\t/m);
+  assert.match(ran.out, /^▲\tmessages\tone was due 95 s ago\t/m);
+  const well = await doctored(t, {
+    "/admin/v1/status": status,
+    "/admin/v1/backlog": [{ ...shard, deadLetters: 0, outgoingMs: 60_000, lateMs: 60_000 }],
+  });
+  assert.match(well.out, /^✓\tdead letters\tnone\t/m);
+  assert.match(well.out, /^✓\tmessages\tnone waits for long\t/m);
+});
+
 test("doctor: a damaged journal is bad, whatever else is well", async (t) => {
   const status = {
     engine: { directory: "d", syncMs: 1.23456, folding: "stopped: record 7 of shard 1 is out of order" },
     nodes: [],
     shards: [],
   };
-  const stub = createServer((request, response) => {
-    response.setHeader("content-type", "application/json");
-    response.end(
-      JSON.stringify(
-        ["/admin/v1/parked", "/admin/v1/backlog", "/admin/v1/checkup"].includes(request.url ?? "") ? [] : status,
-      ),
-    );
-  }).listen(0, "127.0.0.1");
-  t.after(() => stub.close());
-  await once(stub, "listening");
-  const url = `http://127.0.0.1:${(stub.address() as AddressInfo).port}`;
-  const ran = await run(["doctor", "--url", url, "--admin", url]);
+  const ran = await doctored(t, { "/admin/v1/status": status });
   assert.equal(ran.code, 6);
   assert.match(ran.out, /✕\tengine\t.*syncMs 1\.23, folding stopped: record 7.*\tthe journal is damaged/);
 });

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
+import type { Limits, SheafError } from "../base/index.ts";
 import { app, entity } from "../model/index.ts";
 import { inCluster, nodeOf } from "./cluster.fixture.ts";
 import { code, world, type World } from "./world.fixture.ts";
@@ -13,7 +14,8 @@ const Box = entity("box", {
     put: { input: z.string() },
     fail: { input: z.string(), errors: { NO: z.object({}) } },
     slow: {},
-    tell: { input: z.object({ to: z.string(), command: z.enum(["put", "fail"]), text: z.string() }) },
+    explode: { input: z.string() },
+    tell: { input: z.object({ to: z.string(), command: z.enum(["put", "fail", "explode"]), text: z.string() }) },
     set: { input: z.object({ ms: z.number(), command: z.enum(["put", "fail"]), text: z.string(), id: z.string() }) },
     setSlow: { input: z.string() },
   },
@@ -32,6 +34,9 @@ const box = Box.implement({
     await new Promise<void>((resolve) => (bad.end = resolve));
     state.done.push("slow");
   },
+  explode() {
+    throw new Error("boom");
+  },
   tell: ({ send, input: { to, command, text } }) => send.entity(Box, to)[command](text),
   set: ({ after, input: { ms, command, text, id } }) => void after(ms, command, text, { id }),
   setSlow: ({ after, input }) => void after(100, "slow", { id: input }),
@@ -39,12 +44,14 @@ const box = Box.implement({
 });
 const boxes = app("boxes", { entities: [box] });
 
-const open = async (): Promise<{
+const open = async (
+  limits: Partial<Limits> = {},
+): Promise<{
   w: World;
   call: (key: string, name: string, input?: unknown) => Promise<unknown>;
 }> => {
   bad.yet = true;
-  const w = await world({ app: boxes, shards: 8 });
+  const w = await world({ app: boxes, shards: 8, limits });
   const call = async (key: string, name: string, input?: unknown): Promise<unknown> =>
     (
       await w.ask(key, name, input, {
@@ -92,6 +99,22 @@ test("dead letters: each is listed with why, shown with its input, and tried aga
   for (const id of [first, second, "x", "99/m1.1", "1", "1/a/b", "1/%", "1/a/b/c/d"])
     for (const act of [w.node.deadLetter, w.node.redrive, w.node.drop])
       await assert.rejects(at<unknown>(w, act(id)), code("NOT_FOUND", "not-applied"), id);
+});
+
+test("dead letters: of two that decide on one at the same moment only the first does", async () => {
+  const { w, call } = await open();
+  await call("a", "tell", { to: "z", command: "fail", text: "1" });
+  await w.pass(1000);
+  const [letter] = (await at(w, w.node.deadLetters(undefined, undefined, 1))).items;
+  bad.yet = false;
+  const asked = [w.node.redrive(letter!.id), w.node.redrive(letter!.id), w.node.drop(letter!.id)];
+  const ends = await at(w, Promise.allSettled<unknown>(asked));
+  assert.deepEqual(
+    ends.map((end) => (end.status === "rejected" ? (end.reason as SheafError).code : "done")),
+    ["done", "IN_USE", "IN_USE"],
+  );
+  await w.pass(1000);
+  assert.deepEqual(await call("z", "look"), ["1"]);
 });
 
 test("dead letters: pages follow each other, and only those of one type are told when asked so", async () => {
@@ -182,6 +205,52 @@ test("messages: those that wait are counted at both ends, and measured", async (
   assert.equal(w.host.metric("sheaf_dead_letters_kept"), 1);
   assert.equal(w.host.metric("sheaf_tasks_waiting"), 1);
   assert.equal(w.host.metric("sheaf_messages_outgoing"), 0);
+});
+
+test("messages: those to a shard that is full of dead letters are shown as on their way, and go once these are dropped", async () => {
+  const { w, call } = await open({ maxTasks: 2 });
+  const senders = ["a", "b", "c"];
+  const shardOf = async (key: string): Promise<number> => (await at(w, w.node.entity("box", key))).shard;
+  const shards: number[] = [];
+  for (const key of [...senders, "z"]) shards.push(await shardOf(key));
+  assert.equal(new Set(shards).size, 4, "each has a shard of its own");
+  for (const key of senders) {
+    await call(key, "tell", { to: "z", command: "fail", text: key });
+    await w.pass(1000);
+  }
+  await w.pass(2000);
+  const { items } = await at(w, w.node.backlog());
+  assert.deepEqual(
+    items
+      .map(({ shard, deadLetters, outgoing }) => [shard, deadLetters, outgoing])
+      .toSorted(([a = 0], [b = 0]) => a - b),
+    [
+      [shards[2], 0, 1],
+      [shards[3], 2, 0],
+    ].toSorted(([a = 0], [b = 0]) => a - b),
+  );
+  const ageMs = items.find(({ outgoing }) => outgoing > 0)?.outgoingMs ?? 0;
+  assert.ok(ageMs >= 3000 && ageMs < 4000, `${ageMs} ms`);
+  w.node.measure();
+  assert.equal(w.host.metric("sheaf_messages_outgoing"), 1);
+  assert.equal(w.host.metric("sheaf_messages_outgoing_oldest_seconds"), ageMs / 1000);
+  bad.yet = false;
+  for (const { id } of (await at(w, w.node.deadLetters(undefined, undefined, 50))).items) await at(w, w.node.drop(id));
+  await w.pass(5000);
+  assert.deepEqual(await call("z", "look"), ["c"]);
+  assert.deepEqual((await at(w, w.node.backlog())).items, []);
+});
+
+test("messages: how late the latest is, that waits behind one that fails, is told", async () => {
+  const { w, call } = await open({ retryMs: 30_000 });
+  await call("a", "tell", { to: "z", command: "explode", text: "" });
+  await call("a", "tell", { to: "z", command: "put", text: "behind" });
+  await w.pass(10_000);
+  const [waiting] = (await at(w, w.node.backlog())).items;
+  assert.equal(waiting?.tasks, 2);
+  assert.ok(waiting.lateMs > 9_000 && waiting.lateMs <= 10_000, `${waiting.lateMs} ms`);
+  w.node.measure();
+  assert.equal(w.host.metric("sheaf_tasks_late_seconds"), waiting.lateMs / 1000);
 });
 
 test("dead letters: in a cluster any node tells of all, and passes on what is to be done to one", () =>

@@ -170,6 +170,8 @@ export async function deadLetter(parts: Parts, id: string): Promise<TaskDetail> 
 export function redrive(parts: Parts, id: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const { shard, task } = deadLetterHere(parts, id);
+    if (shard.settles(refOf(task)))
+      throw new SheafError("IN_USE", "somebody else decides on it at this moment", { hint: "Ask again in a moment." });
     const told = (error: SheafError | undefined): void => (error ? reject(error) : resolve());
     shard.note({ kind: "failed", task: refOf(task), due: shard.now(), attempts: 0, cause: "" }, told);
   });
