@@ -2,8 +2,9 @@
 // the fold, so that every copy has the same.
 //
 // Q1. A pair of shards has one lane. Its messages are numbered upwards, each names the one before it, and the receiver takes
-//     them in that order, each once. Numbers begin anew, far above, with each generation of the sender: what a restored copy
-//     sends is never taken for something that was sent before.
+//     them in that order, each once. Numbers begin anew, far above, with each generation: what a restored copy sends is never
+//     taken for something that was sent before. All shards are restored together, and of what is restored each lane goes on
+//     with the first messages that come.
 // Q2. A task is over in the very record that keeps what it did, or that gives it up.
 // Q3. Tasks of one key that came as messages are due in the order in which they came, a failed one before those behind it. A dead
 //     letter is passed over.
@@ -48,8 +49,9 @@ export type AgendaMemo = {
   readonly marks: readonly (readonly [Shard, number, boolean])[];
 };
 
-/** Numbers of one generation of a lane. */
-const span = 2 ** 32;
+/** A generation counts seconds since the cluster was created. No lane has had as many messages by then as this for each, and 2^53 of them are
+ *  272 years. */
+const perSecond = 2 ** 20;
 /** What ids of rows of the local store begin with that are no operations. */
 const taskRow = "~t";
 const laneRow = "~l";
@@ -125,8 +127,7 @@ export class Agenda {
     const mark = this.#marks.get(from) ?? { through: 0, loose: restored };
     const { through, loose } = mark;
     if (first <= through) return through - first + 1;
-    const isLater = through > 0 && Math.floor(first / span) > Math.floor(through / span);
-    return after === through || loose || isLater ? 0 : undefined;
+    return after === through || loose ? 0 : undefined;
   }
 
   /** The task that is due first, of those that nobody has taken. */
@@ -171,7 +172,7 @@ export class Agenda {
     for (const { to, ...message } of work.messages) {
       const lane = this.#lane(to);
       const after = lane.last;
-      const n = Math.max(after, generation * span) + 1;
+      const n = Math.max(after, generation * perSecond) + 1;
       lane.last = n;
       if (to === this.#shard) {
         lane.acknowledged = n;
@@ -298,7 +299,7 @@ export class Agenda {
    *  called under a place that has been lost here: no such place is given again. */
   restored(generation: Generation): void {
     for (const mark of this.#marks.values()) mark.loose = true;
-    if (this.isUsed) this.#count = Math.max(this.#count, generation * span);
+    if (this.isUsed) this.#count = Math.max(this.#count, generation * perSecond);
   }
 
   #save(id: string, row: Task | Outgoing): void {
