@@ -16,6 +16,7 @@ import { CallerLink, type CallerLinkOptions } from "./caller-link.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Pipe, PipeEnd } from "./pipe.ts";
 import { fate, fieldsOf, inDoubt, type Pending, pendingOf, repeatable } from "./pending.ts";
+import { keptWith } from "./session-token.ts";
 
 /** What a dialler tells. `opened` or `failed`, once, unless it was aborted before. */
 export type DialEnd = {
@@ -79,6 +80,8 @@ export class Caller implements Calls {
     return this.#operations;
   };
   readonly #resting = new Map<Pending, Timer>();
+  /** The session that the other side of a connection goes by, and what calls that it answered since were sent with besides. */
+  readonly #known = new WeakMap<CallerLink, { token: string | undefined; carried: string }>();
   #operations = 0;
   /** Numbers of operations whose answer is waited for, in the order they were issued: the first is the lowest. */
   readonly #unsettled = new Set<number>();
@@ -107,8 +110,8 @@ export class Caller implements Calls {
       replied: (pending, reply) => this.#replied(pending, reply),
       failed: (pending, error) => this.#failed(pending, error),
       unsettled: () => this.#lowestUnsettled(),
-      session: (token) => void (this.session = token),
-      roomy: () => this.#pump(),
+      session: () => {},
+      roomy: () => this.#roomy(),
       goaway: (link, goaway) => this.#goaway(link, goaway),
       lost: (link, sent, unsent, why) => this.#lost(link, sent, unsent, why),
     };
@@ -182,6 +185,8 @@ export class Caller implements Calls {
   }
 
   #send(link: CallerLink, pending: Pending, now: Tick): void {
+    const isKnown = this.session === this.#known.get(link)?.token; // else another connection has brought more
+    pending.fields.session = pending.session ?? (isKnown ? undefined : this.session);
     if (link.send(pending, now)) return;
     this.#reject(pending, fate(pending, "TOO_LARGE", "the call is larger than the gateway reads"));
   }
@@ -210,13 +215,17 @@ export class Caller implements Calls {
     this.#failures = 0;
     this.#budget = Math.min(BURST, this.#budget + SHARE);
     if (this.#finish(pending)) pending.resolve(reply);
-    if (this.#leaving.size > 0) this.#sweepLeaving();
   }
 
   #failed(pending: Pending, error: SheafError): void {
     this.#failures = 0;
     if (!pending.done && !this.#again(pending, error)) this.#reject(pending, inDoubt(error, pending.doubt));
+  }
+
+  /** A message was read to its end, which says what was seen with its answers: only now one that leaves may be closed. */
+  #roomy(): void {
     if (this.#leaving.size > 0) this.#sweepLeaving();
+    this.#pump();
   }
 
   /** Puts a call back after an answer that a repeat may better, if its deadline and the budget allow. */
@@ -350,7 +359,20 @@ export class Caller implements Calls {
       issuer: this.#issuer,
       session: this.session,
     };
-    const opened = new CallerLink(pipe, hello, this.#link);
+    const known = { token: this.session, carried: "" };
+    const opened = new CallerLink(pipe, hello, {
+      ...this.#link,
+      replied: (pending, reply) => {
+        const { session } = pending.fields;
+        if (session !== undefined) known.carried += `,${session}`;
+        this.#replied(pending, reply);
+      },
+      session: (token) => {
+        this.session = keptWith(this.session ?? "", `${known.token ?? ""}${known.carried}`, token);
+        [known.token, known.carried] = [token, ""];
+      },
+    });
+    this.#known.set(opened, known);
     if (this.#stage.kind === "dialing") this.#stage.link = opened;
     else opened.close("not wanted any more");
     return opened;
@@ -410,8 +432,7 @@ export class Caller implements Calls {
   #leave(link: CallerLink): void {
     this.#stage = { kind: "idle" };
     this.#leaving.add(link);
-    this.#sweepLeaving();
-    if (this.#stage.kind === "idle") this.#redial();
+    this.#redial();
   }
 
   /** C5 */
@@ -424,6 +445,7 @@ export class Caller implements Calls {
     this.#queue = [...back, ...this.#queue.slice(this.#next)];
     this.#next = 0;
     this.#leave(link);
+    this.#sweepLeaving();
   }
 
   #sweepLeaving(): void {

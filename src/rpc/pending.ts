@@ -5,7 +5,9 @@ import { type CallFields, consistencies, pack, targetKinds, unpackUntrusted } fr
 import type { Call, Reply } from "./call.ts";
 
 export type Pending = {
-  readonly fields: CallFields & { issuedAt: number | undefined };
+  readonly fields: CallFields & { issuedAt: number | undefined; session: string | undefined };
+  /** The caller's own for this call, which goes before that of all his calls. */
+  readonly session: string | undefined;
   readonly deadline: Tick;
   readonly resolve: (reply: Reply) => void;
   readonly reject: (error: SheafError) => void;
@@ -30,6 +32,7 @@ export const pendingOf = (
   reject: Pending["reject"],
 ): Pending => ({
   fields,
+  session: fields.session,
   deadline,
   resolve,
   reject,

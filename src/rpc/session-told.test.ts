@@ -59,3 +59,36 @@ test("session tokens: a connection that began with one that is none ends when an
   assert.deepEqual(await answered, { output: 1 });
   assert.equal(cables[0]!.alive, false);
 });
+
+test("session tokens: what a gateway tells with its last answers is kept, and told to the one after it", async () => {
+  const seen: (string | undefined)[] = [];
+  const hold = Promise.withResolvers<void>();
+  const calls: Calls = {
+    async call({ input, session }) {
+      seen.push(session);
+      if (input === "slow") await hold.promise;
+      return { output: 1, session: `(${input})` };
+    },
+  };
+  const joinSessions = (tokens: readonly string[]): string => tokens.join("+");
+  const { clock, call, caller, cables, responders } = pair(calls, { responder: { joinSessions } });
+  const slow = call({ input: "slow" });
+  await clock.settle();
+  responders[0]!.drain();
+  await clock.settle();
+  const quick = call({ input: "quick" });
+  await clock.advance(100);
+  await quick;
+  assert.deepEqual([cables.length, caller.session], [2, "(quick)"]);
+  hold.resolve();
+  await clock.settle();
+  await slow;
+  assert.deepEqual([cables[0]!.alive, caller.session], [false, "(quick),(slow)"]);
+  for (const input of ["third", "fourth"]) {
+    const next = call({ input });
+    await clock.settle();
+    await next;
+  }
+  assert.deepEqual(seen, [undefined, undefined, "(quick),(slow)", "(quick)+(third)"]);
+  assert.equal(caller.session, "(quick)+(third)+(fourth)");
+});
