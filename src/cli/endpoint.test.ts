@@ -28,6 +28,9 @@ test(
     const refused = await cli("add", "echo", other.gateway);
     assert.equal(refused.code, 2, "plain HTTP only where it is private");
     assert.match(refused.err, /--private/);
+    const unknown = await cli("add", "ecco", other.gateway, "--private");
+    assert.equal(unknown.code, 3);
+    assert.match(unknown.err, /declares no outside service "ecco"[^]*echo/);
     assert.equal((await cli("add", "echo", other.gateway, "--private")).code, 0);
     assert.match((await cli("ls")).out, new RegExp(`^echo\t${other.gateway}\tprivate\t`, "m"));
 

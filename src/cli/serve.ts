@@ -81,7 +81,8 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
     },
   };
   const keys = apiKeys(book);
-  const endpoints = endpointBook(book);
+  const declared = (): readonly string[] => (node.app.external ?? []).map(({ name }) => name);
+  const endpoints = endpointBook({ ...book, declared });
   const adminToken = ensureAdminToken(options.home, () => randomBytes(32).toString("base64url"));
   const parts = { options, host, node, keys, endpoints, limits, adminToken };
   const gate = await openGateway(parts);

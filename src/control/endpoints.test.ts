@@ -19,6 +19,15 @@ function setUp(): { host: FixtureHost; shards: SystemShards; book: Endpoints } {
 const add = (book: Endpoints, url: string, isPrivate = false, name = "rates"): Promise<unknown> =>
   book.add(admin, { name, url, private: isPrivate });
 
+/** Looks up for calls that have ten seconds left. */
+function finder(
+  host: FixtureHost,
+  shards: SystemShards,
+): (name: string) => ReturnType<ReturnType<typeof endpointFinder>> {
+  const find = endpointFinder({ host, calls: shards.calls });
+  return (name) => find(name, host.clock.tick() + 10_000);
+}
+
 test("endpoints: addresses are kept once each, listed, and removed one by one or all", async () => {
   const { book } = setUp();
   await add(book, "https://a.example/v1/");
@@ -61,6 +70,24 @@ test("endpoints: what is no plain address is refused, and so is one without TLS 
   await add(book, "http://rates.internal:8080", true);
 });
 
+test("endpoints: a service that the application does not declare is refused, with those that it does", async () => {
+  const host = fixtureHost();
+  const { calls, search, seen } = systemShards(host);
+  let declared = ["parrots", "rates"];
+  const book = endpointBook({ host, calls, search, declared: () => declared });
+  await assert.rejects(add(book, "https://a.example", false, "rate"), (error: SheafError) => {
+    assert.equal(error.code, "UNKNOWN_TARGET");
+    assert.match(error.message, /"rate"/);
+    assert.match(error.hint ?? "", /rates, parrots/);
+    return true;
+  });
+  assert.equal(seen.length, 0, "nothing was asked of the shards");
+  await add(book, "https://a.example");
+  declared = [];
+  await assert.rejects(add(book, "https://b.example"), { code: "UNKNOWN_TARGET" });
+  await book.remove(admin, "rates", undefined);
+});
+
 test("endpoints: one service has a bounded number of addresses", async () => {
   const { book } = setUp();
   for (let i = 0; i < 16; i++) await add(book, `https://r${i}.example`);
@@ -70,7 +97,7 @@ test("endpoints: one service has a bounded number of addresses", async () => {
 
 test("endpoints: a change is known everywhere within five seconds, and look-ups in between cost nothing (D1)", async () => {
   const { host, shards, book } = setUp();
-  const find = endpointFinder({ host, calls: shards.calls });
+  const find = finder(host, shards);
   assert.equal(await find("rates"), undefined);
   await add(book, "https://a.example");
   host.pass(3_000);
@@ -82,7 +109,7 @@ test("endpoints: a change is known everywhere within five seconds, and look-ups 
 
 test("endpoints: when addresses cannot be looked up those last known are used, and nothing else is made up (D2)", async () => {
   const { host, shards, book } = setUp();
-  const find = endpointFinder({ host, calls: shards.calls });
+  const find = finder(host, shards);
   await add(book, "https://a.example");
   await find("rates");
   shards.down = new SheafError("ENGINE_UNAVAILABLE");
@@ -93,4 +120,23 @@ test("endpoints: when addresses cannot be looked up those last known are used, a
   await assert.rejects(find("weather"), { code: "ENGINE_UNAVAILABLE" });
   shards.down = undefined;
   assert.equal(await find("weather"), undefined, "a failure is not remembered");
+});
+
+test("endpoints: a look-up takes no longer than the call has time, and leaves time to call at what was known", async () => {
+  const { host, shards, book } = setUp();
+  await add(book, "https://a.example");
+  let hangs = true;
+  const call: SystemShards["calls"]["call"] = (asked) => (hangs ? new Promise(() => {}) : shards.calls.call(asked));
+  const find = endpointFinder({ host, calls: { call } });
+  const late = assert.rejects(find("rates", host.clock.tick() + 300), { code: "DEADLINE", outcome: "not-applied" });
+  host.pass(300);
+  await late;
+  hangs = false;
+  host.pass(5_000);
+  assert.deepEqual((await find("rates", host.clock.tick() + 300))?.urls, ["https://a.example"]);
+  hangs = true;
+  host.pass(5_000);
+  const found = find("rates", host.clock.tick() + 300);
+  host.pass(150);
+  assert.deepEqual((await found)?.urls, ["https://a.example"]);
 });

@@ -3,7 +3,7 @@
 // D1. A change is effective everywhere within `cacheMs` of being acknowledged.
 // D2. When addresses cannot be looked up, those that were last known are used: they are addresses, not permissions.
 
-import { SheafError, type Millis, type Tick } from "../base/index.ts";
+import { nearest, SheafError, type Millis, type Tick } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Calls } from "../rpc/index.ts";
 import type { Principal } from "../security/index.ts";
@@ -27,7 +27,8 @@ export type EndpointOptions = {
 };
 
 export interface Endpoints {
-  /** Adds an address of a service. BAD_INPUT for one that no service may have, or that is one too many. */
+  /** Adds an address of a service. UNKNOWN_TARGET for a service that the application does not call outside, BAD_INPUT for an
+   *  address that none may have, or that is one too many. */
   add(by: Principal, options: EndpointOptions): Promise<EndpointView>;
   /** Removes an address, or all of them. NOT_FOUND when there is none. */
   remove(by: Principal, name: string, url: string | undefined): Promise<void>;
@@ -52,13 +53,31 @@ const asker =
     return (await calls.call({ target, input, principal: system, deadline: clock.tick() + ms })).output;
   };
 
+export type BookPorts = Ports & {
+  readonly search: Search;
+  /** Services that the application declares as external, as it is now; any when absent. */
+  readonly declared?: (() => readonly string[]) | undefined;
+};
+
+/** Throws UNKNOWN_TARGET with the names that may have been meant. */
+function checkDeclared(name: string, declared: readonly string[]): void {
+  if (declared.includes(name)) return;
+  throw new SheafError("UNKNOWN_TARGET", `the application here declares no outside service "${name}"`, {
+    hint:
+      declared.length === 0
+        ? "It declares none: name its contract under external of app()."
+        : `It declares ${nearest(name, declared).join(", ")}.`,
+  });
+}
+
 /** What operators do with endpoints. */
-export function endpointBook(ports: Ports & { readonly search: Search }): Endpoints {
+export function endpointBook(ports: BookPorts): Endpoints {
   const ask = asker(ports);
   const { log } = ports.host;
   return {
     async add(by, options) {
       const { name, url } = checkedEndpoint(options);
+      if (ports.declared) checkDeclared(name, ports.declared());
       try {
         await ask("command", name, "add", { url, private: options.private, by: by.id }, commandMs);
       } catch (error) {
@@ -111,14 +130,15 @@ export function checkedEndpoint({ name, url: given, private: open }: EndpointOpt
   return { name, url: url.href.replace(/\/+$/, "") };
 }
 
-/** Looks up where a service is; undefined when nowhere. Rejects with what the look-up met when nothing was known before. */
-export function endpointFinder(ports: Ports): (name: string) => Promise<Registered | undefined> {
+/** Looks up where a service is; undefined when nowhere. Rejects with what the look-up met when nothing was known before, and with
+ *  DEADLINE when it takes longer than whoever asks has time. */
+export function endpointFinder(ports: Ports): (name: string, deadline: Tick) => Promise<Registered | undefined> {
   const ask = asker(ports);
   const { clock, log } = ports.host;
   const known = new Map<string, { readonly since: Tick; readonly found: Promise<Registered> }>();
-  return async (name) => {
+  return async (name, deadline) => {
     const before = known.get(name);
-    if (before && clock.tick() - before.since < cacheMs) return some(await before.found);
+    if (before && clock.tick() - before.since < cacheMs) return some(await inTime(before.found, deadline, clock));
     const found = ask("query", name, "get", undefined, lookupMs).catch((error: unknown) => {
       if (!before) throw error;
       log.warn("the addresses of an outside service cannot be looked up; those last known are used", { service: name });
@@ -127,8 +147,23 @@ export function endpointFinder(ports: Ports): (name: string) => Promise<Register
     const entry = { since: clock.tick(), found };
     known.set(name, entry);
     found.catch(() => known.get(name) === entry && known.delete(name));
-    return some(await found);
+    if (!before) return some(await inTime(found, deadline, clock));
+    // Time is left to call at the address last known (D2).
+    const half = (clock.tick() + deadline) / 2;
+    return some(await inTime(found, half, clock).catch(() => before.found));
   };
+}
+
+/** Settles as the look-up does, or rejects with DEADLINE: nothing has been sent by then. */
+function inTime<T>(found: Promise<T>, deadline: Tick, clock: Host["clock"]): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = (): void => reject(new SheafError("DEADLINE", undefined, { outcome: "not-applied" }));
+    const timer = clock.after(Math.max(0, deadline - clock.tick()), late);
+    found.then(
+      (value) => (timer.cancel(), resolve(value)),
+      (error: Error) => (timer.cancel(), reject(error)),
+    );
+  });
 }
 
 const some = (found: Registered): Registered | undefined => (found.urls.length > 0 ? found : undefined);

@@ -1,8 +1,7 @@
 // What an application offers to callers, looked up by name. Sheaf's own entities are left out, so no caller can name one; and
 // what is not there is answered with what is, the nearest names first.
 
-import { SheafError } from "../base/index.ts";
-import { nearest } from "../http/index.ts";
+import { nearest, SheafError } from "../base/index.ts";
 import type { AppContractShape, EntityShape, ServiceShape } from "../model/index.ts";
 import { systemPrefix } from "../security/index.ts";
 

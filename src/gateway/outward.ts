@@ -2,15 +2,16 @@
 // problem details. The service stands in the handler's place: it gets the input that the contract has allowed, and what it answers is
 // held against the contract. It is not told who called.
 //
-// W1. Nothing of the caller leaves but the input, the time that is left, the trace and a digest that names the operation.
+// W1. Nothing of the caller leaves but the input, the time that is left, the trace and a digest that names the operation. It is made
+//     with the cluster's secret: nobody outside can find out whose it is by making those of all likely callers.
 // W2. Whatever comes back that the contract does not allow is EXTERNAL_FAILED; it says `not-applied` only where nothing was sent,
 //     or where the service itself says so.
 
-import { type Limits, type Outcome, SheafError, type Tick, toHex, utf8 } from "../base/index.ts";
+import { type Limits, type Outcome, SheafError, type Tick, toHex } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { jsonText, parseJson, traceparent } from "../http/index.ts";
 import type { Spoken } from "../model/index.ts";
-import type { Call } from "../rpc/index.ts";
+import type { Call, Derive } from "../rpc/index.ts";
 
 export type PostRequest = {
   readonly url: string;
@@ -32,8 +33,9 @@ export type Post = (request: PostRequest) => Promise<PostAnswer>;
 
 export type Outward = {
   readonly post: Post;
-  readonly host: Pick<Host, "clock" | "crypto" | "dice">;
+  readonly host: Pick<Host, "clock" | "dice">;
   readonly limits: Limits;
+  readonly derive: Derive;
 };
 
 /** What is called, where. */
@@ -86,9 +88,9 @@ function textOf({ label }: Spoken, input: unknown): string {
 }
 
 /** Names the operation to the outside: the same for a repeat, and telling nothing of the caller. */
-function nameOf({ host: { crypto, dice } }: Outward, { call: { op, principal }, procedure }: OutwardCall): string {
+function nameOf({ host: { dice }, derive }: Outward, { call: { op, principal }, procedure }: OutwardCall): string {
   if (op === undefined) return dice.id();
-  return toHex(crypto.sha256(utf8(JSON.stringify([principal.id, procedure.label, op.id]))).subarray(0, 16));
+  return toHex(derive(`outward ${JSON.stringify([principal.id, procedure.label, op.id])}`).subarray(0, 16));
 }
 
 const failed = (says: string, outcome: Outcome = "unknown", cause?: unknown): SheafError =>

@@ -3,7 +3,6 @@ export * from "./edge.ts";
 export * from "./fields.ts";
 export * from "./incoming.ts";
 export * from "./json.ts";
-export * from "./near.ts";
 export * from "./openapi.ts";
 export { checkOrigin, loopbackHosts, type OriginRules } from "./origin.ts";
 export * from "./probes.ts";

@@ -2,6 +2,7 @@
 // they fail.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { z } from "zod";
 import { type Limits, SheafError, utf8 } from "../base/index.ts";
@@ -109,6 +110,8 @@ test("external: nothing of the caller leaves, and a repeat of an operation has t
   assert.equal(keys[0], keys[1]);
   assert.equal(new Set(keys).size, 3);
   assert.match(keys[0] ?? "", /^[0-9a-f]{32}$/);
+  const guess = JSON.stringify(["key:secret-caller", "rates.quote", op.id]);
+  assert.notEqual(keys[0], createHash("sha256").update(guess).digest("hex").slice(0, 32), "it takes the secret");
   for (const { headers, body } of posts) {
     assert.doesNotMatch(JSON.stringify([headers, body]), /secret|session|authorization|cookie/i);
     const known = ["accept", "content-type", "idempotency-key", "sheaf-deadline-ms", "traceparent"];

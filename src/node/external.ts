@@ -4,13 +4,13 @@
 // E1. A call is sent a second time only when the first was certainly not applied, and then to another address; each gets it once.
 // E2. So many at a time as of any service, and none beyond its deadline.
 
-import { asSheafError, type Limits, SheafError } from "../base/index.ts";
+import { asSheafError, type Limits, SheafError, type Tick } from "../base/index.ts";
 import { Balance, type Endpoint, verdictOf } from "../cluster/index.ts";
 import type { Registered } from "../control/index.ts";
 import { callOut, type Post } from "../gateway/index.ts";
 import type { Host } from "../host/index.ts";
 import type { CompiledApp, Spoken } from "../model/index.ts";
-import { type Call, CallMeters, type Reply } from "../rpc/index.ts";
+import { type Call, CallMeters, type Derive, type Reply } from "../rpc/index.ts";
 
 export type ExternalOptions = {
   readonly host: Host;
@@ -20,7 +20,9 @@ export type ExternalOptions = {
   /** Undefined where there is no network but the nodes' own, as in simulation. */
   readonly post: Post | undefined;
   /** Where a service is registered. */
-  find(service: string): Promise<Registered | undefined>;
+  find(service: string, deadline: Tick): Promise<Registered | undefined>;
+  /** As soon as the cluster's secret is known. */
+  derive(): Derive | undefined;
   changed(service: string, url: string, broken: boolean): void;
 };
 
@@ -79,7 +81,9 @@ export class External {
 
   async #send(call: Call, service: string, procedure: Spoken, input: unknown): Promise<unknown> {
     const { host, limits, post, find } = this.#options;
-    const registered = await find(service);
+    const derive = this.#options.derive();
+    if (!derive) throw new SheafError("NOT_READY", undefined, { retryAfterMs: 100 });
+    const registered = await find(service, call.deadline);
     if (!post || !registered) throw unregistered(service);
     const endpoints = registered.urls.map((url): Endpoint => ({ id: url, zone: "" }));
     const tried = new Set<string>();
@@ -90,7 +94,7 @@ export class External {
       const ended = this.#balance.begin(service, url, host.clock.tick());
       try {
         const asked = { call, service, procedure, input, url, private: registered.private };
-        const output = await callOut({ post, host, limits }, asked);
+        const output = await callOut({ post, host, limits, derive }, asked);
         ended(verdictOf(undefined), host.clock.tick());
         return output;
       } catch (error) {

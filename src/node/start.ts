@@ -108,6 +108,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     limits,
     post: options.post,
     find: endpointFinder({ host, calls }),
+    derive,
     app,
     changed: reporter(host, "address"),
   });
