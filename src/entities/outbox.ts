@@ -85,10 +85,10 @@ export class Outbox {
   }
 
   async #empty(shard: Shard, to: ShardNumber): Promise<void> {
-    const { host } = this.#options;
+    const { host, limits } = this.#options;
     const { held, fold } = shard;
     for (let failures = 0; !this.#closed && shard.held === held && shard.fold === fold;) {
-      const frame = cut(fold.agenda.waiting(to, this.#told(shard, to)));
+      const frame = cut(fold.agenda.waiting(to, this.#told(shard, to)), limits.maxBatchBytes);
       if (frame.length === 0) return;
       const last = frame.at(-1)!.n;
       if (host.faults.mutant("D4")) this.#tell(shard, to, last);
@@ -141,14 +141,14 @@ export class Outbox {
   }
 }
 
-/** The front of what waits, as much as one frame takes: numbers without a gap. */
-function cut(waiting: readonly Outgoing[]): readonly Outgoing[] {
+/** The front of what waits, as much as one frame takes, and a record of its receiver: numbers without a gap. */
+function cut(waiting: readonly Outgoing[], maxBatchBytes: number): readonly Outgoing[] {
   let bytes = 0;
   let count = 0;
   for (const { n, message } of waiting) {
     if (count > 0 && n !== waiting[count - 1]!.n + 1) break;
     bytes += messageBytes(message);
-    if (count > 0 && bytes > frameBytes) break;
+    if (count > 0 && bytes > Math.min(frameBytes, maxBatchBytes)) break;
     if (++count === mostMessages) break;
   }
   return waiting.slice(0, count);

@@ -23,6 +23,8 @@ export type TasksOptions = {
 /** Tasks of one shard under way. */
 const atOnce = 256;
 const longestPause: Millis = 60_000;
+/** What no application here knows may come with a release that is under way: so long it is no dead letter. */
+const releaseMs: Millis = 60 * 60_000;
 /** Until what was refused for reasons of the node is tried again. */
 const soonMs: Millis = 50;
 
@@ -160,7 +162,8 @@ export class Tasks {
       return Math.max(soonMs, error.retryAfterMs ?? 0);
     if (this.#closed || shard.tenure.kind !== "serving" || shard.settles(refOf(task))) return soonMs;
     const attempts = task.attempts + 1;
-    const dead = final.has(error.code) || attempts >= limits.maxAttempts;
+    const early = error.code === "UNKNOWN_TARGET" && !begun && shard.now() - task.at < releaseMs;
+    const dead = final.has(error.code) || (attempts >= limits.maxAttempts && !early);
     const pause = Math.min(longestPause, limits.retryMs * 4 ** task.attempts) * (0.75 + host.dice.random() / 2);
     const cause = `${error.code}: ${error.message}`.slice(0, 1024);
     const due = dead ? undefined : Math.ceil(shard.now() + pause);

@@ -22,7 +22,7 @@ type Lane = { last: number; acknowledged: number; readonly sent: Map<number, Mes
 type Mark = { through: number; loose: boolean; readonly accepted: Map<number, Message> };
 
 /** Numbers of one generation of a lane. */
-const span = 2 ** 32;
+const span = 2 ** 20;
 
 /** Of what a record calls a timer, the place tells which it is. */
 export const placed = (ref: string): string => (ref.startsWith("t") ? `t${ref.slice(ref.lastIndexOf("@"))}` : ref);

@@ -137,7 +137,7 @@ async function leap({ world, random }: Stage): Promise<void> {
   if (state.kind !== "up" || shards < 2) return;
   const from = random.below(shards);
   const to = (from + 1 + random.below(shards - 1)) % shards;
-  const through = watches.get(world)!.audits[to]!.marks.get(from)?.through ?? 2 ** 32;
+  const through = watches.get(world)!.audits[to]!.marks.get(from)?.through ?? 2 ** 20;
   let n = 0;
   while (shardOf(inboxEntity, `k${n}`, shards) !== to) n++;
   const after = through + 50 + random.below(50);
