@@ -5,6 +5,7 @@ import type { Tick } from "../base/index.ts";
 import { type Accusation, standAside } from "./exclusion.ts";
 import type { Member } from "./member.ts";
 import type { Timing } from "./timing.ts";
+import { allWatched } from "./watch.ts";
 
 /** Tells whether somebody beats on after a moment. One beat may have been under way, so it takes a second one. */
 export type Afterbeat = { readonly since: Tick; beat: number; changes: number; proven: boolean };
@@ -67,9 +68,11 @@ export function accusationsOf(timing: Timing): Accusations {
       const aside = new Map<string, ReadonlySet<string>>();
       const members = new Map([...beating].map(([id, { member }]) => [id, member]));
       const next: typeof candidates = new Map();
+      // Where neighbours notice first, all others have to be told and to miss three beats of their own before they say so.
+      const confirmMs = beating.size <= allWatched ? timing.confirmMs : 3 * timing.confirmMs;
       for (const id of standAside(members, accusations)) {
         const candidate = candidates.get(id) ?? { since: now, confirmed: false };
-        candidate.confirmed ||= now - candidate.since >= timing.confirmMs;
+        candidate.confirmed ||= now - candidate.since >= confirmMs;
         next.set(id, candidate);
         if (candidate.confirmed) aside.set(id, opponentsOf(id, accusations));
       }

@@ -8,3 +8,4 @@ export { copies, mayBePinnedTo, type Placement, placementOf, rank } from "./plac
 export * from "./plan.ts";
 export * from "./timing.ts";
 export * from "./view.ts";
+export * from "./watch.ts";

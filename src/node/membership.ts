@@ -22,7 +22,6 @@ import {
   trackMembers,
   unpackMemberRecord,
   type View,
-  type Why,
 } from "../cluster/index.ts";
 import { system } from "../security/index.ts";
 import type { Timer } from "../host/index.ts";
@@ -33,6 +32,7 @@ import type { Parts } from "./parts.ts";
 import { Peers } from "./peers.ts";
 import { byEar } from "./by-ear.ts";
 import { closestOf, distanceOf } from "./closeness.ts";
+import { Listening, type Tell } from "./listening.ts";
 import { type MoveCounters, moveCounters } from "./move-counters.ts";
 import { NamesakeWatch, refuseNamesakes } from "./namesake.ts";
 import { PinBoard } from "./pin-board.ts";
@@ -73,6 +73,7 @@ export class Membership {
   readonly #counters: MoveCounters;
   readonly #meeting: Meeting;
   readonly #namesakes: NamesakeWatch;
+  readonly #listening: Listening;
   #self: Member;
   #beat = 0;
   #ticks = 0;
@@ -126,6 +127,8 @@ export class Membership {
       },
       heard: (node) => this.#members.heard(node, this.#now()),
     });
+    const tell: Tell = (node, ids, ms) => this.ask(node, "look", ids, ms);
+    this.#listening = new Listening(self.id, this.#timing, this.#members, this.peers, tell);
   }
 
   get self(): Member {
@@ -229,9 +232,11 @@ export class Membership {
     // Whoever slept, or is not counted on by the others, finds out what it still owns.
     if (now - this.#tickedAt > 3 * this.#timing.beatMs || this.view.excluded) this.#prove();
     this.#tickedAt = now;
+    this.#listening.beat(now);
     this.#members.tick(now);
-    const accused = this.#members.accuses(now).join();
-    if (this.#ticks++ % registryBeats === 0 || accused !== this.#accused) void this.#exchange();
+    const unheard = this.#members.accuses(now);
+    this.#listening.tellOf(unheard);
+    if (this.#ticks++ % registryBeats === 0 || unheard.join() !== this.#accused) void this.#exchange();
     this.#think();
     this.#timer = this.#parts.options.host.clock.after(this.#timing.beatMs, () => this.#tick());
   }
@@ -277,12 +282,14 @@ export class Membership {
       const later = this.#namesakes.listed(records, this.#self, this.#now());
       if (later) this.#giveWay(later);
       this.#members.listed(new Map(read), this.#now());
+      const accused = read.flatMap(([, { accuses }]) => accuses);
+      this.#listening.lookAt(accused, this.#now());
       for (const id of this.#members.gone(this.#now())) await soon(registry.delete(id));
     } catch (error) {
       host.log.debug("the registry cannot be reached", { reason: asSheafError(error).message });
     }
     if (this.#closed) return;
-    this.peers.want(this.view.members.filter(({ why }) => !over.has(why)).map(({ member }) => member));
+    this.#listening.meet(this.view);
     this.#think();
   }
 
@@ -466,6 +473,10 @@ export class Membership {
   /** What another node asks: is the shard followed closely here; take it; or something of the operator's side. */
   async #asked({ target, input }: Call): Promise<Reply> {
     if (target.name === "waiting") return { output: this.#parts.entities.chainsBehind(input) };
+    if (target.name === "look") {
+      this.#listening.lookAt(input, this.#now());
+      return { output: undefined };
+    }
     if (target.name !== "close" && target.name !== "take") return { output: await this.serve(target.name, input) };
     const shard = typeof input === "number" ? this.#parts.shards.all[input] : undefined;
     if (!shard) throw new SheafError("BAD_INPUT", "there is no such shard");
@@ -482,8 +493,5 @@ export class Membership {
 }
 
 const passing: ReadonlySet<string> = new Set(["NOT_OWNER", "NOT_READY", "STOPPING", "UNREACHABLE"]);
-
-/** Why a member that is dead will not come back under this id. */
-const over: ReadonlySet<Why | undefined> = new Set<Why>(["left", "superseded"]);
 
 const isOurs = ({ target }: Call): boolean => target.kind === "procedure" && target.service === peerService;

@@ -49,6 +49,10 @@ export class Peers {
     return this.#out.get(node);
   }
 
+  get nodes(): Iterable<string> {
+    return this.#out.keys();
+  }
+
   /** Keeps connections to exactly these nodes. */
   want(members: readonly { readonly id: string; readonly peer: string }[]): void {
     if (this.#closed) return;
@@ -68,6 +72,17 @@ export class Peers {
       const peer = this.#dial(node, address, tell, () => heard(node));
       this.#out.set(node, peer);
     }
+  }
+
+  /** Asks each for a sign of life as seldom as `restMs` allows, and at every beat where it allows nothing. Returns those whose
+   *  connections are open and rest. */
+  rest(restMs: (node: string) => Millis | undefined): readonly string[] {
+    const resting: string[] = [];
+    for (const [node, peer] of this.#out) {
+      peer.rest(restMs(node));
+      if (peer.resting) resting.push(node);
+    }
+    return resting;
   }
 
   /** Dials a node that is none of those wanted, to see whether it lives. */

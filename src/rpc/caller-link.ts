@@ -36,6 +36,8 @@ export type CallerLinkOptions = {
   readonly patience?: number | undefined;
   /** While nothing is under way, only every so manieth silence is asked about; each when absent. */
   readonly idleBeats?: number | undefined;
+  /** How long it need not be asked at all while nothing is under way; like any other when absent or undefined. */
+  restMs?(): Millis | undefined;
   /** Silences in a row after which it is told to be `suspected`; never when absent. */
   readonly suspectAfter?: number | undefined;
   /** The other side owes answers and gives no sign of life. It may yet. */
@@ -79,6 +81,8 @@ export class CallerLink implements PipeEnd {
   /** Of them those while nothing was under way. */
   #idle = 0;
   #beat: Timer;
+  /** The next beat is far: nothing is under way, and nobody asked for more. */
+  #resting = false;
   readonly #flushTurn = (): void => {
     this.#flushing = false;
     this.#flush();
@@ -107,6 +111,20 @@ export class CallerLink implements PipeEnd {
     );
   }
 
+  /** Whether it is not asked for signs of life at the moment. */
+  get resting(): boolean {
+    return this.#resting;
+  }
+
+  /** Asks for a sign of life now, and at every beat from now on unless it may rest. */
+  wake(): void {
+    if (!this.#resting) return;
+    this.#beat.cancel();
+    this.#heard = false;
+    this.#beat = this.#nextBeat(false);
+    this.#packed(packNumber(frameKind.ping, 0));
+  }
+
   pendings(): Iterable<Pending> {
     return this.#inFlight.values();
   }
@@ -125,6 +143,7 @@ export class CallerLink implements PipeEnd {
     pending.id = ++this.#lastId;
     pending.sends++;
     this.#inFlight.set(pending.id, pending);
+    if (this.#resting) this.wake();
     this.#writer.call(pending.id, Math.max(1, Math.ceil(pending.deadline - now)), pending.fields);
     this.#soon();
     return true;
@@ -264,10 +283,14 @@ export class CallerLink implements PipeEnd {
     this.#pipe.send(this.#writer.take());
   }
 
-  #nextBeat(): Timer {
+  #nextBeat(mayRest = true): Timer {
     const { pingMs } = this.#options;
-    const due = this.#clock.tick() + pingMs;
-    return this.#clock.after(pingMs, () => {
+    const isIdle = mayRest && this.#stage.kind === "open" && this.#inFlight.size === 0 && this.#unanswered === 0;
+    const restMs = isIdle ? this.#options.restMs?.() : undefined;
+    this.#resting = restMs !== undefined;
+    const span = restMs ?? pingMs;
+    const due = this.#clock.tick() + span;
+    return this.#clock.after(span, () => {
       // One who was stopped himself accuses nobody: what he missed is still to be read.
       const paused = this.#clock.tick() > due + pingMs;
       if (this.#heard || paused) this.#unanswered = this.#idle = 0;

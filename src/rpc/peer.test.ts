@@ -288,3 +288,41 @@ test("peer: a way that is not wanted any more is kept until what was sent is ans
   assert.equal(cables.length, 1, "nobody dials again");
   assert.equal(clock.timers, 0);
 });
+
+test("peer: one that rests is not asked for signs of life, and one that owes an answer is, whether it may rest or not", async () => {
+  const { clock, peer, cables, states, call, held } = nodes();
+  const asked = (): number => cables[0]!.log.filter(({ from }) => from === "caller").length;
+  await clock.settle();
+  peer.rest(60_000);
+  await clock.advance(1000);
+  assert.equal(peer.resting, true);
+  const before = asked();
+  await clock.advance(30_000);
+  assert.equal(asked(), before);
+  const owed = call();
+  await clock.settle();
+  assert.equal(peer.resting, false);
+  held[0]!.answer({ output: 1 });
+  await clock.advance(1000);
+  await owed;
+  assert.equal(peer.resting, true);
+  cables[0]!.stuck = true;
+  const lost = caught(call());
+  await clock.advance(1000);
+  assert.equal((await lost).code, "CALL_LOST");
+  assert.equal(states[1], "silent");
+});
+
+test("peer: one that rested is asked at once when it may not rest any more, and its silence shows as soon as any", async () => {
+  const { clock, peer, world, cables, states } = nodes();
+  await clock.settle();
+  peer.rest(60_000);
+  await clock.advance(1000);
+  cables[0]!.stuck = true;
+  world.mode = "silent";
+  await clock.advance(10_000);
+  assert.deepEqual(states, ["up"]);
+  peer.rest(undefined);
+  await clock.advance(1000);
+  assert.deepEqual(states, ["up", "silent"]);
+});

@@ -39,7 +39,7 @@ export type PeerOptions = {
   /** What the other side's WELCOME must say: cluster and node. */
   readonly expects: string;
   readonly limits: Pick<Limits, "maxDepth" | "maxItems" | "maxRecordBytes" | "maxUnsentBytes">;
-  /** A sign of life is had this often where the node lives; a connection without any for four is given up. */
+  /** A sign of life is had this often where the node lives and does not rest; a connection without any for four is given up. */
   readonly beatMs: Millis;
   changed(state: PeerState): void;
   /** A sign of life. */
@@ -64,6 +64,8 @@ export class Peer implements Calls {
   #state: PeerState | undefined;
   /** In a row. */
   #refusals = 0;
+  /** How long it need not be asked for a sign of life while it owes nothing. */
+  #restMs: Millis | undefined;
   /** Set once this way is not wanted any more. */
   #ended: (() => void) | undefined;
 
@@ -81,6 +83,17 @@ export class Peer implements Calls {
   /** Calls under way. */
   get inFlight(): number {
     return connected(this.#stage)?.inFlight ?? 0;
+  }
+
+  /** Whether nobody asks it for signs of life here: its connection is open, owes nothing, and may rest. */
+  get resting(): boolean {
+    return this.#stage.kind === "open" && this.#stage.link.resting;
+  }
+
+  /** From now on it need be asked for a sign of life only so often while it owes nothing; at every beat when undefined. */
+  rest(restMs: Millis | undefined): void {
+    this.#restMs = restMs;
+    if (restMs === undefined) connected(this.#stage)?.wake();
   }
 
   call(call: Call): Promise<Reply> {
@@ -157,6 +170,7 @@ export class Peer implements Calls {
       clock,
       pingMs: beatMs / 2,
       patience: 8,
+      restMs: () => this.#restMs,
       maxReplyBytes: limits.maxRecordBytes,
       maxUnsentBytes: limits.maxUnsentBytes,
       welcomed: (_, { cluster }) => {
