@@ -1,3 +1,15 @@
 // The door for operators' tools: the shapes that the admin API answers with.
 
-export type { EntityView, HistoryItem, NodeStatus, Parked, ShardState, ShardStatus, Status } from "./admin/index.ts";
+export type {
+  Backlog,
+  EntityDetail,
+  EntityView,
+  HistoryItem,
+  NodeStatus,
+  Parked,
+  ShardState,
+  ShardStatus,
+  Status,
+  TaskDetail,
+  TaskView,
+} from "./admin/index.ts";

@@ -15,14 +15,17 @@ const Box = entity("box", {
     fail: { input: z.string(), errors: { NO: z.object({}) } },
     slow: {},
     explode: { input: z.string() },
-    tell: { input: z.object({ to: z.string(), command: z.enum(["put", "fail", "explode"]), text: z.string() }) },
+    crash: { input: z.string() },
+    tell: {
+      input: z.object({ to: z.string(), command: z.enum(["put", "fail", "explode", "crash"]), text: z.string() }),
+    },
     set: { input: z.object({ ms: z.number(), command: z.enum(["put", "fail"]), text: z.string(), id: z.string() }) },
     setSlow: { input: z.string() },
   },
   queries: { look: { output: z.array(z.string()), consistency: "strong" } },
 });
-/** Whether `fail` refuses, and what ends `slow`. */
-const bad = { yet: true, end: (): void => {} };
+/** Whether `fail` refuses, what ends `slow`, and what `crash` does. */
+const bad = { yet: true, end: (): void => {}, crash: async (): Promise<void> => {} };
 const box = Box.implement({
   initial: () => ({ done: [] as string[] }),
   put: ({ state, input }) => void state.done.push(input),
@@ -33,6 +36,10 @@ const box = Box.implement({
   async slow({ state }) {
     await new Promise<void>((resolve) => (bad.end = resolve));
     state.done.push("slow");
+  },
+  async crash({ state, input }) {
+    await bad.crash();
+    state.done.push(input);
   },
   explode() {
     throw new Error("boom");
@@ -115,6 +122,41 @@ test("dead letters: of two that decide on one at the same moment only the first 
   );
   await w.pass(1000);
   assert.deepEqual(await call("z", "look"), ["1"]);
+});
+
+test("dead letters: a message that crashes the process is parked, and tried again once that is released", async () => {
+  let { w } = await open();
+  const { crash } = bad;
+  let running = false;
+  bad.crash = () => {
+    running = true;
+    return new Promise(() => {});
+  };
+  await w.ask(
+    "a",
+    "tell",
+    { to: "z", command: "crash", text: "1" },
+    {
+      target: { kind: "command", entity: "box", key: "a", name: "tell" },
+    },
+  );
+  for (let lives = 0; ; lives++) {
+    assert.ok(lives < 10, "it is parked in the end");
+    await w.host.schedule.run({ done: () => running, until: w.host.schedule.now() + 5_000 });
+    if (!running) break;
+    w.host.kill();
+    running = false;
+    w = await world({ app: boxes, shards: 8, from: w });
+  }
+  bad.crash = crash;
+  const [letter] = (await at(w, w.node.deadLetters(undefined, undefined, 1))).items;
+  assert.match(letter?.cause ?? "", /^POISONED: /);
+  const [parked] = (await at(w, w.node.parked())).items;
+  await at(w, w.node.release(parked!.id));
+  await at(w, w.node.redrive(letter!.id));
+  await w.pass(1000);
+  const look = { target: { kind: "query", entity: "box", key: "z", name: "look" } } as const;
+  assert.deepEqual((await w.ask("z", "look", undefined, look)).output, ["1"]);
 });
 
 test("dead letters: pages follow each other, and only those of one type are told when asked so", async () => {
