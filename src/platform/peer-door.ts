@@ -19,17 +19,21 @@ type Stranger = { readonly socket: Socket; readonly timer: Timer };
 
 const keyOf = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort}`;
 const quietMs: Millis = 1_000;
+/** While a cluster forms, nodes dial each other before all of them can know each other: what settles by itself is no warning. */
+const formingMs: Millis = 10_000;
 
 export class Door {
   readonly #options: DoorOptions;
   /** By address and port, in the order in which they came: the socket under a TLS socket has the same ones. */
   readonly #strangers = new Map<string, Stranger>();
   readonly #peers = new Set<PeerPipe>();
+  readonly #openedAt: Tick;
   #saidAt: Tick = Number.NEGATIVE_INFINITY;
   #unsaid = 0;
 
   constructor(options: DoorOptions) {
     this.#options = options;
+    this.#openedAt = options.world.clock.tick();
   }
 
   get peers(): number {
@@ -67,12 +71,15 @@ export class Door {
     return true;
   }
 
-  /** Says in the log who was refused and why: once a second at most, and how many there were meanwhile. */
+  /** Says in the log who was refused and why: once a second at most, and how many there were meanwhile. In the first seconds it is
+   *  no warning; if it goes on, those are counted in the first one. */
   refused(socket: Socket, why: string): void {
     const { clock, log } = this.#options.world;
+    const from = socket.remoteAddress;
     this.#unsaid++;
+    if (clock.tick() - this.#openedAt < formingMs) return log.debug("peer refused", { from, why });
     if (clock.tick() - this.#saidAt < quietMs) return;
-    log.warn("peer refused", { from: socket.remoteAddress, why, count: this.#unsaid });
+    log.warn("peer refused", { from, why, count: this.#unsaid });
     this.#saidAt = clock.tick();
     this.#unsaid = 0;
   }

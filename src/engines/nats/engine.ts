@@ -237,7 +237,7 @@ export async function natsEngine(options: NatsOptions): Promise<Engine> {
       return {
         server,
         version,
-        natsCluster: name,
+        ...(name !== "" && { natsCluster: name }),
         space,
         streams: streams.length,
         replicas: Math.min(...looks.map(({ config }) => config.num_replicas)),
