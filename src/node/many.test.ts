@@ -30,7 +30,7 @@ async function takenOverAfter({ nodes, now, sleep }: Many, lose: (victim: One) =
     assert.ok(now() - lostAt < 5000, "the shards are not served");
     if (after.includes(undefined)) continue;
     const spent = now() - lostAt;
-    await sleep(5000);
+    await sleep(2000);
     const moved = (await owners(others)).flatMap((owner, shard) => (owner === before[shard] ? [] : [before[shard]]));
     assert.deepEqual([...new Set(moved)], [victim.node.id]);
     return spent;
