@@ -51,6 +51,11 @@ test("gate: nothing goes wrong by itself in the worlds in which nodes only leave
   assert.deepEqual(failed, []);
 });
 
+test("gate: messages and timers are carried out once, in order and not early, whatever fails", async () => {
+  const { failed } = await runSeeds(1, 24, 1, { workloads: ["transfers", "alarms"] });
+  assert.deepEqual(failed, []);
+});
+
 for (const name of ["M2", "M4", "M6", "M7", "M11", "C3", "C4", "C5", "D1", "D3", "D5", "D6", "M12"]) {
   test(`gate: the planted defect ${name} is caught`, async () => {
     const mutant = mutants.find((one) => one.name === name);
