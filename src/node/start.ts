@@ -70,10 +70,15 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   const compiled = compile(options.app, hosted(options.app, options));
   const cluster = await identify(options);
   const parts = compose(options, limits, compiled, cluster);
-  if (meeting) await join(parts, meeting).catch((error: unknown) => abandon(parts, error));
-  else await claim(parts);
-  parts.state = "ready";
-  return node(parts, limits);
+  try {
+    if (meeting) await join(parts, meeting);
+    else await claim(parts);
+    const started = node(parts, limits);
+    parts.state = "ready";
+    return started;
+  } catch (error) {
+    return abandon(parts, error);
+  }
 }
 
 function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cluster: Cluster): Running {
@@ -163,10 +168,7 @@ async function claim(parts: Running): Promise<void> {
   const claim = options.claim ?? shards.all.map((shard) => shard.number);
   const failed = await shards.open(claim);
   const [first] = failed.values();
-  if (first && failed.size === claim.length) {
-    await shards.close();
-    throw first;
-  }
+  if (first && failed.size === claim.length) throw first;
   await park(parts, limits.maxCrashes);
 }
 
@@ -210,7 +212,7 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
   void membership.board.load();
 }
 
-/** Ends what a node that could not join had begun; engine and store are its caller's. Throws the error. */
+/** Ends what a node that could not start had begun; engine and store are its caller's. Throws the error. */
 async function abandon(
   { shards, work, entities, services, membership, unlisten }: Running,
   error: unknown,

@@ -4,9 +4,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
 import { shardOf } from "../base/index.ts";
+import type { Meter } from "../host/index.ts";
+import { memoryDisk, memoryEngine } from "../journal/index.ts";
 import { app, entity } from "../model/index.ts";
+import { memoryStore } from "../shards/index.ts";
+import { simHost } from "../sim/sim-host.ts";
 import type { World } from "../sim/world.ts";
 import { inCluster, nodeOf } from "./cluster.fixture.ts";
+import { startNode } from "./index.ts";
 
 const Tally = entity("tally", { state: z.object({ n: z.number() }), commands: { add: { output: z.number() } } });
 const tallies = app("tallies", {
@@ -50,3 +55,29 @@ test("starting: an owner that wrote something and is replaced says so, however y
     await world.sleep(100);
     assert.deepEqual(told(world, "fenced: another node owns the shard"), ["warn"]);
   }));
+
+test("starting: a node that fails at the very end of its start leaves nothing at work", async () => {
+  const host = simHost();
+  const meter: Meter = {
+    ...host.meter,
+    gauge() {
+      throw new Error("no gauges here");
+    },
+  };
+  const engine = memoryEngine({ disk: memoryDisk(), clock: host.clock });
+  const start = startNode({
+    host: { ...host, meter },
+    engine,
+    store: memoryStore(),
+    app: tallies,
+    cluster: "tests",
+    shards: 2,
+    create: true,
+  });
+  const rejected = assert.rejects(start, /no gauges here/);
+  await host.schedule.run({ done: () => false, until: host.schedule.now() + 1_000 });
+  await rejected;
+  const before = host.schedule.count();
+  await host.schedule.run({ done: () => false, until: host.schedule.now() + 60_000 });
+  assert.equal(host.schedule.count(), before);
+});
