@@ -18,6 +18,7 @@ const Box = entity("box", {
     later: { input: z.object({ ms: z.number(), command: z.enum(["idle", "note", "spin"]), text: z.string() }) },
     /** Notes, and sets itself again at once until the text is used up. */
     spin: { input: z.string() },
+    forget: {},
     send: { input: z.object({ to: z.string(), count: z.number(), text: z.string() }) },
     /** Goes to and fro so often. */
     bounce: { input: z.object({ to: z.string(), left: z.number() }) },
@@ -45,6 +46,7 @@ const box = Box.implement({
     state.log.push(input);
     if (input.length > 1) after(0, "spin", input.slice(1), { id: "x" });
   },
+  forget: ({ cancel }) => cancel("x"),
   send({ input: { to, count, text }, send }) {
     for (let i = 0; i < count; i++) send.entity(Box, to).note(text === "" ? String(i) : text);
   },
@@ -104,6 +106,18 @@ test("timers: one that changed nothing and is set again by the next command, in 
   held = false;
   await w.pass(1000);
   assert.deepEqual(await read(w, "a"), ["before", "again"]);
+});
+
+test("timers: one that a command has taken back does not fire, though that is not durable when it is due", async () => {
+  let held = false;
+  const w: World = await open({ before: slowly(() => (held ? [w, 30] : undefined)) });
+  await by(w)("a", "later", { ms: 100, command: "note", text: "never" });
+  await w.pass(85);
+  held = true;
+  await by(w)("a", "forget");
+  held = false;
+  await w.pass(1000);
+  assert.deepEqual(await read(w, "a"), []);
 });
 
 test("timers: one that sets itself again under its id fires each time", async () => {
