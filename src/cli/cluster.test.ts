@@ -81,7 +81,7 @@ async function send(cluster: RealCluster, data: string): Promise<void> {
     assert.equal(ran.code, 0, ran.err);
     return (JSON.parse(ran.out) as { data: T }).data;
   };
-  type Move = { shard: number; from: string; to: string; state: string };
+  type Move = { shard: number; from: string; to: string; state: string; fromName: string; toName: string };
   await until("every shard is where it belongs", async () => {
     const { nodes } = await cluster.status();
     return (nodes.length === 2 && (await json<Move[]>("shard", "rebalance", "--dry-run")).length === 0) || undefined;
@@ -102,6 +102,8 @@ async function send(cluster: RealCluster, data: string): Promise<void> {
     planned.map(({ shard, from, to, state }) => ({ shard, from, to, state })),
     [{ shard: 3, from: other.id, to: home, state: "pinned" }],
   );
+  const homeName = status.nodes.find(({ id }) => id === home)?.name;
+  assert.deepEqual([planned[0]?.fromName, planned[0]?.toName], [other.name, homeName]);
   await at(other.id, other.name);
   await json("shard", "rebalance");
   await at(home, null);

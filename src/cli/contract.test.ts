@@ -216,7 +216,7 @@ const rows: Readonly<Record<string, Row>> = {
     good: () => ["shard", "rebalance", "--dry-run", "--data", several],
     list: true,
     schema: "sheaf.shard.rebalance/v1",
-    fields: ["shard", "from", "to", "state", "why"],
+    fields: ["shard", "from", "to", "state", "why", "fromName", "toName"],
     mistake: ["shard", "rebalance", "--deadline", "soon"],
   },
   "shard unpin SHARD": {

@@ -69,6 +69,7 @@ async function startDev(t: TestContext): Promise<Dev> {
   const child = spawn(process.execPath, args, { cwd: dir, stdio: ["ignore", "ignore", "pipe"] });
   t.after(() => child.kill("SIGKILL"));
   const heard = listener(child.stderr);
+  await heard(/^starting a node with .*app\.ts$/);
   await heard(/ready in/);
   const stop = async (): Promise<unknown> => {
     const exit = once(child, "exit");

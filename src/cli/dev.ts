@@ -24,6 +24,9 @@ export const dev: Run<DevFlags> = async (context, [given], flags) => {
   const forMs = flags.for === undefined ? undefined : parseSpan(flags.for, "--for");
   const line = liveLine(context.output.terminal.err, () => process.stderr.columns || 80);
   const began = performance.now();
+  // Whoever reads a log wants to know why nothing happens yet.
+  if (!context.output.terminal.err.tty)
+    context.output.note(`starting ${options.length === 1 ? "a node" : `${options.length} nodes`} with ${app}`);
   const nodes = runLocalNodes(options, true, (label, news) => {
     const text = textOf(news);
     if (text !== undefined) line.print(options.length === 1 ? text : `${label}: ${text}`);

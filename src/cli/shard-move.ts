@@ -13,6 +13,9 @@ import { printable } from "./terminal.ts";
 
 type Watched = RemoteOptions & { readonly deadline: string; readonly dryRun?: boolean };
 
+/** `from` and `to` are ids, as everywhere; people know nodes by their names. */
+type NamedMove = ShardMove & { readonly fromName: string | null; readonly toName: string | null };
+
 const lookEveryMs = 200;
 /** Pins taken away at once by `rebalance`: what a node moves at once, so that little is left to end when it is interrupted. */
 const atOnce = 4;
@@ -95,17 +98,21 @@ export const rebalance: Run<Watched> = async (context, _args, options) => {
   const until = performance.now() + parseSpan(options.deadline, "--deadline");
   const admin = adminOf(context, options);
   const [{ nodes }, moves] = [await statusOf(admin), await movesOf(admin)];
-  const columns: readonly Column<ShardMove>[] = [
+  const columns: readonly Column<NamedMove>[] = [
     { title: "shard", value: ({ shard }) => shard, align: "right" },
-    { title: "from", value: ({ from }) => nameOf(nodes, from) },
-    { title: "to", value: ({ to }) => nameOf(nodes, to) },
+    { title: "from", value: ({ fromName }) => fromName ?? "nobody" },
+    { title: "to", value: ({ toName }) => toName ?? "nobody" },
     { title: "state", value: ({ state }) => state },
     { title: "why", value: ({ why }) => why },
   ];
   const id = ({ shard }: ShardMove): string => String(shard);
   const empty = "every shard is where it belongs";
   if (options.dryRun !== true) await carryOut(context, admin, nodes, moves, until);
-  output.list("sheaf.shard.rebalance/v1", moves, { columns, id, empty });
+  const named = moves.map((each): NamedMove => {
+    const name = (id: string | null): string | null => (id === null ? null : nameOf(nodes, id));
+    return { ...each, fromName: name(each.from), toName: name(each.to) };
+  });
+  output.list("sheaf.shard.rebalance/v1", named, { columns, id, empty });
   if (options.dryRun === true && moves.length > 0) output.note("nothing was changed: without --dry-run it is done");
   return 0;
 };
