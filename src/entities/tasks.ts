@@ -20,6 +20,8 @@ export type TasksOptions = {
   readonly here: (call: Call) => Promise<Reply>;
 };
 
+const anyInput = new Uint8Array(16);
+
 /** Tasks of one shard under way. */
 const atOnce = 256;
 const longestPause: Millis = 60_000;
@@ -140,8 +142,8 @@ export class Tasks {
       input: task.input.length === 0 ? undefined : unpack(task.input),
       principal: { id, roles },
       deadline: clock.tick() + this.#options.limits.defaultDeadlineMs,
-      // What it calls is a repeat when it runs again.
-      op: { id: `task ${shard.number} ${task.order} ${task.id}`, issuedAt: undefined },
+      // What it calls is a repeat when it runs again, redriven too, whatever a mended handler asks for then.
+      op: { id: `task ${shard.number} ${refOf(task)}`, issuedAt: undefined, fingerprint: anyInput },
       session: "",
       task: {
         id: refOf(task),

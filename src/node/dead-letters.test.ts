@@ -21,6 +21,8 @@ const Box = entity("box", {
     },
     set: { input: z.object({ ms: z.number(), command: z.enum(["put", "fail"]), text: z.string(), id: z.string() }) },
     setSlow: { input: z.string() },
+    callThenFail: { input: z.string(), errors: { NO: z.object({}) } },
+    tellToCall: { input: z.string() },
   },
   queries: { look: { output: z.array(z.string()), consistency: "strong" } },
 });
@@ -47,6 +49,14 @@ const box = Box.implement({
   tell: ({ send, input: { to, command, text } }) => send.entity(Box, to)[command](text),
   set: ({ after, input: { ms, command, text, id } }) => void after(ms, command, text, { id }),
   setSlow: ({ after, input }) => void after(100, "slow", { id: input }),
+  async callThenFail({ input, call, fail }) {
+    await call.entity(Box, "called").put(bad.yet ? input : `${input}, mended`);
+    if (bad.yet) fail("NO", {});
+  },
+  tellToCall: ({ send, after, input }) => {
+    send.entity(Box, "caller").callThenFail(input);
+    after(10, "callThenFail", `${input}, later`);
+  },
   look: ({ state }) => [...state.done],
 });
 const boxes = app("boxes", { entities: [box] });
@@ -68,6 +78,20 @@ const open = async (
   return { w, call };
 };
 const at = <T>(w: World, promise: Promise<T>): Promise<T> => w.run(promise);
+
+test("dead letters: what one called stands, and is not called again when it is redriven, though its handler asks for something else", async () => {
+  const { w, call } = await open();
+  await call("a", "tellToCall", "x");
+  await w.pass(1000);
+  assert.deepEqual(await call("called", "look"), ["x", "x, later"]);
+  const { items } = await at(w, w.node.deadLetters(undefined, undefined, 50));
+  assert.equal(items.length, 2);
+  bad.yet = false;
+  for (const { id } of items) await at(w, w.node.redrive(id));
+  await w.pass(1000);
+  assert.deepEqual((await at(w, w.node.deadLetters(undefined, undefined, 50))).items, []);
+  assert.deepEqual(await call("called", "look"), ["x", "x, later"]);
+});
 
 test("dead letters: each is listed with why, shown with its input, and tried again or dropped by its id", async () => {
   const { w, call } = await open();
