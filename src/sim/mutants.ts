@@ -49,7 +49,7 @@ export const mutants: readonly Mutant[] = [
     name: "C1",
     says: "serves after a claim without reading it back",
     within: 200,
-    trial: { cluster: true, faults: ["unknown", "hang", "partition", "crash", "split"] },
+    trial: { cluster: true, workloads: ["bags"], faults: ["unknown", "hang", "partition", "crash", "split"] },
   },
   {
     name: "C2",
