@@ -24,6 +24,7 @@ export async function openShard(shard: Shard, store: Store, as: "owner" | "follo
   // A follower's fold is at the end of the journal, or nearly: it goes on from there.
   const warm = kind === "following";
   const startedAt = shard.ground.host.clock.tick();
+  const { epoch } = shard.fold;
   shard.tenure = { kind: "opening" };
   try {
     if (!warm || (await catchUp(shard, store)) === "trimmed") {
@@ -32,8 +33,13 @@ export async function openShard(shard: Shard, store: Store, as: "owner" | "follo
         await restore(shard, store);
       } while ((await catchUp(shard, store)) === "trimmed");
     }
-    if (as === "owner") await claim(shard);
-    else shard.follow(startedAt);
+    if (as === "follower") return shard.follow(startedAt);
+    if (warm && shard.fold.epoch > epoch) {
+      // Somebody has claimed it since this node was asked to: to claim it again would only fence that one.
+      shard.follow(startedAt);
+      throw new SheafError("NOT_OWNER");
+    }
+    await claim(shard);
   } catch (error) {
     const failure = asSheafError(error, "ENGINE_UNAVAILABLE");
     const untrusted = failure.code === "CORRUPT" || failure.code === "DATA_ROLLED_BACK" || failure.code === "WRONG_KEY";
