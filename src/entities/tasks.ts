@@ -27,8 +27,9 @@ const atOnce = 256;
 const longestPause: Millis = 60_000;
 /** What no application here knows may come with a release that is under way: so long it is no dead letter. */
 const releaseMs: Millis = 60 * 60_000;
-/** Until what was refused for reasons of the node is tried again. */
+/** Until what was refused for reasons of the node is tried again; and what had begun and could not go on, in a call it made say. */
 const soonMs: Millis = 50;
+const laterMs: Millis = 500;
 
 /** It will not fit any better next time. */
 const final: ReadonlySet<ErrorCode> = new Set(["DECLARED", "BAD_INPUT", "TOO_LARGE", "POISONED"]);
@@ -40,7 +41,11 @@ const passing: ReadonlySet<ErrorCode> = new Set([
   "QUARANTINED",
   "OVERLOADED",
   "ENGINE_UNAVAILABLE",
+  "ENGINE_FULL",
   "OUTCOME_UNKNOWN",
+  "UNREACHABLE",
+  "CALL_LOST",
+  "NOT_HOSTED",
 ]);
 
 export class Tasks {
@@ -161,7 +166,7 @@ export class Tasks {
   async #failed(shard: Shard, task: Task, error: SheafError, begun: boolean): Promise<Millis> {
     const { host, limits } = this.#options;
     if (passing.has(error.code) || error.outcome === "unknown" || (error.code === "DEADLINE" && !begun))
-      return Math.max(soonMs, error.retryAfterMs ?? 0);
+      return Math.max(begun ? laterMs : soonMs, error.retryAfterMs ?? 0);
     if (this.#closed || shard.tenure.kind !== "serving" || shard.settles(refOf(task))) return soonMs;
     const attempts = task.attempts + 1;
     const early = error.code === "UNKNOWN_TARGET" && !begun && shard.now() - task.at < releaseMs;

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
+import { SheafError } from "../base/index.ts";
 import { app, entity } from "../model/index.ts";
 import { type Send, world, type World } from "./world.fixture.ts";
 
@@ -16,10 +17,15 @@ const Purse = entity("purse", {
     later: { input: z.object({ ms: z.number(), text: z.string(), id: z.string().optional() }), output: z.string() },
     forget: { input: z.string() },
     flaky: { input: z.string() },
+    far: { input: z.string() },
     refuse: { errors: { NO: z.object({}) } },
     idle: {},
     tell: {
-      input: z.object({ to: z.string(), command: z.enum(["flaky", "refuse", "idle", "note"]), text: z.string() }),
+      input: z.object({
+        to: z.string(),
+        command: z.enum(["flaky", "far", "refuse", "idle", "note"]),
+        text: z.string(),
+      }),
     },
   },
   queries: { look: { output: Looked } },
@@ -45,11 +51,17 @@ const purse = Purse.implement({
     if (left > 0) throw new Error("not now");
     state.log.push(input);
   },
+  far({ state, input }) {
+    const left = failures.get(input) ?? 0;
+    failures.set(input, left - 1);
+    if (left > 0) throw new SheafError("UNREACHABLE");
+    state.log.push(input);
+  },
   refuse: ({ fail }) => fail("NO", {}),
   idle: () => {},
   tell({ send, input: { to, command, text } }) {
     const box = send.entity(Purse, to);
-    if (command === "flaky" || command === "note") box[command](text);
+    if (command === "flaky" || command === "far" || command === "note") box[command](text);
     else box[command]();
   },
   look: ({ state: { cents, log } }) => ({ cents, log: [...log] }),
@@ -117,6 +129,16 @@ test("messages: a failing one is tried again, and those behind it wait for it", 
   assert.deepEqual((await look(w, "z")).log, []);
   await w.pass(5000);
   assert.deepEqual((await look(w, "z")).log, ["twice", "behind"]);
+});
+
+test("messages: that what its handler calls cannot be reached counts as no attempt", async () => {
+  const w = await open();
+  failures.set("far", 60);
+  await to(w)("a", "tell", { to: "z", command: "far", text: "far" });
+  await w.pass(20_000);
+  assert.deepEqual((await look(w, "z")).log, []);
+  await w.pass(20_000);
+  assert.deepEqual((await look(w, "z")).log, ["far"]);
 });
 
 test("messages: one that fails for good becomes a dead letter, and those behind it go on", async () => {
