@@ -10,8 +10,8 @@
 // repeated. That repeats at one account keep their order is what makes this safe; Sheaf keeps it, as one transfer runs one
 // command at a time, and one account too.
 //
-// When Sheaf has messages between entities, sent in the same commit as the change, they will replace all of this by one
-// command at each side. Until then this is the honest way.
+// Where nobody waits for the answer, a command sent in the commit itself (`send`) needs one step at each side and no marks. This
+// is the way that also works where the other side is not an entity: a service, or somebody else's bank.
 
 import { isDeclared } from "sheaf";
 import { Account, Transfer } from "./contracts.ts";
