@@ -30,11 +30,11 @@ test("usage: mistakes go to stderr with exit 2 and leave stdout empty", async ()
     ["create", "x", "--template", "nope", "--yes"],
     ["call", "nonsense"],
     ["call", "a/b/c", "{"],
-    ["start", "x.ts", "--port", "99999"],
+    ["start", "there-is-no-such-app.ts", "--port", "99999"],
   ];
   for (const args of mistakes) {
     const ran = await sheaf(args);
-    assert.equal(ran.code, args[1] === "x.ts" ? 3 : 2, `${args.join(" ")}: ${ran.err}`);
+    assert.equal(ran.code, args[1] === "there-is-no-such-app.ts" ? 3 : 2, `${args.join(" ")}: ${ran.err}`);
     assert.equal(ran.out, "", args.join(" "));
     assert.notEqual(ran.err, "", args.join(" "));
   }

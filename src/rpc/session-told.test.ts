@@ -67,7 +67,7 @@ test("session tokens: what a gateway tells with its last answers is kept, and to
     async call({ input, session }) {
       seen.push(session);
       if (input === "slow") await hold.promise;
-      return { output: 1, session: `(${input})` };
+      return { output: 1, session: `(${String(input)})` };
     },
   };
   const joinSessions = (tokens: readonly string[]): string => tokens.join("+");
