@@ -20,6 +20,7 @@ import {
   sampleKey,
   samplePayloads,
   sampleRecord,
+  sampleTopics,
 } from "./sample.ts";
 
 const plainOptions: CodecOptions = { crypto: realCrypto, compress: realCompress, cluster: sampleCluster };
@@ -111,6 +112,15 @@ test("codec: what writers had seen makes a record format 2; one that format 2 wr
 test("codec: work left to be done makes a record format 3; one that format 3 wrote stays readable", () => {
   const line = readFileSync(new URL("./golden/records-3.hex", import.meta.url), "utf8").trim();
   const record = sampleRecord(sampleWork);
+  const { bytes } = plain.encode(record);
+  assert.equal(bytes[0], 3);
+  assert.equal(toHex(bytes), line);
+  assert.deepStrictEqual(withoutHash(plain.decode(fromHex(line), place)), record);
+});
+
+test("codec: what topics note is format 3, too; what format 3 wrote of them stays readable", () => {
+  const line = readFileSync(new URL("./golden/records-3-topics.hex", import.meta.url), "utf8").trim();
+  const record = sampleRecord(sampleTopics);
   const { bytes } = plain.encode(record);
   assert.equal(bytes[0], 3);
   assert.equal(toHex(bytes), line);

@@ -3,7 +3,7 @@
 
 import { type Seen, SheafError } from "../base/index.ts";
 import type { Put } from "../wire/index.ts";
-import type { Commit, Message, Note, Op, Payload, TimerChange, Work } from "./record.ts";
+import type { Commit, Message, Note, Op, Payload, Published, TimerChange, Work } from "./record.ts";
 
 const CLAIM = 1;
 const NOOP = 2;
@@ -15,6 +15,10 @@ const ACCEPTED = 1;
 const ACKNOWLEDGED = 2;
 const DONE = 3;
 const FAILED = 4;
+const PUBLISHED = 5;
+const MOVED = 6;
+const GROUP = 7;
+const TRIMMED = 8;
 
 export function putPayload(put: Put, payload: Payload): void {
   switch (payload.kind) {
@@ -56,19 +60,25 @@ function putCommit(
   if (work) put.value(workToValue(work));
 }
 
+const opToValue = ({ id, fingerprint, issuedAt, settled, open, reply }: Op): unknown[] => [
+  id,
+  fingerprint,
+  issuedAt,
+  open?.length ? [settled, ...open] : settled,
+  reply,
+];
+
 function putOp(put: Put, op: Op): void {
   put.list(5);
-  put.value(op.id);
-  put.value(op.fingerprint);
-  put.value(op.issuedAt);
-  put.value(op.open?.length ? [op.settled, ...op.open] : op.settled);
-  put.value(op.reply);
+  for (const value of opToValue(op)) put.value(value);
 }
 
 const messageToValue = ({ type, key, command, input, by }: Message): unknown[] => [type, key, command, input, by];
 
+const leftToValue = (message: Work["messages"][number]): unknown[] => [message.to, ...messageToValue(message)];
+
 const workToValue = ({ messages, timers, done }: Work): unknown[] => [
-  messages.map((message) => [message.to, ...messageToValue(message)]),
+  messages.map(leftToValue),
   timers.map(({ name, due, command, input, by }) => [name, due ?? null, command, input, by]),
   done ?? null,
 ];
@@ -83,6 +93,16 @@ function noteToValue(note: Note): unknown[] {
       return [DONE, note.task];
     case "failed":
       return [FAILED, note.task, note.due ?? null, note.attempts, note.cause];
+    case "published": {
+      const events = note.events.flatMap(({ schema, value }) => [schema, value]);
+      return [PUBLISHED, note.topic, note.key, events, note.op ? opToValue(note.op) : null];
+    }
+    case "moved":
+      return [MOVED, note.group, note.topic, note.through, note.messages.map(leftToValue)];
+    case "group":
+      return [GROUP, note.group, note.topic, groupStates.indexOf(note.state)];
+    case "trimmed":
+      return [TRIMMED, note.topic, note.below, note.bytes];
   }
 }
 
@@ -153,13 +173,15 @@ const messageOf = ([type, key, command, input, by]: readonly unknown[]): Message
   by: list(by).map(text),
 });
 
+function leftFromValue(value: unknown): Work["messages"][number] {
+  const [to, ...rest] = list(value);
+  return { to: number(to), ...messageOf(rest) };
+}
+
 function workFromValue(value: unknown): Work {
   const [messages, timers, done] = list(value);
   return {
-    messages: list(messages).map((message) => {
-      const [to, ...rest] = list(message);
-      return { to: number(to), ...messageOf(rest) };
-    }),
+    messages: list(messages).map(leftFromValue),
     timers: list(timers).map(timerFromValue),
     ...(done !== null && { done: text(done) }),
   };
@@ -199,9 +221,42 @@ function noteFromValue(value: unknown): Note {
         attempts: number(rest[2]),
         cause: text(rest[3]),
       };
+    case PUBLISHED:
+      return {
+        kind: "published",
+        topic: text(rest[0]),
+        key: text(rest[1]),
+        events: publishedFromValue(rest[2]),
+        ...(rest[3] !== null && { op: opFromValue(rest[3]) }),
+      };
+    case MOVED:
+      return {
+        kind: "moved",
+        group: text(rest[0]),
+        topic: text(rest[1]),
+        through: number(rest[2]),
+        messages: list(rest[3]).map(leftFromValue),
+      };
+    case GROUP: {
+      const state = groupStates[number(rest[2])];
+      if (state === undefined) throw unfit("a group in an unknown state");
+      return { kind: "group", group: text(rest[0]), topic: text(rest[1]), state };
+    }
+    case TRIMMED:
+      return { kind: "trimmed", topic: text(rest[0]), below: number(rest[1]), bytes: number(rest[2]) };
     default:
       throw unfit(`a note of an unknown kind ${String(kind)}`);
   }
+}
+
+const groupStates = ["paused", "open", "gone"] as const;
+
+function publishedFromValue(value: unknown): Published[] {
+  const all = list(value);
+  return Array.from({ length: all.length / 2 }, (_, i) => ({
+    schema: number(all[i * 2]),
+    value: binary(all[i * 2 + 1]),
+  }));
 }
 
 function opFromValue(value: unknown): Op {

@@ -85,7 +85,40 @@ export type Note =
       readonly due?: Instant | undefined;
       readonly attempts: number;
       readonly cause: string;
-    };
+    }
+  /** Events for the log of a topic, in this order; `op` for a repeat. */
+  | {
+      readonly kind: "published";
+      readonly topic: string;
+      readonly key: string;
+      readonly events: readonly Published[];
+      readonly op?: Op | undefined;
+    }
+  /** A group has been through the topic's log up to this number; what it made of the events is left with that. */
+  | {
+      readonly kind: "moved";
+      readonly group: string;
+      readonly topic: string;
+      readonly through: number;
+      readonly messages: readonly (Message & { readonly to: Shard })[];
+    }
+  /** A group rests, goes on, or is forgotten together with its place. */
+  | {
+      readonly kind: "group";
+      readonly group: string;
+      readonly topic: string;
+      readonly state: "paused" | "open" | "gone";
+    }
+  /** The topic's events numbered below this one are no longer kept: so many bytes. */
+  | { readonly kind: "trimmed"; readonly topic: string; readonly below: number; readonly bytes: number };
+
+/** An event as a topic's log takes it. */
+export type Published = {
+  /** Version of the event's schema. */
+  readonly schema: number;
+  /** msgpack. */
+  readonly value: Uint8Array;
+};
 
 /** The idempotency record of one operation (F7). */
 export type Op = {

@@ -92,6 +92,22 @@ export const sampleWork: Payload = {
   ],
 };
 
+const event = { schema: 2, value: pack({ cents: 500 }) };
+
+/** A batch with everything that topics may say. */
+export const sampleTopics: Payload = {
+  kind: "batch",
+  commits: [],
+  notes: [
+    { kind: "published", topic: "orders", key: "o-1", events: [event, { ...event, schema: 1 }], op: commits[0]!.op! },
+    { kind: "published", topic: "account.withdrawn", key: "", events: [event] },
+    { kind: "moved", group: "ship", topic: "orders", through: 2 ** 33 + 7, messages: [{ to: 4, ...message }] },
+    { kind: "group", group: "ship", topic: "orders", state: "paused" },
+    { kind: "group", group: "mail", topic: "orders", state: "gone" },
+    { kind: "trimmed", topic: "orders", below: 2 ** 33 + 2, bytes: 70_000 },
+  ],
+};
+
 /** A record at (shard 17, sequence 2^33 + 5) with every field away from zero. */
 export const sampleRecord = (payload: Payload): JournalRecord => ({
   header: {

@@ -3,9 +3,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Commit, Message, Note, TimerChange, Work } from "../journal/index.ts";
+import type { Commit, Message, TimerChange, Work } from "../journal/index.ts";
 import { type Random, seeded } from "../sim/random.ts";
-import { Agenda, type AgendaMemo, refOf, type Task, timerId } from "./agenda.ts";
+import { Agenda, type AgendaMemo, refOf, type Task, timerId, type TaskNote } from "./agenda.ts";
 import type { SavedOp } from "./store.ts";
 
 const own = 3;
@@ -35,7 +35,7 @@ const timer = (name: string, due: number | undefined, input = 0): TimerChange =>
   input: new Uint8Array([input]),
   by: ["ann"],
 });
-const accepted = (from: number, after: number, first: number, ...messages: Message[]): Note => ({
+const accepted = (from: number, after: number, first: number, ...messages: Message[]): TaskNote => ({
   kind: "accepted",
   from,
   after,

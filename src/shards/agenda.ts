@@ -10,7 +10,7 @@
 //     letter is passed over.
 
 import type { Generation, Instant, Shard } from "../base/index.ts";
-import type { Commit, Message, Note } from "../journal/index.ts";
+import type { Commit, Message, Note, Published, Work } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import type { SavedOp } from "./store.ts";
 
@@ -27,6 +27,9 @@ export type Task = Message & {
   /** Why the last attempt failed; empty when there was none. */
   readonly cause: string;
 };
+
+/** What is noted of tasks and messages. */
+export type TaskNote = Extract<Note, { kind: "accepted" | "acknowledged" | "done" | "failed" }>;
 
 /** A message on its way. */
 export type Outgoing = {
@@ -72,6 +75,7 @@ export const timerName = ({ id, type, key }: Task): string => id.slice(timerPref
 
 export class Agenda {
   readonly #shard: Shard;
+  readonly #log: (topic: string, key: string, event: Published, at: Instant) => void;
   readonly #tasks = new Map<string, Task>();
   readonly #lanes = new Map<Shard, Lane>();
   readonly #marks = new Map<Shard, Mark>();
@@ -85,8 +89,10 @@ export class Agenda {
   /** Rows that the local store may hold, in an older form perhaps. */
   readonly #stored = new Set<string>();
 
-  constructor(shard: Shard) {
+  /** `log` takes events that come as messages for the log of a topic. */
+  constructor(shard: Shard, log: (topic: string, key: string, event: Published, at: Instant) => void = () => {}) {
     this.#shard = shard;
+    this.#log = log;
   }
 
   /** Tasks, dead letters among them, and messages on their way. */
@@ -98,7 +104,7 @@ export class Agenda {
   }
   /** Whether there ever was anything. */
   get isUsed(): boolean {
-    return this.#count > 0 || this.#lanes.size > 0;
+    return this.#count > 0 || this.#lanes.size > 0 || this.#marks.size > 0;
   }
   get tasks(): ReadonlyMap<string, Task> {
     return this.#tasks;
@@ -169,7 +175,12 @@ export class Agenda {
       this.#end(id);
       if (due !== undefined) this.#add({ kind: "timer", id, type, key, command, input, by, due, at });
     }
-    for (const { to, ...message } of work.messages) {
+    this.send(work.messages, at, generation);
+  }
+
+  /** Takes messages to be sent. */
+  send(messages: Work["messages"], at: Instant, generation: Generation): void {
+    for (const { to, ...message } of messages) {
       const lane = this.#lane(to);
       const after = lane.last;
       const n = Math.max(after, generation * perSecond) + 1;
@@ -192,7 +203,7 @@ export class Agenda {
     return lane;
   }
 
-  note(note: Note, at: Instant): void {
+  note(note: TaskNote, at: Instant): void {
     switch (note.kind) {
       case "accepted":
         note.messages.forEach((message, i) => this.#come(note.from, note.first + i, message, at));
@@ -211,6 +222,7 @@ export class Agenda {
   }
 
   #come(from: Shard, n: number, message: Message, at: Instant): void {
+    if (message.type === topicType) return this.#log(message.command, message.key, eventOf(message), at);
     this.#add({ kind: "message", id: `m${from}.${n}`, ...message, due: at, at });
   }
 
@@ -430,4 +442,21 @@ class Due {
     }
     heap[at] = entry;
   }
+}
+
+/** What a message is for that is an event for the log of a topic: the topic's name is in the place of a command. */
+export const topicType = "sheaf.topic";
+
+/** A message that takes an event to the log of its topic, at the shard of its key. */
+export const eventMessage = (topic: string, key: string, { schema, value }: Published): Message => ({
+  type: topicType,
+  key,
+  command: topic,
+  input: pack([schema, value]),
+  by: [],
+});
+
+function eventOf({ input }: Message): Published {
+  const [schema, value] = unpack(input) as [number, Uint8Array];
+  return { schema, value };
 }

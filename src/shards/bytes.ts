@@ -38,6 +38,15 @@ export function noteBytes(note: Note): number {
       return 16 + 3 * note.task.length;
     case "failed":
       return 64 + 3 * (note.task.length + note.cause.length);
+    case "published": {
+      const op = note.op ? 64 + 3 * note.op.id.length + note.op.reply.length : 0;
+      return note.events.reduce((bytes, { value }) => bytes + value.length + 16, 64 + op + 3 * note.key.length);
+    }
+    case "moved":
+      return note.messages.reduce((bytes, message) => bytes + messageBytes(message), 128);
+    case "group":
+    case "trimmed":
+      return 128;
   }
 }
 

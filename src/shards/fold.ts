@@ -19,9 +19,10 @@ import {
   type Shard,
   type Version,
 } from "../base/index.ts";
-import type { Commit, Decoded, Hash, Payload } from "../journal/index.ts";
+import type { Commit, Decoded, Hash, Note, Op, Payload } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { Agenda, type AgendaMemo, isAgendaId, isAgendaRow } from "./agenda.ts";
+import { Logs, type LogsMemo } from "./logs.ts";
 import { Operations, type OperationsMemo } from "./operations.ts";
 import type { Cell, Changes, Position } from "./store.ts";
 
@@ -63,6 +64,7 @@ type Memo = {
   readonly causes?: Seen | undefined;
   readonly left?: readonly (readonly [Generation, Seq])[] | undefined;
   readonly agenda?: AgendaMemo | undefined;
+  readonly logs?: LogsMemo | undefined;
 };
 
 type Batch = Extract<Payload, { kind: "batch" }>;
@@ -82,6 +84,7 @@ export class Fold {
   readonly shard: Shard;
   readonly operations: Operations;
   readonly agenda: Agenda;
+  readonly logs = new Logs();
   readonly parked = new Map<string, ParkedCommand>();
   generation: Generation = 1;
   /** Highest epoch ever read. */
@@ -118,7 +121,9 @@ export class Fold {
     this.#limits = limits;
     this.#sweepAt = limits.maxHotEntities;
     this.operations = new Operations(limits);
-    this.agenda = new Agenda(shard);
+    this.agenda = new Agenda(shard, (topic, key, event, at) =>
+      this.logs.append(topic, key, event, at, this.generation),
+    );
   }
 
   get size(): number {
@@ -127,7 +132,7 @@ export class Fold {
 
   /** So much is kept in memory because the store takes nothing that no more is to be changed (D3). */
   get full(): boolean {
-    return this.#refused && this.#size >= mostUnsaved * this.#limits.maxHotEntities;
+    return this.logs.full || (this.#refused && this.#size >= mostUnsaved * this.#limits.maxHotEntities);
   }
 
   /** The entity if it is in memory. */
@@ -178,6 +183,7 @@ export class Fold {
       case "generation":
         this.#left.set(payload.was, record.header.seq - 1);
         this.agenda.restored(this.generation);
+        this.logs.restored(this.generation);
         this.causes = nothingSeen; // they may be lost, and what is not is known to every copy that begins anew
         break;
       case "park":
@@ -234,21 +240,48 @@ export class Fold {
       this.settle(hot, { version: commit.version, schema: commit.schema, state: commit.state });
     }
     this.#remember(commit);
+    this.#log(commit);
     this.agenda.apply(commit, this.at, this.generation);
   }
 
   #note({ notes }: Batch): void {
-    if (notes) for (const note of notes) this.agenda.note(note, this.at);
+    if (!notes) return;
+    for (const note of notes) {
+      switch (note.kind) {
+        case "published":
+          this.#publish(note);
+          break;
+        case "moved":
+          this.agenda.send(note.messages, this.at, this.generation);
+          this.logs.note(note);
+          break;
+        case "group":
+        case "trimmed":
+          this.logs.note(note);
+          break;
+        default:
+          this.agenda.note(note, this.at);
+      }
+    }
+  }
+
+  #publish({ topic, key, events, op }: Extract<Note, { kind: "published" }>): void {
+    for (const event of events) this.logs.append(topic, key, event, this.at, this.generation);
+    if (op) this.#keep(op, 0);
+  }
+
+  /** What an entity emits is a topic of its own. */
+  #log({ type, key, events }: Commit): void {
+    for (const { name, value } of events)
+      this.logs.append(`${type}.${name}`, key, { schema: 1, value }, this.at, this.generation);
   }
 
   #remember(commit: Commit): void {
-    if (!commit.op) return;
-    const { id, issuedAt, fingerprint, reply, settled, open } = commit.op;
-    this.operations.remember(
-      { id, seq: this.seq, at: this.at, issuedAt, fingerprint, reply, version: commit.version },
-      settled,
-      open,
-    );
+    if (commit.op) this.#keep(commit.op, commit.version);
+  }
+
+  #keep({ id, issuedAt, fingerprint, reply, settled, open }: Op, version: Version): void {
+    this.operations.remember({ id, seq: this.seq, at: this.at, issuedAt, fingerprint, reply, version }, settled, open);
   }
 
   /** Sets an entity's durable value. */
@@ -271,6 +304,7 @@ export class Fold {
     for (const { hot, value, commit } of commits) {
       this.settle(hot, value);
       this.#remember(commit);
+      if (commit.events.length > 0) this.#log(commit);
       if (commit.work) this.agenda.apply(commit, this.at, this.generation);
     }
     if (payload.kind === "batch") this.#note(payload);
@@ -292,9 +326,12 @@ export class Fold {
     this.#dirty = new Set();
     const operations = this.operations.drain();
     const agenda = this.agenda.drain();
+    const logs = this.logs.drain();
+    if (logs.cells.length > 0) cells.push(...logs.cells);
     const ops = agenda.fresh.length > 0 ? [...operations.fresh, ...agenda.fresh] : operations.fresh;
     const forgetOps = agenda.gone.length > 0 ? [...operations.gone, ...agenda.gone] : operations.gone;
-    return { shard: this.shard, position: this.position(), cells, ops, forgetOps };
+    const { trims } = logs;
+    return { shard: this.shard, position: this.position(), cells, ops, forgetOps, ...(trims.length > 0 && { trims }) };
   }
 
   /** The store holds what `drain` gave. */
@@ -304,6 +341,7 @@ export class Fold {
       const hot = this.#hot.get(cell.type)?.get(cell.key);
       if (hot) hot.saving = false;
     }
+    this.logs.saved();
     if (this.#size > this.#limits.maxHotEntities) this.#sweep();
   }
 
@@ -318,6 +356,7 @@ export class Fold {
       hot.dirty = true;
       this.#dirty.add(hot);
     }
+    this.logs.unsaved();
     const [ours, others] = apart(changes.ops, isAgendaRow);
     const [gone, forgotten] = apart(changes.forgetOps, isAgendaId);
     this.agenda.undrain(ours, gone);
@@ -332,6 +371,7 @@ export class Fold {
       ...(this.causes.length > 0 && { causes: this.causes }),
       ...(this.#left.size > 0 && { left: [...this.#left] }),
       ...(this.agenda.isUsed && { agenda: this.agenda.memo() }),
+      ...(this.logs.isUsed && { logs: this.logs.memo() }),
     };
     return {
       generation: this.generation,
@@ -357,6 +397,7 @@ export class Fold {
     this.#seen = undefined;
     const [work, operations] = apart(ops, isAgendaRow);
     this.agenda.restore(memo.agenda, work);
+    this.logs.restore(memo.logs);
     this.operations.restore(memo.operations, operations);
     for (const [id, reason, at] of memo.parked) this.parked.set(id, { reason, at });
     for (const [generation, seq] of memo.left ?? []) this.#left.set(generation, seq);

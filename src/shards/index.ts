@@ -1,4 +1,5 @@
-export { type Agenda, type Outgoing, refOf, type Task, timerId, timerName } from "./agenda.ts";
+export { type Agenda, eventMessage, type Outgoing, refOf, type Task, timerId, timerName, topicType } from "./agenda.ts";
+export { type GroupPlace, type Logged, loggedBytes, loggedOf, logRows, type Logs, rowKey } from "./logs.ts";
 export { type Fold, type Hot, type Value } from "./fold.ts";
 export { within } from "./pause.ts";
 export type { Settle } from "./notes.ts";

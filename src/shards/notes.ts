@@ -12,8 +12,7 @@ export type Noted = { readonly note: Note; readonly settle: Settle; readonly cau
 
 /** That another shard has accepted messages is noted with the next record, or after so long. */
 const acknowledgeMs: Millis = 200;
-/** Notes of one record: one may bring a whole frame of messages. */
-const mostNotes = 8;
+const mostNotes = 512;
 const none: readonly Note[] = [];
 
 export class Notes {

@@ -116,6 +116,22 @@ const rules: readonly Rule[] = [
     },
   },
   {
+    says: "cells below a key are trimmed, of their type and shard alone, and a search may be of one shard",
+    async holds({ reopen, assert }) {
+      const store = await reopen();
+      const events = ["01", "02", "03", "10"].map((key, i) => ({ ...cell(key, i + 1), type: "~orders" }));
+      await store.save([changes(1, 2, [...events, cell("01", 9)]), changes(2, 2, events)]);
+      await store.save([changes(1, 3, [], { trims: [{ type: "~orders", below: "03" }] })]);
+      const keys = async (type: string, after: string | undefined, shard?: number): Promise<string[]> =>
+        (await store.search(type, "", after, 10, shard)).map(({ key }) => key);
+      assert.deepEqual(await keys("~orders", undefined, 1), ["03", "10"]);
+      assert.deepEqual(await keys("~orders", "03", 1), ["10"]);
+      assert.deepEqual(await keys("~orders", "01", 2), ["02", "03", "10"]);
+      assert.deepEqual(await keys("account", undefined, 1), ["01"]);
+      assert.deepEqual(await keys("~orders", undefined, 3), []);
+    },
+  },
+  {
     says: "lookups made together are each answered with their own cell",
     async holds({ reopen, assert }) {
       const store = await reopen();

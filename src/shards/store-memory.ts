@@ -12,8 +12,10 @@ export function memoryStore(): Store {
 
   const save = async (changes: readonly Changes[]): Promise<void> => {
     for (const change of changes) {
-      const kept = shards.get(change.shard) ?? { position: change.position, cells: new Map(), ops: new Map() };
+      const kept: Kept = shards.get(change.shard) ?? { position: change.position, cells: new Map(), ops: new Map() };
       kept.position = change.position;
+      for (const { type, below } of change.trims ?? [])
+        for (const [id, cell] of kept.cells) if (cell.type === type && cell.key < below) kept.cells.delete(id);
       for (const cell of change.cells) kept.cells.set(name(cell.type, cell.key), cell);
       for (const op of change.ops) {
         kept.ops.delete(op.id); // so that they stay in the order of their last use
@@ -47,8 +49,10 @@ export function memoryStore(): Store {
     save,
     clear: async (shard) => void shards.delete(shard),
     image,
-    search: async (type, prefix, after, limit) =>
-      [...shards.values()]
+    search: async (type, prefix, after, limit, shard) =>
+      [...shards]
+        .filter(([number]) => shard === undefined || number === shard)
+        .map(([, kept]) => kept)
         .flatMap((kept) => [...kept.cells.values()])
         .filter(
           (cell) => cell.type === type && cell.key.startsWith(prefix) && (after === undefined || cell.key > after),

@@ -47,6 +47,8 @@ export type Changes = {
   readonly ops: readonly SavedOp[];
   /** Ids of operations to forget: ones saved before, never also in `ops`. */
   readonly forgetOps: readonly string[];
+  /** Cells to forget: those of the type whose keys come before `below`. Never also in `cells`. */
+  readonly trims?: readonly { readonly type: string; readonly below: string }[] | undefined;
 };
 
 /** A consistent image of one shard at its stored position, streamed. */
@@ -68,7 +70,13 @@ export interface Store {
   clear(shard: Shard): Promise<void>;
   /** A consistent image at the stored position, unaffected by later saves; undefined when nothing is stored. */
   image(shard: Shard): Promise<Image | undefined>;
-  /** Cells of one type whose key starts with `prefix`, in key order after `after`, over all shards of this node. */
-  search(type: string, prefix: string, after: string | undefined, limit: number): Promise<readonly Cell[]>;
+  /** Cells of one type whose key starts with `prefix`, in key order after `after`: of that shard, or of all of this node. */
+  search(
+    type: string,
+    prefix: string,
+    after: string | undefined,
+    limit: number,
+    shard?: Shard,
+  ): Promise<readonly Cell[]>;
   close(): Promise<void>;
 }

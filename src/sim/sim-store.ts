@@ -46,7 +46,7 @@ export function simStore(): SimStore {
             return kept.clear(shard);
           }),
         image: (shard) => only(() => kept.image(shard)),
-        search: (type, prefix, after, limit) => only(() => kept.search(type, prefix, after, limit)),
+        search: (...asked) => only(() => kept.search(...asked)),
         close: async () => undefined,
       };
     },

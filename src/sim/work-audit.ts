@@ -7,7 +7,8 @@
 // B4. What was accepted is what was sent, and no more is acknowledged than was accepted.
 
 import { bytesEqual, type Shard } from "../base/index.ts";
-import type { Commit, Decoded, Message, Note } from "../journal/index.ts";
+import type { Commit, Decoded, Message, Note, Work } from "../journal/index.ts";
+import { topicType } from "../shards/index.ts";
 
 /** Something to be carried out, as it stands. */
 export type Chore = {
@@ -38,6 +39,8 @@ export class WorkAudit {
   /** Messages of one key that are not dead, in order. */
   readonly #lines = new Map<string, string[]>();
   readonly #replaced = new Set<string>();
+  /** How far each group has been through each topic. */
+  readonly #groups = new Map<string, number>();
   #places = 0;
   #seq = 0;
 
@@ -85,7 +88,11 @@ export class WorkAudit {
       this.#timers.set(timer, ref);
       this.#chores.set(ref, { ref, kind: "timer", message: { type, key, command, input, by }, due });
     }
-    for (const { to, ...message } of work.messages) {
+    this.#send(work.messages, at, generation);
+  }
+
+  #send(messages: Work["messages"], at: number, generation: number): void {
+    for (const { to, ...message } of messages) {
       const lane = this.#lane(to);
       lane.last = Math.max(lane.last, generation * span) + 1;
       if (to === this.shard) this.#come(to, lane.last, message, at);
@@ -96,7 +103,7 @@ export class WorkAudit {
     }
   }
 
-  #note(note: Note, { at }: Decoded["header"]): void {
+  #note(note: Note, { at, generation }: Decoded["header"]): void {
     switch (note.kind) {
       case "accepted": {
         const { from, after, first, messages } = note;
@@ -124,6 +131,17 @@ export class WorkAudit {
         return;
       case "failed":
         return this.#failed(placed(note.task), note.due);
+      case "moved": {
+        const place = `${note.group} ${note.topic}`;
+        if (note.messages.length > 0 && note.through <= (this.#groups.get(place) ?? 0))
+          this.#problem(`${note.group} made messages of events again, up to ${note.through}`);
+        this.#groups.set(place, note.through);
+        return this.#send(note.messages, at, generation);
+      }
+      case "published":
+      case "group":
+      case "trimmed":
+        return;
     }
   }
 
@@ -151,6 +169,7 @@ export class WorkAudit {
   }
 
   #come(from: Shard, n: number, message: Message, due: number): void {
+    if (message.type === topicType) return;
     this.#places++;
     const ref = `m${from}.${n}`;
     this.#chores.set(ref, { ref, kind: "message", message, due });

@@ -49,7 +49,7 @@ export type StoreFile = {
   ops(shard: Shard): readonly SavedOp[];
   save(changes: readonly PackedChanges[]): void;
   clear(shard: Shard): void;
-  search(type: string, prefix: string, after: string | undefined, limit: number): readonly Cell[];
+  search(type: string, prefix: string, after: string | undefined, limit: number, shard?: Shard): readonly Cell[];
   image(shard: Shard): StoredImage | undefined;
   /** Has the file discarded at the next start when the error says that it is damaged. */
   suspect(error: unknown): void;
@@ -165,6 +165,7 @@ export function openStoreFile(dir: string, cluster: string, key?: Uint8Array): S
   const putPosition = db.prepare("INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?, ?, ?)");
   const putCell = db.prepare("INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?)");
   const putOp = db.prepare("INSERT OR REPLACE INTO op VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  const trim = db.prepare("DELETE FROM cell WHERE shard = ? AND type = ? AND key < ?");
   const forget = db.prepare("DELETE FROM op WHERE shard = ? AND id = ?");
   const emptyAll = ["cell", "op", "position"].map((table) => db.prepare(`DELETE FROM ${table} WHERE shard = ?`));
   const shards = db.prepare("SELECT shard FROM position ORDER BY shard");
@@ -182,7 +183,8 @@ export function openStoreFile(dir: string, cluster: string, key?: Uint8Array): S
     }
   }
   function saveOne(packed: PackedChanges): void {
-    const { shard, cells, ops, forgetOps, ...changes } = unpackChanges(packed);
+    const { shard, cells, ops, forgetOps, trims = [], ...changes } = unpackChanges(packed);
+    for (const { type, below } of trims) trim.run(shard, type, below);
     for (const cell of cells) {
       const { type, key, version, schema, state } = rows.cell(shard, cell);
       putCell.run(shard, type, key, version, schema, state);
@@ -215,9 +217,10 @@ export function openStoreFile(dir: string, cluster: string, key?: Uint8Array): S
     ops: (shard) => (opsOf.all(shard) as OpRow[]).map((row) => rows.openOp(shard, row)),
     save: (changes) => atomically(() => changes.forEach(saveOne)),
     clear: (shard) => atomically(() => emptyAll.forEach((empty) => empty.run(shard))),
-    search(type, prefix, after, limit) {
+    search(type, prefix, after, limit, only) {
       const found: { bytes: Buffer; shard: Shard; cell: Cell }[] = [];
-      for (const { shard } of shards.all() as { shard: number }[]) {
+      const among = only === undefined ? (shards.all() as { shard: number }[]) : [{ shard: only }];
+      for (const { shard } of among) {
         const cells =
           after === undefined ? find.all(shard, type, prefix, limit) : findAfter.all(shard, type, prefix, after, limit);
         for (const cell of cells as Cell[]) {

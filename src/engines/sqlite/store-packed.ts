@@ -11,6 +11,7 @@ export type PackedChanges = {
   readonly names: readonly string[];
   readonly ids: readonly string[];
   readonly forgetOps: readonly string[];
+  readonly trims: Changes["trims"];
   /** Per cell: version, schema. Per operation: seq, at, issuedAt (NaN for none), version. */
   readonly numbers: Float64Array<ArrayBuffer>;
   /** Lengths of: hash, extra, each state, each fingerprint and reply, in the order in which `bytes` holds them. */
@@ -18,7 +19,7 @@ export type PackedChanges = {
   readonly bytes: Uint8Array<ArrayBuffer>;
 };
 
-export function packChanges({ shard, position, cells, ops, forgetOps }: Changes): PackedChanges {
+export function packChanges({ shard, position, cells, ops, forgetOps, trims }: Changes): PackedChanges {
   const parts: Uint8Array[] = [position.hash, position.extra];
   const numbers = new Float64Array(cells.length * 2 + ops.length * 4);
   const names: string[] = [];
@@ -40,6 +41,7 @@ export function packChanges({ shard, position, cells, ops, forgetOps }: Changes)
     names,
     ids: ops.map(({ id }) => id),
     forgetOps,
+    trims,
     numbers,
     lengths: Float64Array.from(parts, ({ length }) => length),
     bytes: concat(parts),
@@ -58,6 +60,7 @@ export function unpackChanges({
   names,
   ids,
   forgetOps,
+  trims,
   numbers,
   lengths,
   bytes,
@@ -88,7 +91,7 @@ export function unpackChanges({
       reply: take(),
     };
   });
-  return { shard, position: folded, cells, ops, forgetOps };
+  return { shard, position: folded, cells, ops, forgetOps, ...(trims && { trims }) };
 }
 
 /** Cells as the answer to a lookup: the asker knows their types and keys. */

@@ -25,6 +25,7 @@ export type StoreAsk =
       readonly prefix: string;
       readonly after: string | undefined;
       readonly limit: number;
+      readonly shard: Shard | undefined;
     }
   | { readonly kind: "image-cells" | "image-ops" | "image-close"; readonly image: number };
 
@@ -54,7 +55,7 @@ function carry(store: StoreFile, ask: StoreAsk): Answer["value"] {
     case "save":
       return store.save(ask.changes);
     case "search":
-      return store.search(ask.type, ask.prefix, ask.after, ask.limit);
+      return store.search(ask.type, ask.prefix, ask.after, ask.limit, ask.shard);
     case "image": {
       const image = store.image(ask.shard);
       if (!image) return undefined;

@@ -97,7 +97,8 @@ export function sqliteStore({ dir, cluster, encryptionKey, log }: StoreOptions):
       const opened = await ask<{ image: number; position: Position } | undefined>({ kind: "image", shard });
       return opened && { position: opened.position, ...streams(opened.image) };
     },
-    search: (type, prefix, after, limit) => ask<readonly Cell[]>({ kind: "search", type, prefix, after, limit }),
+    search: (type, prefix, after, limit, shard) =>
+      ask<readonly Cell[]>({ kind: "search", type, prefix, after, limit, shard }),
     async close() {
       closed = true;
       const link = await opened?.catch(() => undefined);
