@@ -17,8 +17,8 @@ import {
   type Syntax,
 } from "./source.ts";
 
-/** Packages that do nothing but compute. */
-const purePackages = new Set(["@standard-schema/spec"]);
+/** Packages that do nothing but compute, the way they are used: croner is given the time. */
+const purePackages = new Set(["@standard-schema/spec", "croner"]);
 
 const impureGlobals = new Set([
   "performance",

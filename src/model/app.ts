@@ -2,11 +2,13 @@
 
 import { SheafError } from "../base/index.ts";
 import { checkFields, checkName } from "./names.ts";
+import { checkSchedules } from "./schedule.ts";
 import type {
   AppContractShape,
   AppShape,
   EntityImplementation,
   EntityShape,
+  ScheduleShape,
   ServiceImplementation,
   ServiceShape,
 } from "./shape.ts";
@@ -33,6 +35,7 @@ export interface App<
   readonly entities: E;
   readonly services: S;
   readonly external: X;
+  readonly schedules: readonly ScheduleShape[];
   readonly contract: AppContract<N, ContractsOf<E>, readonly [...ContractsOf<S>, ...X]>;
 }
 
@@ -70,7 +73,7 @@ export function contract<
  * Puts implementations together into an application, the default export of an app file. Its `contract` is what callers connect with.
  * In place of a name it takes a contract made apart (for browsers); then exactly that contract's entities and services are to be given.
  * `external` are services that run outside of the cluster, given as contracts: they are called as any other, at the addresses that an
- * operator registers with `sheaf endpoint add`.
+ * operator registers with `sheaf endpoint add`. `schedules` are begun by whichever node serves them.
  * Throws USAGE when a name is not allowed or belongs to two, and when an implementation is missing.
  *
  * @example export default app("bank", { entities: [account], services: [rates] });
@@ -82,10 +85,15 @@ export function app<
   const X extends readonly ServiceShape[] = readonly [],
 >(
   name: N | (AppContractShape & { readonly name: N }),
-  parts: { readonly entities?: E; readonly services?: S; readonly external?: X },
+  parts: {
+    readonly entities?: E;
+    readonly services?: S;
+    readonly external?: X;
+    readonly schedules?: readonly ScheduleShape[];
+  },
 ): App<N, E, S, X> {
   const named = typeof name === "string" ? name : name.name;
-  checkFields(`app ${named}`, parts, ["entities", "services", "external"]);
+  checkFields(`app ${named}`, parts, ["entities", "services", "external", "schedules"]);
   const { entities = [] as unknown as E, services = [] as unknown as S, external = [] as unknown as X } = parts;
   for (const part of [...entities, ...services]) {
     if (typeof part?.handlers === "object") continue;
@@ -95,12 +103,15 @@ export function app<
   }
   const own = contract(named, { entities: contractsOf(entities), services: [...contractsOf(services), ...external] });
   if (typeof name !== "string") checkSame(name, own);
+  const { schedules = [] } = parts;
+  checkSchedules(named, schedules, own.entities);
   return Object.freeze({
     kind: "app",
     name: named,
     entities: frozenList(entities),
     services: frozenList(services),
     external: frozenList(external),
+    schedules: frozenList(schedules),
     contract: own as unknown as App<N, E, S, X>["contract"],
   });
 }

@@ -36,6 +36,21 @@ test("a contract in a browser: it bundles, without node: and from the lowest flo
   assert.doesNotMatch(outputFiles[0]?.text ?? "node:", /node:|process\.|Buffer\(/);
 });
 
+test("cron patterns in a browser: whoever defines no schedule loads nothing for them", async () => {
+  const size = async (source: string): Promise<number> => {
+    const { metafile } = await bundle(source);
+    const [output] = Object.values(metafile.outputs);
+    const inputs = Object.entries(output?.inputs ?? {});
+    return inputs.reduce((sum, [path, { bytesInOutput }]) => sum + (path.includes("croner") ? bytesInOutput : 0), 0);
+  };
+  assert.equal(await size(`import { connect } from "../client.ts"; export const x = connect;`), 0);
+  assert.equal(
+    await size(`import { app, connect, entity } from "../index.ts"; export const x = [app, connect, entity];`),
+    0,
+  );
+  assert((await size(`import { schedule } from "../index.ts"; export const x = schedule;`)) > 0);
+});
+
 test("a module of Node in a browser's bundle: it does not go unnoticed", async () => {
   await assert.rejects(bundle(`import { readFileSync } from "node:fs"; console.log(readFileSync);`), /node:fs/);
 });

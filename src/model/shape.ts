@@ -2,6 +2,7 @@
 // The typed faces that users write against are in entity.ts, service.ts and app.ts.
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { Instant, Millis } from "../base/index.ts";
 
 export type Schema = StandardSchemaV1;
 export type Level = "strong" | "causal" | "eventual";
@@ -52,6 +53,34 @@ export type ServiceImplementation = {
   readonly handlers: Readonly<Record<string, Handler>>;
 };
 
+/** When something is due: by a cron pattern in a time zone, or every so often. */
+export type Timing =
+  | { readonly cron: string; readonly zone: string; readonly everyMs: null }
+  | { readonly cron: null; readonly zone: null; readonly everyMs: Millis };
+
+export type Missed = "skip" | "one" | "all";
+
+/** One run of a schedule. */
+export type ScheduledRun = {
+  /** When it was due, milliseconds since the Unix epoch; when it was asked for, of one that an operator asked for. */
+  readonly at: Instant;
+  /** Counted from 1. No two runs of a schedule have the same. */
+  readonly number: number;
+  /** An operator asked for it: `sheaf schedule run`. */
+  readonly asked: boolean;
+};
+
+export type ScheduleShape = {
+  readonly kind: "schedule";
+  readonly name: string;
+  readonly timing: Timing;
+  readonly missed: Missed;
+  /** What a run is: a command of this entity. */
+  readonly entity: EntityShape;
+  readonly command: string;
+  readonly map: (run: ScheduledRun) => { readonly key: string; readonly input?: unknown };
+};
+
 export type AppShape = {
   readonly kind: "app";
   readonly name: string;
@@ -59,6 +88,7 @@ export type AppShape = {
   readonly services: readonly ServiceImplementation[];
   /** Contracts of services that run outside of the cluster, at addresses that an operator registers. */
   readonly external?: readonly ServiceShape[] | undefined;
+  readonly schedules?: readonly ScheduleShape[] | undefined;
   readonly contract: AppContractShape;
 };
 
