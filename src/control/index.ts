@@ -15,6 +15,14 @@ export {
   type EndpointView,
   type Registered,
 } from "./endpoints.ts";
+export { scheduleEntity } from "./schedule-entity.ts";
+export {
+  followSchedule,
+  scheduleBook,
+  type ScheduleBookPorts,
+  type Schedules,
+  type ScheduleView,
+} from "./schedules.ts";
 export { Secret } from "./secret-entity.ts";
 export {
   apiKeys,

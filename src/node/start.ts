@@ -9,13 +9,15 @@ import {
   type Shard as ShardNumber,
 } from "../base/index.ts";
 import { type Member, mostAccused, packMemberRecord, unpackMemberRecord } from "../cluster/index.ts";
-import { endpointFinder, systemEntities } from "../control/index.ts";
+import { endpointFinder, scheduleEntity, systemEntities } from "../control/index.ts";
 import { type AskWaiting, Entities, inboxEntity, Poison, readChains, Work } from "../entities/index.ts";
+import type { Host } from "../host/index.ts";
 import { type Cluster, maxRegistryBytes, recordCodec } from "../journal/index.ts";
-import { type AppShape, type CompiledApp, compileApp, type Hosted, hostedBy } from "../model/index.ts";
+import { type AppShape, type CompiledApp, compileApp, type Hosted, hostedBy, topicType } from "../model/index.ts";
 import type { Call, Calls, Consistency, Derive, Reply, Sessions } from "../rpc/index.ts";
 import { Services } from "../services/index.ts";
 import { Shards } from "../shards/index.ts";
+import { Topics } from "../topics/index.ts";
 import { closeParts } from "./close.ts";
 import { External } from "./external.ts";
 import { nodeGauges } from "./gauges.ts";
@@ -26,14 +28,15 @@ import { operator } from "./operate.ts";
 import { clusterOperator } from "./operate-cluster.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 import { Router } from "./router.ts";
+import { followSchedules } from "./schedules.ts";
 import { inSession, openSecrets, ownSecret, type Secrets, sharedSecret } from "./session.ts";
 import { levelOf, reporter, wayOf } from "./way.ts";
 
 /** Only services that are hosted run here; of entities that others host it is good to know what their queries ask for. */
-const compile = (app: AppShape, { services }: Hosted): CompiledApp =>
+const compile = (app: AppShape, { services }: Hosted, { faults }: Host): CompiledApp =>
   compileApp({
     ...app,
-    entities: [...app.entities, ...systemEntities],
+    entities: [...app.entities, ...systemEntities, scheduleEntity(app.schedules ?? [], faults)],
     services: app.services.filter(({ contract }) => services.includes(contract.name)),
   });
 
@@ -67,7 +70,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       `the engine takes records up to ${engine.maxRecordBytes} bytes; maxRecordBytes is ${limits.maxRecordBytes}`,
     );
   }
-  const compiled = compile(options.app, hosted(options.app, options));
+  const compiled = compile(options.app, hosted(options.app, options), options.host);
   const cluster = await identify(options);
   const parts = compose(options, limits, compiled, cluster);
   try {
@@ -75,6 +78,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     else await claim(parts);
     const started = node(parts, limits);
     parts.state = "ready";
+    followSchedules(parts, { call: (call) => parts.route(call) });
     return started;
   } catch (error) {
     return abandon(parts, error);
@@ -97,7 +101,10 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     count: cluster.shards,
     shared: meeting !== undefined,
     snapshotTurn: (shard) => parts.membership?.snapshotTurn(shard) ?? 0,
-    worked: (shard) => work.wake(shard),
+    worked: (shard) => {
+      work.wake(shard);
+      topics.wake(shard);
+    },
   });
   const poison = new Poison(host);
   const calls: Calls = { call: (call) => parts.route(call) };
@@ -107,6 +114,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
   const among = meeting && { self: id, ask: askWaiting(() => parts) };
   const entities = new Entities(compiled, { host, limits, shards, poison, app, calls, tokens, derive, among });
   const work = new Work({ host, limits, shards, calls, here: (call) => entities.call(call), tokens });
+  const topics = new Topics({ host, limits, shards, app, tokens });
   const services = new Services(compiled, { host, limits, calls, tokens, derive });
   const external = new External({
     host,
@@ -119,7 +127,10 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
   });
   const carry = (call: Call): Promise<Reply> => {
     const { target } = call;
-    if (target.kind !== "procedure") return target.entity === inboxEntity ? work.accept(call) : entities.call(call);
+    if (target.kind !== "procedure") {
+      if (target.entity === inboxEntity) return work.accept(call);
+      return target.entity === topicType ? topics.call(call) : entities.call(call);
+    }
     return parts.compiled.external.has(target.service) ? external.call(call, target.service) : services.call(call);
   };
   const level = (call: Call): Consistency => levelOf(parts, call);
@@ -138,6 +149,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     entities,
     services,
     work,
+    topics,
     external,
     poison,
     startedAt: host.clock.now(),
@@ -214,10 +226,11 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
 
 /** Ends what a node that could not start had begun; engine and store are its caller's. Throws the error. */
 async function abandon(
-  { shards, work, entities, services, membership, unlisten }: Running,
+  { shards, work, topics, entities, services, membership, unlisten }: Running,
   error: unknown,
 ): Promise<never> {
   work.close();
+  topics.close();
   entities.close();
   services.close();
   await membership?.close();
@@ -296,12 +309,14 @@ function node(parts: Running, limits: Limits): Node {
     },
     reload(app: AppShape) {
       const hosts = hosted(app, options);
-      const compiled = compile(app, hosts);
+      const compiled = compile(app, hosts, options.host);
       parts.app = app;
       parts.compiled = compiled;
       entities.reload(compiled);
       services.reload(compiled);
+      topics.reload();
       void parts.membership?.become(hosts);
+      followSchedules(parts, { call: (call) => parts.route(call) });
     },
     async leave(deadlineMs = 5_000) {
       parts.leaving = true;
@@ -315,15 +330,19 @@ function node(parts: Running, limits: Limits): Node {
 }
 
 async function stop(parts: Running, deadlineMs: number, { host, engine, store }: NodeOptions): Promise<void> {
-  const { shards, work, entities, services, external, membership, routed } = parts;
+  const { shards, work, topics, entities, services, external, membership, routed } = parts;
   parts.state = "draining";
   const until = host.clock.tick() + deadlineMs;
   await membership?.drain(until);
-  while (entities.inFlight + services.inFlight + external.inFlight + routed() > 0 && host.clock.tick() < until) {
+  while (
+    entities.inFlight + services.inFlight + topics.inFlight + external.inFlight + routed() > 0 &&
+    host.clock.tick() < until
+  ) {
     await new Promise<void>((resolve) => void host.clock.after(10, resolve));
   }
   parts.state = "stopping";
   work.close();
+  topics.close();
   entities.close();
   services.close();
   await membership?.close();
