@@ -7,6 +7,8 @@ export {
   isDeclared,
   schedule,
   service,
+  subscription,
+  topic,
   versioned,
   type App,
   type AppContract,
@@ -29,5 +31,7 @@ export {
   type ServiceClient,
   type ServiceContract,
   type ServiceHandlers,
+  type TopicContract,
+  type TopicEvent,
 } from "./model/index.ts";
 export type { Principal } from "./security/index.ts";

@@ -16,6 +16,9 @@ export const defaultLimits = {
   maxMailbox: 1024,
   /** Calls this node has accepted and not answered. */
   maxInFlight: 16_384,
+  /** Work of commands that wait for their turn at one node, in milliseconds of it. Past it more are refused, so that those that
+   *  wait are answered in time. */
+  maxBehindMs: 250,
   /** Calls of one service under way on one node. A quarter of all, so that one that hangs leaves room for the others. */
   maxServiceInFlight: 4096,
   /** An entity key, UTF-8 bytes: it is in every record and in URLs. */

@@ -17,5 +17,13 @@ export function hash32(text: string, seed = 0): number {
   return h >>> 0;
 }
 
+/** A key of that type that is placed in this shard. */
+export function keyIn(type: string, shard: Shard, shards: number): string {
+  for (let n = 0; ; n++) {
+    const key = `${shard}.${n}`;
+    if (shardOf(type, key, shards) === shard) return key;
+  }
+}
+
 /** The shard of an entity key. Entities of different types with the same key are placed apart from each other. */
 export const shardOf = (type: string, key: string, shards: number): Shard => hash32(key, hash32(type)) % shards;

@@ -107,10 +107,8 @@ export function connect<A extends AppContractShape>(contract: A, options: Connec
     caller.close();
     http.close();
   };
-  const { entity, service } = bindClient<A>(invoke);
   return {
-    entity,
-    service,
+    ...bindClient<A>(invoke),
     get session() {
       return caller.session;
     },

@@ -7,7 +7,16 @@
 
 import { asSheafError, bytesEqual, type Millis, SheafError, type Tick, utf8 } from "../base/index.ts";
 import type { CompiledApp, CompiledEntity, Operation } from "../model/index.ts";
-import { type Awaited, type Call, CallMeters, Deadlines, fingerprintOf, type Link, type Reply } from "../rpc/index.ts";
+import {
+  type Awaited,
+  type Call,
+  CallMeters,
+  Deadlines,
+  fingerprintOf,
+  type Link,
+  type Reply,
+  scopedId,
+} from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
 import { type Answer, Attempt } from "./attempt.ts";
 import { type Chains, Cycles, readLink } from "./cycles.ts";
@@ -15,7 +24,8 @@ import { emptyMailbox, type Mailbox } from "./mailbox.ts";
 import type { EntitiesOptions } from "./options.ts";
 import { Query } from "./query.ts";
 import { Runner } from "./runner.ts";
-import { scopedId } from "./scope.ts";
+import { overloaded, reentrant, unknownEntity, unknownOperation } from "./refusals.ts";
+import { Turns } from "./turns.ts";
 
 interface Open {
   readonly deadline: Tick;
@@ -23,8 +33,6 @@ interface Open {
   giveUp(code: "DEADLINE" | "STOPPING"): void;
 }
 
-/** Commands of one mailbox run in one slice before others get a turn. */
-const sliceCommands = 256;
 /** How long a suspect may keep others from starting. */
 const aloneMs = 1000;
 const leaveCheckMs = 2;
@@ -44,6 +52,7 @@ export class Entities {
   /** Attempts by scoped operation id, for repeats that arrive while the original is under way. */
   readonly #originals = new Map<string, Attempt>();
   #runnable: Hot[] = [];
+  readonly #turns = new Turns();
   #scheduled = false;
   #alone: Attempt | undefined;
   #waitedFor: Attempt | undefined;
@@ -132,14 +141,34 @@ export class Entities {
     const weaker = operation.kind === "query" && (call.consistency ?? operation.consistency) !== "strong";
     if (weaker) shard.readable();
     else shard.serving(call.chain !== undefined);
-    const input = operation.input(call.input);
     if (call.deadline <= this.#options.host.clock.tick())
       throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
     if (call.signal?.aborted) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
-    if (this.#open.size + this.#left.size >= this.#options.limits.maxInFlight)
-      throw overloaded("this node has as many calls under way as it may");
+    this.#admits(call);
+    const input = operation.input(call.input);
     if (operation.kind === "query") this.#query({ call, entity, operation, shard, key: target.key, input, answer });
     else this.#command(call, entity, operation, shard, target.key, input, answer);
+  }
+
+  /** Looks at nothing that takes long: who asks too much is refused at little cost. What is part of a command that has begun, and
+   *  what was promised to be done, is not refused for what waits. */
+  #admits({ target, task, chain }: Call): void {
+    const { maxInFlight, maxBehindMs } = this.#options.limits;
+    if (this.#open.size + this.#left.size >= maxInFlight)
+      throw overloaded("this node has as many calls under way as it may");
+    if (target.kind !== "command" || task || chain || !this.#isBehind(maxBehindMs)) return;
+    throw overloaded("this node has more commands waiting than it carries out in time", 500);
+  }
+
+  /** The more waits the fewer are let in, by chance: else whoever is read first takes all the room there is. */
+  #isBehind(most: Millis): boolean {
+    const { behindMs } = this.#turns;
+    return behindMs > most / 2 && behindMs > (most / 2) * (1 + this.#options.host.dice.random());
+  }
+
+  /** What a command takes of the processor here, about. */
+  get commandMs(): Millis {
+    return this.#turns.commandMs;
   }
 
   #checkKey(key: string): void {
@@ -270,7 +299,9 @@ export class Entities {
     if (attempt.phase === "done") return;
     if (hot.fold !== attempt.task.shard.fold) return this.#wake(attempt); // it went to rest again before this could hold it
     const box = (hot.mailbox ??= emptyMailbox()) as Mailbox;
-    if (box.queue.length >= this.#options.limits.maxMailbox) {
+    const { maxMailbox } = this.#options.limits;
+    if (box.queue.length >= maxMailbox) this.#clear(box);
+    if (box.queue.length >= maxMailbox) {
       return attempt.reject(
         overloaded(`${attempt.task.entity.contract.name}/${attempt.task.key} has as many commands waiting as it may`),
       );
@@ -285,7 +316,15 @@ export class Entities {
     }
     attempt.hot = hot;
     box.queue.push(attempt);
-    this.#schedule(hot, box);
+    if (box.scheduled) this.#turns.ready++;
+    else this.#schedule(hot, box);
+  }
+
+  /** Those who have given up make room. */
+  #clear(box: Mailbox): void {
+    const left = box.queue.filter(({ phase }) => phase === "waiting");
+    if (box.scheduled) this.#turns.ready -= box.queue.length - left.length;
+    box.queue = left;
   }
 
   /** Follows who waits for whom: is a command of this chain waiting for what is to wait for it? */
@@ -300,15 +339,27 @@ export class Entities {
 
   #schedule(hot: Hot, box: Mailbox): void {
     if (box.scheduled || box.running || box.queue.length === 0) return;
-    box.scheduled = true;
-    this.#runnable.push(hot);
+    this.#line(hot, box);
     this.#soon();
+  }
+
+  /** Puts a mailbox among those that the next slice looks at. */
+  #line(hot: Hot, box: Mailbox): void {
+    box.scheduled = true;
+    this.#turns.ready += box.queue.length;
+    this.#runnable.push(hot);
+  }
+
+  #unline(box: Mailbox): void {
+    if (box.scheduled) this.#turns.ready -= box.queue.length;
+    box.scheduled = false;
   }
 
   #soon(): void {
     if (this.#scheduled || this.#runnable.length === 0) return;
     this.#scheduled = true;
-    void Promise.resolve().then(() => this.#slice());
+    if (this.#turns.isOver()) this.#options.host.clock.turn(() => this.#slice());
+    else void Promise.resolve().then(() => this.#slice());
   }
 
   /** Starts what is runnable: noted first, then each mailbox in turn. After a crash, suspects start one by one. While one
@@ -320,18 +371,23 @@ export class Entities {
     const boxes = this.#runnable;
     this.#runnable = [];
     const turns: Attempt[][] = [];
-    for (let i = 0; i < boxes.length; i++) {
+    for (let i = 0, room = this.#turns.most; i < boxes.length; i++) {
+      if (room === 0 && !held) {
+        this.#runnable = boxes.slice(i).concat(this.#runnable);
+        break;
+      }
       const hot = boxes[i] as Hot;
       const box = hot.mailbox as Mailbox;
-      if (poison.wary) box.queue = box.queue.filter((attempt) => attempt.phase === "waiting");
+      this.#unline(box);
+      if (poison.wary) this.#clear(box);
       const [next] = box.queue;
       if (held && next && !poison.within(next)) {
-        this.#runnable.push(hot);
+        this.#line(hot, box);
         continue;
       }
-      box.scheduled = false;
-      const count = Math.min(poison.together(box.queue), held ? 1 : sliceCommands);
+      const count = Math.min(poison.together(box.queue), held ? 1 : room);
       if (box.running) continue;
+      room -= count;
       if (!next) this.#next(hot, box);
       else if (count > 0) turns.push(front(box, count));
       else {
@@ -343,9 +399,13 @@ export class Entities {
     }
     const starting = turns.length === 1 ? (turns[0] ?? []) : turns.flat();
     if (starting.length > 0) poison.starting(starting);
-    for (const attempts of turns) this.#run(attempts);
+    const { clock } = this.#options.host;
+    const now = clock.tick();
+    for (const attempts of turns) this.#run(attempts, now);
+    this.#turns.worked(starting.length, clock.tick() - now);
     const [first] = starting;
     if (first && !held && poison.isolates(first)) this.#hold(first);
+    if (this.#alone === undefined) this.#soon();
   }
 
   /** A suspect waits until nothing else runs, so that the right one is blamed, but not for long, and not when something
@@ -360,7 +420,7 @@ export class Entities {
 
   #again(hot: Hot): void {
     const box = hot.mailbox as Mailbox;
-    box.scheduled = false;
+    this.#unline(box);
     this.#schedule(hot, box);
   }
 
@@ -377,17 +437,19 @@ export class Entities {
   }
 
   /** Runs commands of one mailbox in order. When a handler returns a promise, the rest go back and wait for it. */
-  #run(attempts: readonly Attempt[]): void {
+  #run(attempts: readonly Attempt[], now: Tick): void {
     const hot = attempts[0]?.hot;
     if (!hot) return;
     const box = hot.mailbox as Mailbox;
     for (let i = 0; i < attempts.length; i++) {
       const attempt = attempts[i] as Attempt;
+      if (attempt.phase === "waiting" && attempt.deadline <= now) attempt.giveUp("DEADLINE");
       if (attempt.phase === "waiting" && this.#runner.command(attempt, hot, this.#returned) === "pending") {
         box.running = attempt;
         const rest = attempts.slice(i + 1);
         for (const later of rest) this.#options.poison.over(later);
         box.queue.unshift(...rest);
+        if (box.scheduled) this.#turns.ready += rest.length;
         return;
       }
       this.#options.poison.over(attempt);
@@ -441,24 +503,4 @@ class Counted implements Answer {
     this.#meters.refused(error.code);
     this.#reject(error);
   }
-}
-
-const reentrant = ({ task }: Attempt): SheafError =>
-  new SheafError("REENTRANT", `${task.operation.label} of ${task.key} waits for the call that it is part of`);
-
-const overloaded = (says: string): SheafError => new SheafError("OVERLOADED", says, { retryAfterMs: 100 });
-
-function unknownEntity(name: string, app: CompiledApp): SheafError {
-  return new SheafError("UNKNOWN_TARGET", `there is no entity "${name}"`, {
-    hint: `entities: ${[...app.entities.keys()].join(", ") || "none"}`,
-  });
-}
-
-function unknownOperation(entity: CompiledEntity, kind: "command" | "query", name: string): SheafError {
-  const names = [...entity.operations.values()]
-    .filter((operation) => operation.kind === kind)
-    .map((operation) => operation.name);
-  return new SheafError("UNKNOWN_TARGET", `${entity.contract.name} has no ${kind} "${name}"`, {
-    hint: names.length > 0 ? `it has: ${names.join(", ")}` : `it has no ${kind === "query" ? "queries" : "commands"}`,
-  });
 }

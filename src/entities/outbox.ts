@@ -1,14 +1,7 @@
 // Carries messages from shards that are owned here to the shards of their entities. One frame of a lane is under way at a time;
 // what is not acknowledged is sent again, by whoever owns the shard then.
 
-import {
-  asSheafError,
-  type Limits,
-  messageOf,
-  type Millis,
-  type Shard as ShardNumber,
-  shardOf,
-} from "../base/index.ts";
+import { asSheafError, keyIn, type Limits, messageOf, type Millis, type Shard as ShardNumber } from "../base/index.ts";
 import { system } from "../security/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Calls, Sessions } from "../rpc/index.ts";
@@ -133,10 +126,7 @@ export class Outbox {
   /** A key that belongs to that shard. */
   #keyOf(shard: ShardNumber): string {
     let key = this.#keys.get(shard);
-    for (let n = 0; key === undefined; n++) {
-      if (shardOf(inboxEntity, `${shard}.${n}`, this.#options.shards) === shard) key = `${shard}.${n}`;
-    }
-    this.#keys.set(shard, key);
+    if (key === undefined) this.#keys.set(shard, (key = keyIn(inboxEntity, shard, this.#options.shards)));
     return key;
   }
 }

@@ -2,7 +2,16 @@
 
 import { type Instant, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import { type Address, type Invoke, plain, type TimerOptions } from "../model/index.ts";
+import {
+  type Address,
+  type Invoke,
+  plain,
+  type TimerOptions,
+  topicKey,
+  type TopicShape,
+  topicType,
+} from "../model/index.ts";
+import { eventMessage } from "../shards/index.ts";
 import { type Draw, drawOf, innerCall, Ordinals, type Principal, type Surroundings, Thread } from "../rpc/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Attempt, outdated, type Run } from "./attempt.ts";
@@ -53,6 +62,20 @@ export class CommandSurroundings implements Surroundings {
     const to = shards.of(entity, key).number;
     const [type, command] = [entity, name];
     this.#run.messages.push({ to, type, key, command, input: packedInput(given), by: this.#by });
+  }
+
+  publish({ name }: TopicShape, given: unknown): void {
+    const { task } = this.#running("publish");
+    const { shards, app } = this.#options;
+    const topic = app().topics.get(name);
+    if (!topic)
+      throw new SheafError("USAGE", `this app has no topic "${name}"`, { hint: "List it as one of app's topics." });
+    const value = topic.event(given);
+    const key = topic.key(value);
+    this.#roomFor(task.shard);
+    const to = shards.of(topicType, topicKey(name, key)).number;
+    const event = { schema: topic.contract.event.version, value: pack(value) };
+    this.#run.messages.push({ to, ...eventMessage(name, key, event) });
   }
 
   after(when: number | Date, command: string, rest: readonly unknown[]): string {
@@ -193,6 +216,9 @@ export class QuerySurroundings implements Surroundings {
   cancel(): never {
     throw nothingLeft();
   }
+  publish(): never {
+    throw nothingLeft();
+  }
 
   get invoke(): Invoke {
     this.untouched = false;
@@ -216,4 +242,4 @@ export class QuerySurroundings implements Surroundings {
 }
 
 const nothingLeft = (): SheafError =>
-  new SheafError("HANDLER_FAILED", "a query cannot emit events, send or set timers");
+  new SheafError("HANDLER_FAILED", "a query cannot emit or publish events, send or set timers");

@@ -4,7 +4,9 @@
 import type { Millis, Version } from "../base/index.ts";
 import { SheafError } from "../base/index.ts";
 import type { ReceivedOutput, SentInput } from "./inference.ts";
-import type { AppContractShape, EntityShape, Level, ServiceShape } from "./shape.ts";
+import { bindQueue, bindQueueInbox, type QueueClient, type QueueInbox } from "./queue-client.ts";
+import type { AppContractShape, EntityShape, Level, QueueShape, ServiceShape, TopicShape } from "./shape.ts";
+import type { PublishedValue } from "./topic.ts";
 
 /** What a caller may say about one call, besides its input. */
 export type CallOptions = {
@@ -62,6 +64,33 @@ export interface Client<A extends AppContractShape = AppContractShape> {
   /** The entity with this key, 1 to 512 bytes of UTF-8. Nothing is sent before one of its functions is called; it need not exist. */
   entity<C extends A["entities"][number]>(contract: C, key: string): EntityClient<C>;
   service<C extends A["services"][number]>(contract: C): ServiceClient<C>;
+  topic<C extends TopicShape>(contract: C): TopicClient<C>;
+  queue<C extends QueueShape>(contract: C): QueueClient<C>;
+}
+
+/** A topic as its publishers see it. */
+export type TopicClient<C extends TopicShape> = {
+  /** Resolves once the event is durable. Rejects with SheafError. In a command, where it is to be part of the commit, use the
+   *  context's `publish`. */
+  readonly publish: (value: PublishedValue<C>, options?: PublishOptions) => Promise<{ readonly id: string }>;
+};
+
+export type PublishOptions = CallOptions & {
+  /** Events published again with the same key and value are published once. 1 to 256 characters. */
+  readonly idempotencyKey?: string | undefined;
+};
+
+/** What events are published to, as if it were an entity: with a key of topic and key, so that they go to the shard that keeps them. */
+export const topicType = "sheaf.topic";
+export const topicKey = (topic: string, key: string): string => `${topic}/${key}`;
+
+/** Where an event is published. The key is made of what was given, so that it may be no event at all: whoever keeps it checks. */
+function topicAddress({ name, key }: TopicShape, value: unknown): Address {
+  let found: unknown = "";
+  try {
+    found = key?.(value as never) ?? "";
+  } catch {} // It is no event, then.
+  return { kind: "command", entity: topicType, key: topicKey(name, String(found)), name: "publish" };
 }
 
 /** `(input)` of a command that nobody waits for. */
@@ -74,21 +103,28 @@ type OneWay<Operation> = Operation extends { readonly input: object }
 /** One entity as those see it who leave commands for it. */
 export type EntityInbox<C extends EntityShape> = { readonly [N in keyof C["commands"]]: OneWay<C["commands"][N]> };
 
-/** Leaves commands for other entities. */
+/** Leaves commands for other entities, and jobs in queues. */
 export interface Sender {
   entity<C extends EntityShape>(contract: C, key: string): EntityInbox<C>;
+  queue<C extends QueueShape>(contract: C): QueueInbox<C>;
 }
 
 /** A sender whose commands `leave` keeps. It may throw. */
 export const bindSender = (leave: (address: Address, input: unknown) => void): Sender => ({
   entity: <C extends EntityShape>(contract: C, key: string) =>
     bindEntity(contract, key, leave as unknown as Invoke) as unknown as EntityInbox<C>,
+  queue: (contract) => bindQueueInbox(contract, leave),
 });
 
 /** A client whose calls `invoke` carries out. */
 export const bindClient = <A extends AppContractShape = AppContractShape>(invoke: Invoke): Client<A> => ({
   entity: (contract, key) => bindEntity(contract, key, invoke),
   service: (contract) => bindService(contract, invoke),
+  queue: (contract) => bindQueue(contract, invoke),
+  topic: (contract) => ({
+    publish: (value, options) =>
+      invoke(topicAddress(contract, value), value, options) as Promise<{ readonly id: string }>,
+  }),
 });
 
 /** The face of one entity. Throws USAGE when the key is not a non-empty string. */

@@ -13,9 +13,13 @@ import type {
   Schema,
   ServiceImplementation,
   ServiceShape,
+  SubscriptionShape,
+  TopicShape,
 } from "./shape.ts";
 import { upgrade } from "./state.ts";
+import type { TopicEvent } from "./topic.ts";
 import { checker, type Check } from "./validate.ts";
+import { compileQueue, type CompiledQueue, queueContract } from "./worker.ts";
 
 /** One command, query or procedure as its contract has it, ready to be checked against. */
 export type Spoken = {
@@ -53,7 +57,31 @@ export type CompiledEntity = {
 };
 
 /** A service, ready to run. */
-export type CompiledService = { readonly contract: ServiceShape; readonly operations: ReadonlyMap<string, Operation> };
+export type CompiledService = {
+  readonly contract: ServiceShape;
+  readonly operations: ReadonlyMap<string, Operation>;
+  /** Calls that one node carries out at the same time, where they are fewer than of any service. */
+  readonly concurrency?: number | undefined;
+};
+
+/** A topic, ready to be published to and read. */
+export type CompiledTopic = {
+  readonly contract: TopicShape;
+  /** An event as it may be kept. Throws BAD_INPUT. */
+  readonly event: Check;
+  /** Of an event that may be kept. Throws HANDLER_FAILED, BAD_INPUT for what is no key. */
+  readonly key: (event: unknown) => string;
+  /** A stored event brought to the current version. `value` is the caller's own copy. Throws STATE_TOO_NEW, BAD_STATE. */
+  readonly restore: (version: number, value: unknown) => unknown;
+};
+
+/** A subscription, ready to run. */
+export type CompiledSubscription = {
+  readonly contract: SubscriptionShape;
+  readonly topic: CompiledTopic;
+  /** What is sent for an event, with a valid input. Throws BAD_INPUT, HANDLER_FAILED. */
+  readonly make: (event: TopicEvent) => { readonly key: string; readonly input: unknown } | undefined;
+};
 
 /** An application, ready to run: entities and services by name. */
 export type CompiledApp = {
@@ -61,6 +89,9 @@ export type CompiledApp = {
   readonly services: ReadonlyMap<string, CompiledService>;
   /** Procedures of services that run elsewhere, by service and name. */
   readonly external: ReadonlyMap<string, ReadonlyMap<string, Spoken>>;
+  readonly topics: ReadonlyMap<string, CompiledTopic>;
+  readonly subscriptions: readonly CompiledSubscription[];
+  readonly queues: ReadonlyMap<string, CompiledQueue>;
 };
 
 export function compileApp(app: AppShape): CompiledApp {
@@ -68,6 +99,9 @@ export function compileApp(app: AppShape): CompiledApp {
     entities: new Map(app.entities.map((entity) => [entity.contract.name, entityOnce(entity)])),
     services: new Map(app.services.map((service) => [service.contract.name, serviceOnce(service)])),
     external: new Map((app.external ?? []).map((contract) => [contract.name, compileExternal(contract)])),
+    topics: new Map((app.contract.topics ?? []).map((topic) => [topic.name, topicOnce(topic)])),
+    subscriptions: (app.subscriptions ?? []).map(subscriptionOnce),
+    queues: new Map((app.queues ?? []).map((queue) => [queueContract(queue).name, queueOnce(queue)])),
   };
 }
 
@@ -83,14 +117,18 @@ function once<From extends object, To>(make: (from: From) => To): (from: From) =
 
 const entityOnce = once(compileEntity);
 const serviceOnce = once(compileService);
+const topicOnce = once(compileTopic);
+const subscriptionOnce = once(compileSubscription);
+const queueOnce = once(compileQueue);
 
 const compileExternal = ({ name: service, procedures }: ServiceShape): ReadonlyMap<string, Spoken> =>
   new Map(
     Object.entries(procedures).map(([name, shape]) => [name, spoken("procedure", `${service}.${name}`, name, shape)]),
   );
 
-export function compileService({ contract, handlers }: ServiceImplementation): CompiledService {
-  return { contract, operations: new Map(operationsOf("procedure", contract.name, contract.procedures, handlers)) };
+export function compileService({ contract, handlers, concurrency }: ServiceImplementation): CompiledService {
+  const operations = new Map(operationsOf("procedure", contract.name, contract.procedures, handlers));
+  return { contract, operations, concurrency };
 }
 
 export function compileEntity({ contract, handlers, initial }: EntityImplementation): CompiledEntity {
@@ -119,12 +157,58 @@ export function compileEntity({ contract, handlers, initial }: EntityImplementat
   };
 }
 
-function firstState(initial: (key: string) => unknown, key: string, what: string): unknown {
+function compileTopic(contract: TopicShape): CompiledTopic {
+  const { name, event, key } = contract;
+  const what = `an event of ${name}`;
+  const valid = checker(event.schema, what, "BAD_INPUT");
+  const restored = checker(event.schema, what, "BAD_STATE");
+  return {
+    contract,
+    event: (value) => plain(valid(value), what, "BAD_INPUT"),
+    key: (value) => (key ? keyOf(name, key as (value: unknown) => unknown, value) : ""),
+    restore: (version, value) => (version === event.version ? value : restored(upgrade(event, version, value, what))),
+  };
+}
+
+/** Characters. */
+const maxTopicKey = 256;
+
+function keyOf(topic: string, key: (event: unknown) => unknown, event: unknown): string {
+  const found = userCode(`the key of topic ${topic}`, () => key(event));
+  if (typeof found === "string" && found !== "" && found.length <= maxTopicKey && found.isWellFormed()) return found;
+  throw new SheafError("BAD_INPUT", `the key of topic ${topic} is not a string of 1 to ${maxTopicKey} characters`);
+}
+
+/** Runs what users wrote. Throws HANDLER_FAILED when it throws. */
+function userCode<T>(what: string, run: () => T): T {
   try {
-    return initial(key);
+    return run();
   } catch (cause) {
-    throw new SheafError("HANDLER_FAILED", `initial, which makes ${what}, threw: ${String(cause)}`, { cause });
+    throw new SheafError("HANDLER_FAILED", `${what} threw: ${String(cause)}`, { cause });
   }
+}
+
+function compileSubscription(contract: SubscriptionShape): CompiledSubscription {
+  const { name, topic, target } = contract;
+  const { entity, command } = target;
+  const input = checker(entity.commands[command]?.input, `the input of ${entity.name}.${command}`, "BAD_INPUT");
+  return {
+    contract,
+    topic: topicOnce(topic),
+    make: (event) => {
+      const made = userCode(`subscription ${name}`, () => contract.make(event as never));
+      if (made === undefined) return undefined;
+      const { key } = made;
+      if (typeof key !== "string" || key === "" || !key.isWellFormed())
+        throw new SheafError("BAD_INPUT", `subscription ${name} made no key for its command`);
+      input(made.input);
+      return { key, input: made.input };
+    },
+  };
+}
+
+function firstState(initial: (key: string) => unknown, key: string, what: string): unknown {
+  return userCode(`initial, which makes ${what},`, () => initial(key));
 }
 
 function operationsOf(

@@ -16,7 +16,8 @@ import type {
   ValueOf,
 } from "./inference.ts";
 import type { Principal } from "../security/index.ts";
-import type { EntityShape, Schema } from "./shape.ts";
+import type { EntityShape, Schema, TopicShape } from "./shape.ts";
+import type { PublishedValue } from "./topic.ts";
 
 /** What every handler has. */
 export interface Context<Operation> {
@@ -75,6 +76,13 @@ export interface CommandContext<
    * @example send.entity(Account, input.to).deposit({ cents: input.cents });
    */
   readonly send: Sender;
+  /**
+   * Publishes an event: part of the commit, in the topic exactly once after it, however nodes die, and in the order published for each
+   * key. One that does not fit is BAD_INPUT here.
+   *
+   * @example publish(Orders, { id: key, cents: input.cents });
+   */
+  readonly publish: <T extends TopicShape>(topic: T, event: PublishedValue<T>) => void;
   /**
    * Runs a command of this entity later: after so many milliseconds, or at a time. Part of the commit; fires exactly once in effect, never
    * early by more than clocks differ, whoever owns the shard by then. Returns its id, the one given or a new one. Setting an id

@@ -6,6 +6,7 @@ import { checkOperations, frozenMembers, handlersOf } from "./definition.ts";
 import type { Commands, None, Only, Queries, Schemas } from "./inference.ts";
 import { checkFields, checkMember, checkName, checkSystemName } from "./names.ts";
 import type { CommandShape, EntityImplementation, EntityShape, QueryShape } from "./shape.ts";
+import { entityTopic, type TopicContract } from "./topic.ts";
 import { isSchema, stateShape, type SchemaOf, type StateSchema, type VersionedState } from "./state.ts";
 
 /** What `entity` is given. */
@@ -33,6 +34,12 @@ export interface EntityContract<
   readonly commands: C;
   readonly queries: Q;
   readonly events: E;
+  /**
+   * The topic of an event that this kind of entity emits, named "account.withdrawn". Its key is the entity's.
+   *
+   * @example export const statements = subscription("statements", Account.topic("withdrawn")).into(…);
+   */
+  topic<const V extends keyof E & string>(event: V): TopicContract<`${N}.${V}`, E[V]>;
   /**
    * Fills the contract in: `initial`, and one handler per command and query, each given one context object. Handlers may be async.
    * Throws USAGE when one is missing or is not in the contract.
@@ -114,6 +121,10 @@ function define<
     commands: frozenMembers<C>(commands),
     queries: frozenMembers<Q>(queries),
     events: Object.freeze({ ...events }),
+    topic: (event) => {
+      if (!Object.hasOwn(events, event)) throw new SheafError("USAGE", `${what} has no event "${event}"`);
+      return entityTopic(`${name}.${event}`, events[event]!);
+    },
     implement: (given) => {
       const handlers = handlersOf(what, given, ["initial", ...Object.keys(commands), ...Object.keys(queries)]);
       return Object.freeze({ contract, initial: given.initial, handlers });

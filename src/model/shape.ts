@@ -51,6 +51,8 @@ export type EntityImplementation = {
 export type ServiceImplementation = {
   readonly contract: ServiceShape;
   readonly handlers: Readonly<Record<string, Handler>>;
+  /** Calls that one node carries out at the same time, where they are fewer than of any service. */
+  readonly concurrency?: number | undefined;
 };
 
 /** When something is due: by a cron pattern in a time zone, or every so often. */
@@ -81,6 +83,48 @@ export type ScheduleShape = {
   readonly map: (run: ScheduledRun) => { readonly key: string; readonly input?: unknown };
 };
 
+/** How much of a topic is kept at each shard: no older, and no more. */
+export type Retention = { readonly ageMs: Millis; readonly bytes: number };
+
+export type TopicShape = {
+  readonly kind: "topic";
+  readonly name: string;
+  readonly event: StateShape;
+  readonly key?: ((event: never) => string) | undefined;
+  readonly retain: Retention;
+};
+
+export type SubscriptionShape = {
+  readonly kind: "subscription";
+  readonly name: string;
+  readonly topic: TopicShape;
+  readonly from: "beginning" | "now" | Instant;
+  readonly target: { readonly kind: "command"; readonly entity: EntityShape; readonly command: string };
+  readonly make: (event: never) => { readonly key: string; readonly input?: unknown } | undefined;
+};
+
+/** Pauses between attempts. */
+export type RetryShape = { readonly firstMs?: Millis | undefined; readonly longestMs?: Millis | undefined };
+
+export type QueueShape = {
+  readonly kind: "queue";
+  readonly name: string;
+  readonly input: Schema;
+  readonly output?: Schema | undefined;
+  /** What jobs are in line by. */
+  readonly key?: ((input: never) => string) | undefined;
+  readonly attempts?: number | undefined;
+  readonly visibilityMs?: Millis | undefined;
+  readonly retry?: RetryShape | undefined;
+};
+
+export type QueueImplementation = {
+  readonly contract: QueueShape;
+  readonly handler: Handler;
+  /** Jobs that one node does at the same time. */
+  readonly concurrency: number;
+};
+
 export type AppShape = {
   readonly kind: "app";
   readonly name: string;
@@ -89,6 +133,9 @@ export type AppShape = {
   /** Contracts of services that run outside of the cluster, at addresses that an operator registers. */
   readonly external?: readonly ServiceShape[] | undefined;
   readonly schedules?: readonly ScheduleShape[] | undefined;
+  readonly subscriptions?: readonly SubscriptionShape[] | undefined;
+  /** With their workers, or without: then only consumers that ask take their jobs. */
+  readonly queues?: readonly (QueueImplementation | QueueShape)[] | undefined;
   readonly contract: AppContractShape;
 };
 
@@ -97,4 +144,6 @@ export type AppContractShape = {
   readonly name: string;
   readonly entities: readonly EntityShape[];
   readonly services: readonly ServiceShape[];
+  readonly topics?: readonly TopicShape[] | undefined;
+  readonly queues?: readonly QueueShape[] | undefined;
 };

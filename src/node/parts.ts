@@ -6,6 +6,7 @@ import type { Cluster } from "../journal/index.ts";
 import type { AppShape, CompiledApp } from "../model/index.ts";
 import type { Services } from "../services/index.ts";
 import type { Shards } from "../shards/index.ts";
+import type { Topics } from "../topics/index.ts";
 import type { NodeOptions } from "./node.ts";
 
 export type Parts = {
@@ -17,6 +18,7 @@ export type Parts = {
   readonly entities: Entities;
   readonly services: Services;
   readonly work: Work;
+  readonly topics: Topics;
   readonly poison: Poison;
   readonly startedAt: number;
   app: AppShape;

@@ -37,7 +37,7 @@ const compile = (app: AppShape, { services }: Hosted, { faults }: Host): Compile
   compileApp({
     ...app,
     entities: [...app.entities, ...systemEntities, scheduleEntity(app.schedules ?? [], faults)],
-    services: app.services.filter(({ contract }) => services.includes(contract.name)),
+    services: [...app.services, ...workersOf(app)].filter(({ contract }) => services.includes(contract.name)),
   });
 
 const hosted = (app: AppShape, { meeting }: NodeOptions): Hosted => hostedBy(app, meeting?.roles);
@@ -314,7 +314,7 @@ function node(parts: Running, limits: Limits): Node {
       parts.compiled = compiled;
       entities.reload(compiled);
       services.reload(compiled);
-      topics.reload();
+      parts.topics.reload();
       void parts.membership?.become(hosts);
       followSchedules(parts, { call: (call) => parts.route(call) });
     },

@@ -11,6 +11,7 @@ import {
   type Invoke,
   type Operation,
   type Sender,
+  type TopicShape,
 } from "../model/index.ts";
 import type { Principal } from "../security/index.ts";
 import type { Draw } from "./draws.ts";
@@ -24,11 +25,12 @@ export interface Surroundings {
   readonly signal: AbortSignal;
   readonly invoke: Invoke;
   readonly dice: Draw;
-  /** These four in commands only. */
+  /** These in commands only. */
   emit(name: string, value: unknown): void;
   send(target: Address, input: unknown): void;
   after(when: number | Date, command: string, rest: readonly unknown[]): string;
   cancel(name: string): void;
+  publish(topic: TopicShape, value: unknown): void;
 }
 
 /** One class for commands, queries and procedures: the contract's types show each only what it has. */
@@ -87,6 +89,9 @@ export class HandlerContext {
   }
   get cancel(): (id: string) => void {
     return (id) => this.#around.cancel(id);
+  }
+  get publish(): (topic: TopicShape, event: unknown) => void {
+    return (topic, event) => this.#around.publish(topic, event);
   }
   get call(): Client {
     const { invoke } = this.#around;

@@ -10,5 +10,6 @@ export { type Derive, type Draw, drawOf } from "./draws.ts";
 export { fingerprintOf, innerCall, Ordinals } from "./inner.ts";
 export * from "./meters.ts";
 export * from "./session-token.ts";
+export { scopedId } from "./scope.ts";
 export * from "./thread.ts";
 export { inDoubt } from "./pending.ts";

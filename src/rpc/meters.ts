@@ -9,7 +9,7 @@ export class CallMeters {
   readonly #answered: Counter;
   readonly #refused = new Map<ErrorCode, Counter>();
 
-  constructor(meter: Meter, kind: "command" | "query" | "procedure") {
+  constructor(meter: Meter, kind: "command" | "query" | "procedure" | "publish") {
     this.#meter = meter;
     this.#kind = kind;
     this.#answered = this.#of("ok");

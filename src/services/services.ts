@@ -94,7 +94,7 @@ export class Services {
     if (call.signal?.aborted) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
     const { name } = service.contract;
     const busy = this.#busy.get(name) ?? 0;
-    if (busy >= limits.maxServiceInFlight || this.#open.size >= limits.maxInFlight) throw full(name, busy);
+    if (busy >= (service.concurrency ?? limits.maxServiceInFlight) || this.#open.size >= limits.maxInFlight) throw full(name, busy);
     this.#busy.set(name, busy + 1);
     const ended = (procedure: Procedure): void => {
       this.#open.delete(procedure);
@@ -177,6 +177,9 @@ class Procedure implements Surroundings {
     throw nothingLeft();
   }
   cancel(): never {
+    throw nothingLeft();
+  }
+  publish(): never {
     throw nothingLeft();
   }
 
@@ -270,4 +273,7 @@ const full = (service: string, busy: number): SheafError =>
   });
 
 const nothingLeft = (): SheafError =>
-  new SheafError("HANDLER_FAILED", "a procedure cannot emit events, send or set timers: it has no commit");
+  new SheafError(
+    "HANDLER_FAILED",
+    "a procedure cannot emit events, send or set timers: it has no commit. It publishes by call.topic",
+  );

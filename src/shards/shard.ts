@@ -393,7 +393,7 @@ export class Shard {
     for (const { hot } of flight.items) if (--hot.pending === 0) hot.ahead = undefined;
     for (const { settle } of flight.items) settle(undefined);
     for (const { settle } of flight.notes) settle(undefined);
-    if (flight.notes.length > 0 || flight.items.some(({ commit }) => commit.work)) this.ground.worked(this);
+    if (flight.notes.length > 0 || flight.items.some(leaves)) this.ground.worked(this);
     for (const settle of flight.waiting) settle(undefined);
     this.again();
   }
@@ -481,6 +481,9 @@ export class Shard {
     if (!this.idle) this.ground.ready(this);
   }
 }
+
+/** Is there something to be done with what a commit left? */
+const leaves = ({ commit }: Item): boolean => commit.work !== undefined || commit.events.length > 0;
 
 function refusal(error: unknown): SheafError {
   if (error instanceof SheafError) return error;

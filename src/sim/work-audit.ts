@@ -8,7 +8,7 @@
 
 import { bytesEqual, type Shard } from "../base/index.ts";
 import type { Commit, Decoded, Message, Note, Work } from "../journal/index.ts";
-import { topicType } from "../shards/index.ts";
+import { topicType } from "../model/index.ts";
 
 /** Something to be carried out, as it stands. */
 export type Chore = {

@@ -1,0 +1,156 @@
+// topic(): the contract of a stream of events. subscription(): what is to be done with each of them.
+
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { type Instant, type Millis, SheafError } from "../base/index.ts";
+import type { SentInput } from "./inference.ts";
+import { checkFields, checkName } from "./names.ts";
+import type { EntityShape, Retention, Schema, StateShape, SubscriptionShape, TopicShape } from "./shape.ts";
+import { type SchemaOf, stateShape, type VersionedState } from "./state.ts";
+
+/** What `topic` is given. */
+export type TopicDefinition<S> = {
+  /** A Standard Schema of plain data, or `versioned(…)`: older events are brought to the current version when they are read. */
+  readonly event: S;
+  /** Events of one key stay in their order. Without one all of the topic's events are in one order, in one shard. 1 to 256 characters. */
+  readonly key?: ((event: StandardSchemaV1.InferOutput<SchemaOf<S>>) => string) | undefined;
+  /** What is kept, whichever is less; events that are older, or beyond the size, are dropped. Default 7 days, 64 MB per shard. */
+  readonly retain?: { readonly days?: number | undefined; readonly megabytes?: number | undefined } | undefined;
+};
+
+/** The contract of a topic: data that publishers, subscribers and tools share. Safe to import anywhere. */
+export interface TopicContract<N extends string = string, S extends Schema = Schema> extends TopicShape {
+  readonly name: N;
+  readonly event: VersionedState<S>;
+}
+
+/** What a publisher hands in, and what a subscriber gets. */
+export type PublishedValue<T extends TopicShape> = StandardSchemaV1.InferInput<T["event"]["schema"]>;
+export type ReceivedValue<T extends TopicShape> = StandardSchemaV1.InferOutput<T["event"]["schema"]>;
+
+/** One event as a subscriber gets it. */
+export type TopicEvent<V = unknown> = {
+  /** Of this event alone, and the same however often it is delivered. */
+  readonly id: string;
+  readonly topic: string;
+  readonly key: string;
+  /** When it was journaled, milliseconds since the Unix epoch. */
+  readonly at: Instant;
+  readonly value: V;
+};
+
+const dayMs: Millis = 24 * 60 * 60_000;
+
+/**
+ * Defines a topic: events that commands and clients publish, kept in the journal for as long as `retain` says, and carried to each
+ * subscription. An event is durable once `publish` has resolved, or with the commit of the command that published it.
+ * Names as for `entity`; throws USAGE when one is not allowed.
+ *
+ * @example
+ * export const Orders = topic("orders", { event: z.object({ id: z.string(), cents: z.number() }), key: (order) => order.id });
+ */
+export function topic<const N extends string, S extends Schema | StateShape>(
+  name: N,
+  definition: TopicDefinition<S>,
+): TopicContract<N, SchemaOf<S>> {
+  checkName("topic", name);
+  const what = `topic ${name}`;
+  checkFields(what, definition, ["event", "key", "retain"]);
+  const { event, key, retain = {} } = definition;
+  if (key !== undefined && typeof key !== "function") throw new SheafError("USAGE", `${what}: key is a function`);
+  checkFields(`${what}: retain`, retain, ["days", "megabytes"]);
+  return Object.freeze({
+    kind: "topic",
+    name,
+    event: stateShape(what, event) as VersionedState<SchemaOf<S>>,
+    ...(key && { key }),
+    retain: retention(what, retain),
+  });
+}
+
+type Retain = NonNullable<TopicDefinition<Schema>["retain"]>;
+
+function retention(what: string, { days = 7, megabytes = 64 }: Retain = {}): Retention {
+  for (const [name, value] of Object.entries({ days, megabytes }))
+    if (!(value > 0)) throw new SheafError("USAGE", `${what}: retain.${name} is a number above 0`);
+  return Object.freeze({ ageMs: days * dayMs, bytes: Math.ceil(megabytes * 1024 * 1024) });
+}
+
+/** What is kept of topics that do not say. */
+export const defaultRetention: Retention = retention("");
+
+/** The topic of an event that an entity emits: its key is the entity's. */
+export const entityTopic = <const N extends string, S extends Schema>(name: N, schema: S): TopicContract<N, S> =>
+  Object.freeze({
+    kind: "topic",
+    name,
+    event: stateShape(`topic ${name}`, schema) as VersionedState<S>,
+    retain: retention(name),
+  });
+
+export type SubscriptionOptions = {
+  /** Where a subscription that is new begins: with all that is kept (the default), with what comes from now on, or with what was
+   *  published at that time or later. One that has begun goes on where it is. */
+  readonly from?: "beginning" | "now" | Date | undefined;
+};
+
+/** A subscription that does not say yet what is to be done. */
+export interface Subscribing<V> {
+  /**
+   * Sends a command for each event, exactly once in effect: that the subscription has moved on is kept in one record with what it
+   * sends. `make` says which key and input; one that gives nothing passes the event over. Commands for one key are carried out in the
+   * order of their events, where these have one key. What fails is tried again, and becomes a dead letter, as with `send`.
+   * `make` must be pure. When it throws, the subscription stands still at that event and says so (`sheaf group ls`).
+   */
+  into<C extends EntityShape, N extends keyof C["commands"] & string>(
+    entity: C,
+    command: N,
+    make: (event: TopicEvent<V>) => Made<C["commands"][N]> | undefined,
+  ): SubscriptionShape;
+}
+
+type Made<O> = O extends { readonly input: object }
+  ? undefined extends SentInput<O>
+    ? { readonly key: string; readonly input?: SentInput<O> }
+    : { readonly key: string; readonly input: SentInput<O> }
+  : { readonly key: string };
+
+/**
+ * Declares what is done with each event of a topic, as one of `app`'s subscriptions. Its name is that of a group: it names the place up to
+ * which events are done, which outlives nodes and releases. `Account.topic("withdrawn")` is the topic of what an entity emits.
+ *
+ * @example
+ * export const ship = subscription("ship-orders", Orders).into(Shipment, "begin", ({ value }) => ({ key: value.id, input: value }));
+ */
+export function subscription<T extends TopicShape>(
+  name: string,
+  topic: T,
+  options: SubscriptionOptions = {},
+): Subscribing<ReceivedValue<T>> {
+  checkName("subscription", name);
+  const what = `subscription ${name}`;
+  checkFields(what, options, ["from"]);
+  if (topic?.kind !== "topic")
+    throw new SheafError("USAGE", `${what} needs a topic`, {
+      hint: 'For an entity\'s events: Account.topic("withdrawn").',
+    });
+  const { from = "beginning" } = options;
+  const at = from instanceof Date ? from.getTime() : from;
+  if (at !== "beginning" && at !== "now" && !Number.isFinite(at))
+    throw new SheafError("USAGE", `${what}: from is "beginning", "now" or a Date`);
+  const base = { kind: "subscription", name, topic, from: at } as const;
+  return {
+    into: (entity, command, make) => {
+      if (entity?.kind !== "entity" || !Object.hasOwn(entity.commands, command))
+        throw new SheafError(
+          "USAGE",
+          `${what}: there is no command "${command}" in ${entity?.name ?? "what was given"}`,
+        );
+      if (typeof make !== "function") throw new SheafError("USAGE", `${what}: the last argument is a function`);
+      return Object.freeze({
+        ...base,
+        target: { kind: "command" as const, entity, command },
+        make,
+      });
+    },
+  };
+}

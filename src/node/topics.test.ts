@@ -1,0 +1,212 @@
+// Events: published by callers and commands, emitted by entities, and made commands of by subscriptions. On one node.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { z } from "zod";
+import { keyIn, SheafError } from "../base/index.ts";
+import { app, type AppShape, entity, subscription, topic, topicKey, topicType, versioned } from "../model/index.ts";
+import type { ReadReply } from "../topics/index.ts";
+import { type Send, world, type World } from "./world.fixture.ts";
+
+const Order = z.object({ id: z.string(), cents: z.number().int() });
+const Orders = topic("orders", { event: Order, key: (order) => order.id });
+const News = topic("news", { event: z.string() });
+const Shop = entity("shop", {
+  state: z.object({ sold: z.number() }),
+  commands: { sell: { input: Order }, refuse: { input: Order }, announce: { input: z.string() } },
+  events: { sold: Order },
+});
+const Book = entity("book", {
+  state: z.object({ log: z.array(z.string()) }),
+  commands: { note: { input: z.string() } },
+  queries: { read: { output: z.array(z.string()) } },
+});
+const shop = Shop.implement({
+  initial: () => ({ sold: 0 }),
+  sell({ state, input, emit, publish }) {
+    state.sold++;
+    emit("sold", input);
+    publish(Orders, input);
+  },
+  refuse({ input, emit, publish }) {
+    emit("sold", input);
+    publish(Orders, input);
+    throw new Error("no");
+  },
+  announce: ({ input, publish }) => publish(News, input),
+});
+const book = Book.implement({
+  initial: () => ({ log: [] }),
+  note: ({ state, input }) => void state.log.push(input),
+  read: ({ state }) => [...state.log],
+});
+
+/** What `orders` does with an event, besides. */
+const hooks: { make: (id: string) => void } = { make: () => {} };
+const orders = subscription("orders", Orders).into(Book, "note", ({ value, key }) => {
+  hooks.make(value.id);
+  return value.cents < 0 ? undefined : { key: "orders", input: `${key} ${value.cents}` };
+});
+const sold = subscription("sold", Shop.topic("sold")).into(Book, "note", ({ value, key, topic: name }) => ({
+  key: "sold",
+  input: `${name} ${key} ${value.id}`,
+}));
+const news = subscription("news", News).into(Book, "note", ({ value }) => ({ key: "news", input: value }));
+const shops = app("shops", { entities: [shop, book], topics: [Orders, News], subscriptions: [orders, sold, news] });
+
+type Options = Parameters<typeof world>[0];
+const open = (options: Options = {}): Promise<World> => world({ app: shops, shards: 8, ...options });
+const to =
+  (w: World, kind: "command" | "query" = "command"): Send =>
+  (key, name, input, extra) =>
+    w.ask(key, name, input, { target: { kind, entity: kind === "query" ? "book" : "shop", key, name }, ...extra });
+const publish = (w: World, name: string, key: string, input: unknown, op?: string): Promise<unknown> =>
+  w.run(sent(w, name, key, input, op));
+const sent = (w: World, name: string, key: string, input: unknown, op?: string): Promise<unknown> =>
+  w.send(key, "publish", input, {
+    target: { kind: "command", entity: topicType, key: topicKey(name, key), name: "publish" },
+    ...(op && { op: { id: op, issuedAt: undefined } }),
+  });
+const read = async (w: World, key: string): Promise<string[]> => (await to(w, "query")(key, "read")).output as string[];
+const refused = (code: string) => (error: unknown) => error instanceof SheafError && error.code === code;
+/** Numbers and keys of the events of a topic that one shard has. */
+async function reading(w: World, name: string, shard: number, after = 0, waitMs = 0): Promise<ReadReply> {
+  const target = { kind: "command", entity: topicType, key: keyIn(topicType, shard, 8), name: "read" } as const;
+  const reply = await w.send("", "read", { topic: name, after, limit: 1000, waitMs }, { target });
+  return reply.output as ReadReply;
+}
+const logged = (...asked: Parameters<typeof reading>): Promise<ReadReply> => asked[0].run(reading(...asked));
+const everywhere = (w: World, name: string): Promise<ReadReply[]> =>
+  w.run(Promise.all(Array.from({ length: 8 }, (_, shard) => reading(w, name, shard))));
+
+test("topics: what a command emits and publishes is subscribed to once it is committed, and only then", async () => {
+  const w = await open();
+  await to(w)("a", "sell", { id: "o1", cents: 5 });
+  await assert.rejects(to(w)("a", "refuse", { id: "o2", cents: 5 }), refused("HANDLER_FAILED"));
+  await to(w)("b", "sell", { id: "o3", cents: -7 });
+  await w.pass(1000);
+  assert.deepEqual(await read(w, "orders"), ["o1 5"]);
+  assert.deepEqual((await read(w, "sold")).sort(), ["shop.sold a o1", "shop.sold b o3"]);
+});
+
+test("topics: events of one key come in the order published, and without a key all do", async () => {
+  const w = await open();
+  for (let i = 0; i < 300; i++) await publish(w, "orders", `k${i % 3}`, { id: `k${i % 3}`, cents: i });
+  for (let i = 0; i < 50; i++) await to(w)(`s${i}`, "announce", `n${i}`);
+  await w.pass(2000);
+  const log = await read(w, "orders");
+  assert.equal(log.length, 300);
+  for (const key of ["k0", "k1", "k2"]) {
+    const cents = log.filter((line) => line.startsWith(key)).map((line) => Number(line.split(" ")[1]));
+    assert.deepEqual(
+      cents,
+      cents.toSorted((a, b) => a - b),
+    );
+  }
+  assert.equal(new Set(await read(w, "news")).size, 50);
+});
+
+test("topics: an event that is published again under its key is there once; another one under that key is refused", async () => {
+  const w = await open();
+  const order = { id: "o1", cents: 5 };
+  await w.run(Promise.all([1, 2, 3].map(() => sent(w, "orders", "o1", order, "once"))));
+  await publish(w, "orders", "o1", order, "once");
+  await assert.rejects(publish(w, "orders", "o1", { id: "o1", cents: 6 }, "once"), refused("IDEMPOTENCY_MISMATCH"));
+  await w.pass(1000);
+  assert.deepEqual(await read(w, "orders"), ["o1 5"]);
+});
+
+test("topics: what is no event, has another key, or is for no topic is refused, and nothing is kept", async () => {
+  const w = await open();
+  await assert.rejects(publish(w, "orders", "o1", { id: 5 }), refused("BAD_INPUT"));
+  await assert.rejects(publish(w, "orders", "o2", { id: "o1", cents: 5 }), refused("BAD_INPUT"));
+  await assert.rejects(publish(w, "nothing", "", "x"), refused("UNKNOWN_TARGET"));
+  await assert.rejects(publish(w, "shop.sold", "", { id: "o1", cents: 5 }), refused("UNKNOWN_TARGET"));
+  await w.pass(1000);
+  assert.deepEqual(await read(w, "orders"), []);
+});
+
+test("topics: a subscription goes on behind what it has done after a restart, and a new one begins with all", async () => {
+  const before = await open();
+  for (let i = 0; i < 20; i++) await publish(before, "news", "", `n${i}`);
+  await before.pass(1000);
+  await before.run(before.node.stop(100));
+  const again = subscription("again", News).into(Book, "note", ({ value }) => ({ key: "again", input: value }));
+  const late = subscription("late", News, { from: "now" }).into(Book, "note", ({ value }) => ({
+    key: "late",
+    input: value,
+  }));
+  const more = app("shops", { entities: [shop, book], subscriptions: [orders, sold, news, again, late] });
+  const w = await open({ from: before, app: more });
+  await w.pass(1000);
+  await publish(w, "news", "", "last");
+  await w.pass(1000);
+  assert.equal((await read(w, "news")).length, 21);
+  assert.equal((await read(w, "again")).length, 21);
+  assert.deepEqual(await read(w, "late"), ["last"]);
+});
+
+test("topics: a subscription that the code fails stands still, goes on when it can, and keeps the order", async () => {
+  const w = await open();
+  hooks.make = (id) => {
+    if (id === "bad") throw new Error("boom");
+  };
+  await publish(w, "orders", "bad", { id: "bad", cents: 1 });
+  await publish(w, "orders", "bad", { id: "bad", cents: 2 });
+  await w.pass(20_000);
+  assert.deepEqual(await read(w, "orders"), []);
+  hooks.make = () => {};
+  await w.pass(60_000);
+  assert.deepEqual(await read(w, "orders"), ["bad 1", "bad 2"]);
+});
+
+test("topics: a reader gets what there is behind its place, and waits for what comes", async () => {
+  const w = await open();
+  for (let i = 0; i < 3; i++) await publish(w, "news", "", `n${i}`);
+  const parts = await everywhere(w, "news");
+  const shard = parts.findIndex(({ events }) => events.length > 0);
+  const { events, last } = parts[shard]!;
+  assert.equal(events.length, 3);
+  assert.equal(events.at(-1)![0], last);
+  assert.equal((await logged(w, "news", shard, events[1]![0])).events.length, 1);
+  const [coming] = await w.run(Promise.all([reading(w, "news", shard, last, 5000), sent(w, "news", "", "more")]));
+  assert.equal(coming.events.length, 1);
+  assert.equal((await logged(w, "news", shard, last + 1, 300)).events.length, 0);
+});
+
+test("topics: what is too old or too much is let go, and what is left is read on", async () => {
+  const Small = topic("small", { event: z.string(), retain: { days: 1 / 24 / 60, megabytes: 0.01 } });
+  const small: AppShape = app("small", { entities: [book], topics: [Small] });
+  const w = await world({ app: small, shards: 8 });
+  for (let i = 0; i < 40; i++) await publish(w, "small", "", "x".repeat(1000));
+  const all = async (): Promise<number> =>
+    (await everywhere(w, "small")).reduce((sum, { events }) => sum + events.length, 0);
+  assert.equal(await all(), 40);
+  await w.pass(50_000);
+  const left = await all();
+  assert.ok(left > 5 && left <= 11, String(left));
+  await w.pass(120_000);
+  assert.equal(await all(), 0);
+  await publish(w, "small", "", "new");
+  assert.equal(await all(), 1);
+});
+
+test("topics: events of an older version are brought to the version of the code that reads them", async () => {
+  const Old = topic("things", { event: z.object({ euros: z.number() }) });
+  const New = topic("things", {
+    event: versioned(2, z.object({ cents: z.number() }), {
+      1: (old: { euros: number }) => ({ cents: old.euros * 100 }),
+    }),
+  });
+  const before = await world({ app: app("things", { entities: [book], topics: [Old] }), shards: 8 });
+  await publish(before, "things", "", { euros: 5 });
+  await before.run(before.node.stop(100));
+  const things = subscription("things", New).into(Book, "note", ({ value }) => ({
+    key: "things",
+    input: `${value.cents}`,
+  }));
+  const w = await world({ app: app("things", { entities: [book], subscriptions: [things] }), shards: 8, from: before });
+  await publish(w, "things", "", { cents: 7 });
+  await w.pass(1000);
+  assert.deepEqual(await read(w, "things"), ["500", "7"]);
+});

@@ -1,0 +1,276 @@
+// Makes commands of events, for the subscriptions of the app, at shards that are owned here.
+//
+// U1. That a subscription has moved on and what it sends for the events are one record: each event is made something of exactly
+//     once, and in order, whoever owns the shard.
+// U2. Where the code cannot make anything of an event, the subscription stands still before it, and is tried again.
+// U3. It moves no faster than what it has sent is carried out: the agenda has room, or it waits.
+
+import { asSheafError, type Instant, type Limits, type Millis, SheafError } from "../base/index.ts";
+import type { Host, Timer } from "../host/index.ts";
+import type { Message, Note } from "../journal/index.ts";
+import { type CompiledApp, type CompiledSubscription } from "../model/index.ts";
+import { type Logged, type Logs, messageBytes, type Shard, type Shards } from "../shards/index.ts";
+import { pack, unpack } from "../wire/index.ts";
+
+export type SubscriptionsOptions = {
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly shards: Shards;
+  readonly app: () => CompiledApp;
+};
+
+/** Why a subscription stands still at a shard: at which event, and since when. */
+export type Stuck = { readonly at: string; readonly since: Instant; readonly cause: string };
+
+/** Events that one record makes something of. */
+const batchEvents = 256;
+const noInput = new Uint8Array(0);
+const firstPause: Millis = 250;
+const longestPause: Millis = 60_000;
+
+type Failing = Stuck & { readonly tries: number; readonly timer: Timer; waiting: boolean };
+/** What one owner of a shard is about. */
+type Affairs = {
+  readonly running: Map<string, Promise<void>>;
+  readonly held: Set<string>;
+  readonly failing: Map<string, Failing>;
+};
+
+type Sent = Message & { readonly to: number };
+
+export class Subscriptions {
+  readonly #options: SubscriptionsOptions;
+  /** By the log that is read: what was begun in an earlier tenure keeps nothing from beginning anew. */
+  readonly #affairs = new WeakMap<Logs, Affairs>();
+  readonly #made;
+  readonly #passedOver;
+  #closed = false;
+
+  constructor(options: SubscriptionsOptions) {
+    this.#options = options;
+    const { meter } = options.host;
+    this.#made = meter.counter("sheaf_subscription_events_total", "Events that subscriptions have moved past.");
+    this.#passedOver = meter.counter(
+      "sheaf_subscription_events_missed_total",
+      "Times that a subscription found events trimmed that it had not met.",
+    );
+  }
+
+  /** Goes on with what has come at a shard that is owned here. */
+  wake(shard: Shard): void {
+    if (this.#closed || shard.tenure.kind !== "serving") return;
+    const { logs, agenda } = shard.fold;
+    const { running, held, failing } = this.#at(logs);
+    // Whoever frees a place in the agenda wakes the shard (U3).
+    if (agenda.size >= this.#options.limits.maxTasks) return;
+    for (const subscription of this.#options.app().subscriptions) {
+      const { name, topic } = subscription.contract;
+      if (running.has(name) || held.has(name) || failing.get(name)?.waiting) continue;
+      const place = logs.place(name, topic.name);
+      if (place?.paused) continue;
+      if (place && place.through >= logs.of(topic.name).last) continue;
+      if (!place && logs.of(topic.name).last === 0 && subscription.contract.from === "beginning") continue;
+      const run = this.#run(shard, subscription).finally(() => {
+        running.delete(name);
+        // What came at the very end.
+        if (shard.fold.logs === logs) this.wake(shard);
+      });
+      running.set(name, run);
+    }
+  }
+
+  /** Moves a group to another place, with whatever it has under way at the shard done before. */
+  async seek(shard: Shard, group: string, topic: string, through: number): Promise<void> {
+    const { running, held } = this.#at(shard.fold.logs);
+    if (held.has(group)) throw new SheafError("IN_USE", `the place of ${group} is being moved at this moment`);
+    held.add(group);
+    try {
+      await running.get(group);
+      await this.#note(shard, { kind: "moved", group, topic, through, messages: [] });
+    } finally {
+      held.delete(group);
+      this.wake(shard);
+    }
+  }
+
+  /** Why that subscription stands still at a shard; undefined when it does not. */
+  stuck(shard: Shard, name: string): Stuck | undefined {
+    return this.#at(shard.fold.logs).failing.get(name);
+  }
+
+  /** Code that was exchanged may do better. */
+  retry(shard: Shard): void {
+    const { failing } = this.#at(shard.fold.logs);
+    for (const { timer } of failing.values()) timer.cancel();
+    failing.clear();
+    this.wake(shard);
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #at(logs: Logs): Affairs {
+    let affairs = this.#affairs.get(logs);
+    if (!affairs) this.#affairs.set(logs, (affairs = { running: new Map(), held: new Set(), failing: new Map() }));
+    return affairs;
+  }
+
+  async #run(shard: Shard, subscription: CompiledSubscription): Promise<void> {
+    const { name, topic } = subscription.contract;
+    const { held, fold } = shard;
+    const { logs } = fold;
+    const affairs = this.#at(logs);
+    const goesOn = (): boolean =>
+      !this.#closed &&
+      !affairs.held.has(name) &&
+      shard.held === held &&
+      shard.fold === fold &&
+      shard.tenure.kind === "serving";
+    while (goesOn()) {
+      const place = logs.place(name, topic.name);
+      if (place?.paused) return;
+      try {
+        const through = place?.through ?? (await this.#begin(shard, subscription));
+        if (through === undefined || through >= logs.of(topic.name).last) return;
+        const room = this.#options.limits.maxTasks - fold.agenda.size;
+        if (room <= 0) return;
+        const events = await this.#options.shards.events(shard, topic.name, through, Math.min(room, batchEvents));
+        if (!goesOn()) return;
+        const { last, floor } = logs.of(topic.name);
+        if (floor > through + 1) this.#missed(shard, subscription, through);
+        if (events.length > 0) await this.#move(shard, subscription, events);
+        else if (floor > last) await this.#note(shard, moved(subscription, last, []));
+        else return;
+        affairs.failing.delete(name);
+      } catch (error) {
+        const refusal = asSheafError(error);
+        if (goesOn() && refusal.code !== "NOT_OWNER") this.#standStill(shard, subscription, refusal);
+        return;
+      }
+    }
+  }
+
+  /** Where a subscription that is new to the shard begins; undefined when there is nothing for it yet. */
+  async #begin(shard: Shard, subscription: CompiledSubscription): Promise<number | undefined> {
+    const { logs } = shard.fold;
+    const { from, topic } = subscription.contract;
+    if (from === "beginning") return Math.max(0, logs.of(topic.name).floor - 1);
+    const through = from === "now" ? logs.of(topic.name).last : await this.#before(shard, topic.name, from);
+    await this.#note(shard, moved(subscription, through, []));
+    return through;
+  }
+
+  /** The number of the last event that was logged before that time. */
+  async #before(shard: Shard, topic: string, at: Instant): Promise<number> {
+    const { logs } = shard.fold;
+    let through = Math.max(0, logs.of(topic).floor - 1);
+    while (through < logs.of(topic).last) {
+      const events = await this.#options.shards.events(shard, topic, through, batchEvents);
+      const later = events.findIndex((event) => event.at >= at);
+      if (events.length === 0) break;
+      if (later >= 0) return later === 0 ? through : events[later - 1]!.n;
+      through = events.at(-1)!.n;
+    }
+    return through;
+  }
+
+  /** Makes what is to be made of these events, as far as one record takes it and the code can. */
+  async #move(shard: Shard, subscription: CompiledSubscription, events: readonly Logged[]): Promise<void> {
+    const { topic } = subscription.contract;
+    const messages: Sent[] = [];
+    const room = this.#options.limits.maxBatchBytes >> 1;
+    let bytes = 0;
+    let through: number | undefined;
+    let failure: SheafError | undefined;
+    let count = 0;
+    for (const event of events) {
+      let message: Sent | undefined;
+      try {
+        message = this.#make(shard, subscription, event);
+      } catch (error) {
+        failure = new SheafError(asSheafError(error).code, asSheafError(error).message, {
+          cause: eventId(shard, topic.name, event),
+        });
+        break;
+      }
+      bytes += message ? messageBytes(message) : 0;
+      if (messages.length > 0 && bytes > room) break;
+      if (message) messages.push(message);
+      through = event.n;
+      count++;
+    }
+    if (through !== undefined) {
+      await this.#note(shard, moved(subscription, through, messages));
+      this.#made.add(count);
+    }
+    if (failure) throw failure;
+  }
+
+  #make(shard: Shard, { contract, topic, make }: CompiledSubscription, event: Logged): Sent | undefined {
+    const { entity, command } = contract.target;
+    const made = make({
+      id: eventId(shard, contract.topic.name, event),
+      topic: contract.topic.name,
+      key: event.key,
+      at: event.at,
+      value: topic.restore(event.schema, unpack(event.value)),
+    });
+    if (!made) return undefined;
+    const { key, input } = made;
+    return {
+      to: this.#options.shards.of(entity.name, key).number,
+      type: entity.name,
+      key,
+      command,
+      input: input === undefined ? noInput : pack(input),
+      by: [`subscription:${contract.name}`],
+    };
+  }
+
+  #note(shard: Shard, note: Note): Promise<void> {
+    return new Promise((resolve, reject) => shard.note(note, (error) => (error ? reject(error) : resolve())));
+  }
+
+  #missed(shard: Shard, { contract }: CompiledSubscription, through: number): void {
+    this.#passedOver.add();
+    this.#options.host.log.warn("a subscription had not met events that are no longer kept", {
+      subscription: contract.name,
+      topic: contract.topic.name,
+      shard: shard.number,
+      through,
+    });
+  }
+
+  #standStill(shard: Shard, { contract }: CompiledSubscription, error: SheafError): void {
+    const { host } = this.#options;
+    const { logs } = shard.fold;
+    const at = typeof error.cause === "string" ? error.cause : "";
+    const cause = `${error.code}: ${error.message}`;
+    host.log.error("a subscription stands still", {
+      subscription: contract.name,
+      shard: shard.number,
+      event: at,
+      cause,
+    });
+    const { failing } = this.#at(logs);
+    const { tries = 0, since = shard.now() } = failing.get(contract.name) ?? {};
+    const pause = Math.min(longestPause, firstPause * 4 ** tries) * (0.75 + host.dice.random() / 2);
+    const timer = host.clock.after(pause, () => {
+      stuck.waiting = false;
+      if (shard.fold.logs === logs) this.wake(shard);
+    });
+    const stuck: Failing = { at, since, cause, tries: tries + 1, timer, waiting: true };
+    failing.set(contract.name, stuck);
+  }
+}
+
+const moved = (
+  { contract: { name: group, topic } }: CompiledSubscription,
+  through: number,
+  messages: readonly Sent[],
+): Extract<Note, { kind: "moved" }> => ({ kind: "moved", group, topic: topic.name, through, messages });
+
+/** What an event is called by everywhere. */
+export const eventId = (shard: Shard, topic: string, { n }: Pick<Logged, "n">): string =>
+  `${topic}/${shard.number}/${n}`;

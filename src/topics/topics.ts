@@ -1,0 +1,82 @@
+// The topics of one node: events taken in, read, made something of, and let go.
+
+import type { Limits } from "../base/index.ts";
+import type { Host } from "../host/index.ts";
+import type { CompiledApp } from "../model/index.ts";
+import type { Call, Reply, Sessions } from "../rpc/index.ts";
+import type { Shard, Shards } from "../shards/index.ts";
+import { Publications } from "./publications.ts";
+import { Readers } from "./readers.ts";
+import { Retention } from "./retention.ts";
+import { type Stuck, Subscriptions } from "./subscriptions.ts";
+
+export type TopicsOptions = {
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly shards: Shards;
+  /** The application as it is now. */
+  readonly app: () => CompiledApp;
+  readonly tokens: () => Sessions | undefined;
+};
+
+export class Topics {
+  readonly #shards: Shards;
+  readonly #publications: Publications;
+  readonly #readers: Readers;
+  readonly #subscriptions: Subscriptions;
+  readonly retention: Retention;
+
+  constructor(options: TopicsOptions) {
+    this.#shards = options.shards;
+    this.#publications = new Publications(options);
+    this.#readers = new Readers(options);
+    this.#subscriptions = new Subscriptions(options);
+    this.retention = new Retention(options);
+  }
+
+  get inFlight(): number {
+    return this.#publications.inFlight;
+  }
+
+  /** What is asked of a topic at a shard: to publish, or to read. */
+  call(call: Call): Promise<Reply> {
+    return call.target.name === "read" ? this.#readers.read(call) : this.#publications.publish(call);
+  }
+
+  /** Events have come at a shard that is owned here, or it has just been won. */
+  wake(shard: Shard): void {
+    if (!shard.fold.logs.isUsed) return;
+    this.#readers.wake(shard);
+    this.#subscriptions.wake(shard);
+  }
+
+  /** The code was exchanged: what stood still is tried again, and what is new begins. */
+  reload(): void {
+    for (const shard of this.#shards.all) this.#subscriptions.retry(shard);
+  }
+
+  /** Moves a group to behind the event of that number. Rejects IN_USE, NOT_OWNER. */
+  seek(shard: Shard, group: string, topic: string, through: number): Promise<void> {
+    return this.#subscriptions.seek(shard, group, topic, through);
+  }
+
+  /** Has a group rest, go on, or be forgotten at a shard. */
+  async set(shard: Shard, group: string, topic: string, state: "paused" | "open" | "gone"): Promise<void> {
+    await new Promise<void>((resolve, reject) =>
+      shard.note({ kind: "group", group, topic, state }, (error) => (error ? reject(error) : resolve())),
+    );
+    this.wake(shard);
+  }
+
+  /** Why a subscription stands still at a shard; undefined when it does not. */
+  stuck(shard: Shard, name: string): Stuck | undefined {
+    return this.#subscriptions.stuck(shard, name);
+  }
+
+  close(): void {
+    this.#publications.close();
+    this.#readers.close();
+    this.#subscriptions.close();
+    this.retention.close();
+  }
+}
