@@ -125,6 +125,11 @@ const says: Readonly<Record<string, string>> = {
   "POST /admin/v1/endpoints":
     "add an address from `{ name, url, private }`; the answer is the service with all its addresses",
   "DELETE /admin/v1/endpoints/:name": "remove the address `?url=`, or all of them; 204",
+  "GET /admin/v1/schedules": "schedules and when they are due; `?after=`, `?limit=`",
+  "GET /admin/v1/schedules/:name": "one schedule",
+  "POST /admin/v1/schedules/:name/run": "begin a run now; the answer is `{ at, number, asked }`",
+  "POST /admin/v1/schedules/:name/pause": "begin no run any more; the answer is the schedule",
+  "POST /admin/v1/schedules/:name/resume": "begin runs again, from the next that is due; the answer is the schedule",
 };
 
 /** A listener's addresses. Throws for one that nobody has described. */
@@ -142,17 +147,19 @@ const gatewayRoutes = (): readonly Route[] => bench().http.routes;
 
 /** Nothing is asked of it but which addresses it has. */
 function adminRoutes(): readonly Route[] {
-  const unused = {} as Pick<AdminOptions, "operator" | "keys" | "endpoints">;
-  const { operator, keys, endpoints } = {
+  const unused = {} as Pick<AdminOptions, "operator" | "keys" | "endpoints" | "schedules">;
+  const { operator, keys, endpoints, schedules } = {
     operator: unused as never,
     keys: unused as never,
     endpoints: unused as never,
+    schedules: unused as never,
   };
   return adminApi({
     host: fixtureHost(),
     operator,
     keys,
     endpoints,
+    schedules,
     adminToken: "unused",
     policy: rolePolicy(),
     limits: defaultLimits,

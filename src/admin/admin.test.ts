@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultLimits, SheafError } from "../base/index.ts";
-import { apiKeys, endpointBook } from "../control/index.ts";
+import { apiKeys, endpointBook, scheduleBook } from "../control/index.ts";
 import { systemShards } from "../control/keys.fixture.ts";
 import { fixtureHost } from "../http/http.fixture.ts";
 import { checkOpenApi } from "../http/openapi.fixture.ts";
@@ -92,6 +92,7 @@ function desk(): Desk {
     operator,
     keys: apiKeys({ host, ...systemShards(host) }),
     endpoints: endpointBook({ host, ...systemShards(host) }),
+    schedules: scheduleBook({ host, ...systemShards(host), declared: () => [] }),
     adminToken: token,
     policy: rolePolicy(),
     limits: defaultLimits,

@@ -2,7 +2,7 @@
 // `/livez`, `/readyz`, `/metrics` and the page at `/` are open to whoever reaches the listener: they show no application data and no keys.
 
 import type { Limits } from "../base/index.ts";
-import type { Endpoints, Keys } from "../control/index.ts";
+import type { Endpoints, Keys, Schedules } from "../control/index.ts";
 import type { Host } from "../host/index.ts";
 import { edge, loopbackHosts, probes, type Edge, type OriginRules } from "../http/index.ts";
 import { tokenAuthenticator, type Policy } from "../security/index.ts";
@@ -15,6 +15,7 @@ export type AdminOptions = OriginRules & {
   readonly operator: Operator;
   readonly keys: Keys;
   readonly endpoints: Endpoints;
+  readonly schedules: Schedules;
   /** The secret that this process made at its start. Keys with the role `admin` do as well. */
   readonly adminToken: string;
   readonly policy: Policy;
@@ -34,7 +35,7 @@ ${prefix}/          the admin API, with the admin token or an admin key; describ
 
 /** The admin surface. Answers only to this machine's own names unless `hosts` says otherwise. */
 export function adminApi(options: AdminOptions): Edge {
-  const { host, operator, keys, endpoints, policy, limits } = options;
+  const { host, operator, keys, endpoints, schedules, policy, limits } = options;
   const authenticator = tokenAuthenticator(options.adminToken, { id: "admin", roles: ["admin"] }, host.crypto, keys);
   const http = edge({
     host,
@@ -46,7 +47,7 @@ export function adminApi(options: AdminOptions): Edge {
     origins: options.origins,
     reveal: true,
   });
-  const routes = adminRoutes({ operator, keys, endpoints, limits });
+  const routes = adminRoutes({ operator, keys, endpoints, schedules, limits });
   const document = JSON.stringify(adminOpenApi(prefix, routes));
   for (const route of routes) {
     http.guarded(route.method, prefix + route.pattern, (ask) => {

@@ -2,7 +2,7 @@
 // the same list, so neither can forget the other.
 
 import { SheafError, type Issue, type Limits } from "../base/index.ts";
-import type { EndpointOptions, Endpoints, Keys } from "../control/index.ts";
+import type { EndpointOptions, Endpoints, Keys, Schedules } from "../control/index.ts";
 import {
   decodeKey,
   decodeSegment,
@@ -42,6 +42,7 @@ type Ports = {
   readonly operator: Operator;
   readonly keys: Keys;
   readonly endpoints: Endpoints;
+  readonly schedules: Schedules;
   readonly limits: Limits;
 };
 
@@ -356,6 +357,53 @@ function endpointRoutes({ endpoints, limits }: Ports): AdminRoute[] {
   ];
 }
 
+function scheduleRoutes({ schedules, limits }: Ports): AdminRoute[] {
+  const nameOf = ({ segments }: AdminAsk): string => decodeKey(segments[1] ?? "", limits);
+  return [
+    {
+      method: "GET",
+      pattern: "/schedules",
+      name: "listSchedules",
+      summary: "Schedules, and when they are due",
+      query: { after: { type: "string", description: "The last name of the page before." }, limit: pageSize },
+      answer: schemas.listOf(schemas.scheduleView),
+      run: async ({ request }) => json(await schedules.list(queryParameter(request.url, "after"), limitOf(request))),
+    },
+    {
+      method: "GET",
+      pattern: "/schedules/:name",
+      name: "getSchedule",
+      summary: "One schedule",
+      answer: schemas.scheduleView,
+      run: async (ask) => json(await schedules.get(nameOf(ask))),
+    },
+    {
+      method: "POST",
+      pattern: "/schedules/:name/run",
+      name: "runSchedule",
+      summary: "Begin a run now, beside those that are due",
+      answer: schemas.scheduledRun,
+      run: async (ask, by) => json(await schedules.run(by, nameOf(ask))),
+    },
+    {
+      method: "POST",
+      pattern: "/schedules/:name/pause",
+      name: "pauseSchedule",
+      summary: "Begin no run any more; those that have begun go on",
+      answer: schemas.scheduleView,
+      run: async (ask, by) => json(await schedules.pause(by, nameOf(ask))),
+    },
+    {
+      method: "POST",
+      pattern: "/schedules/:name/resume",
+      name: "resumeSchedule",
+      summary: "Begin runs again, from the next that is due",
+      answer: schemas.scheduleView,
+      run: async (ask, by) => json(await schedules.resume(by, nameOf(ask))),
+    },
+  ];
+}
+
 /** Every address of the admin API. */
 export function adminRoutes(ports: Ports): readonly AdminRoute[] {
   const { operator, limits } = ports;
@@ -408,5 +456,6 @@ export function adminRoutes(ports: Ports): readonly AdminRoute[] {
     ...shardRoutes(ports),
     ...keyRoutes(ports),
     ...endpointRoutes(ports),
+    ...scheduleRoutes(ports),
   ];
 }

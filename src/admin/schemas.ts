@@ -58,7 +58,7 @@ export const parked = object({ id: text, reason: text, shard: whole, at: time })
 const task: Readonly<Record<string, Node>> = {
   id: text,
   shard: whole,
-  kind: { type: "string", enum: ["message", "timer"] },
+  kind: { type: "string", enum: ["message", "timer", "job"] },
   entity: text,
   key: text,
   command: text,
@@ -162,4 +162,18 @@ export const newKey = object({ name: text, roles: { ...listOf(role), minItems: 1
 ]);
 export const endpointView = object({ name: text, urls: listOf(text), private: flag, changedBy: text });
 export const newEndpoint = object({ name: text, url: text, private: flag }, ["private"]);
+export const scheduleView = object({
+  name: text,
+  cron: orNull(text),
+  zone: orNull(text),
+  everyMs: orNull(ms),
+  missed: { type: "string", enum: ["skip", "one", "all"] },
+  state: { type: "string", enum: ["on", "paused", "gone", "over"] },
+  next: orNull(time),
+  last: orNull(time),
+  runs: whole,
+  passedOver: whole,
+  changedBy: text,
+});
+export const scheduledRun = object({ at: time, number: whole, asked: flag });
 export const madeKey = object({ id: text, key: text });

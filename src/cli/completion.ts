@@ -4,6 +4,7 @@
 import type { Command } from "commander";
 import type { Status } from "../admin/index.ts";
 import { SheafError } from "../base/index.ts";
+import type { ScheduleView } from "../control/index.ts";
 import { targets } from "./call.ts";
 import type { Context, Run } from "./context.ts";
 import { adminOf, gatewayOf } from "./remote.ts";
@@ -71,6 +72,7 @@ async function candidates(context: Context, words: readonly string[]): Promise<s
   const argument = command.registeredArguments[used]?.name();
   if (argument === "SHELL") return Object.keys(scripts).filter(starts);
   if (argument === "ID") return (await inTime(context, idsOf(context, command.parent?.name() ?? ""))).filter(starts);
+  if (argument === "SCHEDULE") return (await inTime(context, schedulesOf(context))).filter(starts);
   if (argument === "NODE") return (await inTime(context, nodesOf(context))).filter(starts);
   if (argument !== "TARGET" && argument !== "TYPE") return [];
   const known = await inTime(context, targets(gatewayOf(context, { data: ".sheaf" })));
@@ -94,6 +96,11 @@ function stepwise(known: readonly string[], typed: string): string[] {
 async function nodesOf(context: Context): Promise<string[]> {
   const { body } = await adminOf(context, { data: ".sheaf" }).ask("/admin/v1/status");
   return (body as Status).nodes.map(({ name }) => name);
+}
+
+async function schedulesOf(context: Context): Promise<string[]> {
+  const { body } = await adminOf(context, { data: ".sheaf" }).ask("/admin/v1/schedules?limit=1000");
+  return (body as readonly ScheduleView[]).map(({ name }) => name);
 }
 
 /** What `key revoke`, `parked release`, `dlq show` and `task cancel` take. */

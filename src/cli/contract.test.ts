@@ -64,6 +64,8 @@ type Row = {
 const at = (args: readonly string[]) => (): readonly string[] => [...args, "--data", store];
 const ready = ["event", "app", "gateway", "admin", "pid", "cluster"];
 const taskFields = ["id", "shard", "kind", "entity", "key", "command", "due", "at", "attempts", "cause"];
+const whenFields = ["name", "cron", "zone", "everyMs", "missed"];
+const scheduleFields = [...whenFields, "state", "next", "last", "runs", "passedOver", "changedBy"];
 const entityFields = ["type", "key", "version", "state", "schema", "shard", "bytes"];
 const anyPorts = ["--port", "0", "--admin-port", "0", "--shards", "1"];
 
@@ -290,6 +292,37 @@ const rows: Readonly<Record<string, Row>> = {
     fields: ["shard", "tasks", "deadLetters", "outgoing", "outgoingMs", "lateMs"],
     mistake: ["task", "shards", "--nonsense"],
   },
+  "schedule ls": {
+    good: at(["schedule", "ls"]),
+    list: true,
+    schema: "sheaf.schedule.list/v1",
+    fields: scheduleFields,
+    mistake: ["schedule", "ls", "--nonsense"],
+  },
+  "schedule show SCHEDULE": {
+    good: at(["schedule", "show", "yearly"]),
+    schema: "sheaf.schedule/v1",
+    fields: scheduleFields,
+    mistake: ["schedule", "show"],
+  },
+  "schedule run SCHEDULE": {
+    good: at(["schedule", "run", "yearly"]),
+    schema: "sheaf.schedule.run/v1",
+    fields: ["name", "at", "number", "asked"],
+    mistake: ["schedule", "run"],
+  },
+  "schedule pause SCHEDULE": {
+    good: at(["schedule", "pause", "yearly"]),
+    schema: "sheaf.schedule.pause/v1",
+    fields: scheduleFields,
+    mistake: ["schedule", "pause"],
+  },
+  "schedule resume SCHEDULE": {
+    good: at(["schedule", "resume", "yearly"]),
+    schema: "sheaf.schedule.resume/v1",
+    fields: scheduleFields,
+    mistake: ["schedule", "resume", "yearly", "now"],
+  },
   "task cancel ID": {
     good: () => ["task", "cancel", timerId, "--data", store],
     schema: "sheaf.task.cancel/v1",
@@ -425,7 +458,7 @@ describe("every command", () => {
       deadIds = (await run(["dlq", "ls", "-q", "--data", store])).out.split("\n").filter(Boolean);
     }
     assert.equal(deadIds.length, 2, server.err());
-    timerId = (await run(["task", "ls", "-q", "--data", store])).out.trim();
+    timerId = (await run(["task", "ls", "--entity", "thing", "-q", "--data", store])).out.trim();
   });
   after(async () => {
     for (const node of [server, ...members]) assert.equal(await node.end("SIGTERM"), 0, node.err());
@@ -467,6 +500,28 @@ describe("every command", () => {
     assert.equal(missed.code, 3);
     assert.ok(missed.err.includes(`Nearest: ${timerId}`), missed.err);
     assert.equal((await run(["task", "cancel", first, ...data])).code, 3);
+  });
+
+  test("schedule: what is scheduled is shown, paused and resumed by whoever asks, and run at once when that is asked for", async () => {
+    const data = ["--data", store];
+    const listed = await run(["schedule", "ls", ...data]);
+    assert.match(listed.out, /^yearly\t0 0 1 1 \* Europe\/Vienna\ton\t\d{4}-12-31T23:00:00.000Z\t/);
+    assert.match((await run(["schedule", "pause", "yearly", ...data])).out, /^✓ yearly is paused/);
+    assert.match(
+      (await run(["schedule", "show", "yearly", ...data])).out,
+      /\nstate +paused \(changed by admin\)\nnext *\n/,
+    );
+    const count = async (): Promise<number> => Number((await run(["call", "thing/year/count", ...data])).out);
+    const before = await count();
+    assert.match((await run(["schedule", "run", "yearly", ...data])).out, /^✓ run \d+ of yearly has begun\n$/);
+    for (const until = Date.now() + 60_000; (await count()) === before && Date.now() < until;);
+    assert.equal(await count(), before + 1);
+    assert.match((await run(["schedule", "resume", "yearly", ...data])).out, /^✓ yearly is resumed: next \d{4}-12-31/);
+    const missed = await run(["schedule", "run", "early", ...data]);
+    assert.equal(missed.code, 3);
+    assert.match(missed.err, /there is no schedule "early"[^]*Nearest: yearly/);
+    const options = { cwd: home, env: { SHEAF_COMPLETION_MS: "60000" } };
+    assert.equal((await sheaf(["__complete", "--", "schedule", "show", "ye"], options)).out, "yearly\n");
   });
 
   test("parked: what a crash parked is listed, explained, refused by name and released", async () => {

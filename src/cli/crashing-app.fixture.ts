@@ -1,8 +1,8 @@
-// An app with a command that ends the process, and one that leaves behind what fails, for what is said and done about such.
+// An app with a command that ends the process, one that leaves behind what fails, and a schedule, for what is said and done about such.
 
 import process from "node:process";
 import { z } from "zod";
-import { app, entity, service } from "../index.ts";
+import { app, entity, schedule, service } from "../index.ts";
 import { Echo } from "./bench-app.ts";
 
 const Count = z.object({ count: z.number() });
@@ -37,4 +37,7 @@ const crashing = app("crashing", {
   ],
   services: [Echo.implement({ say: ({ input }) => input })],
   external: [Rates],
+  schedules: [
+    schedule("yearly", { cron: "0 0 1 1 *", zone: "Europe/Vienna" }).into(Thing, "add", () => ({ key: "year" })),
+  ],
 });

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { adminApi } from "../admin/index.ts";
 import { type Limits, SheafError } from "../base/index.ts";
-import type { Endpoints, Keys } from "../control/index.ts";
+import type { Endpoints, Keys, Schedules } from "../control/index.ts";
 import { gateway, sockets } from "../gateway/index.ts";
 import { loopbackHosts } from "../http/index.ts";
 import type { AppContractShape } from "../model/index.ts";
@@ -18,6 +18,7 @@ export type Parts = {
   readonly node: Node;
   readonly keys: Keys;
   readonly endpoints: Endpoints;
+  readonly schedules: Schedules;
   readonly limits: Limits;
   /** The secret that opens the admin API on this machine. */
   readonly adminToken: string;
@@ -92,12 +93,14 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
   };
 }
 
-export async function openAdmin({ options, host, node, keys, endpoints, limits, adminToken }: Parts): Promise<Opened> {
+export async function openAdmin(parts: Parts): Promise<Opened> {
+  const { options, host, node, keys, endpoints, schedules, limits, adminToken } = parts;
   const metrics = (): string => {
     node.measure();
     return host.meter.render();
   };
-  const http = adminApi({ host, operator: node, keys, endpoints, adminToken, policy: rolePolicy(), limits, metrics });
+  const shared = { host, keys, endpoints, schedules, adminToken, limits };
+  const http = adminApi({ ...shared, operator: node, policy: rolePolicy(), metrics });
   const listener = await openNear(options.adminPort, "--admin-port", {
     host: "127.0.0.1",
     answer: http.answer,

@@ -153,6 +153,7 @@ function operatorResources(program: Command, act: Act): void {
   );
 
   leftToDo(program, act);
+  schedules(program, act);
   backups(program, act);
 
   const endpoint = program.command("endpoint").description("addresses of services outside of the cluster");
@@ -208,6 +209,25 @@ function leftToDo(program: Command, act: Act): void {
     .action(act(async () => (await import("./dlq.ts")).redrive));
   remoteOptions(dlq.command("drop ID").description("give one up: it is never carried out")).action(
     act(async () => (await import("./dlq.ts")).drop),
+  );
+}
+
+function schedules(program: Command, act: Act): void {
+  const schedule = program.command("schedule").description("what runs time after time");
+  remoteOptions(schedule.command("ls").description("list schedules and when they are due")).action(
+    act(async () => (await import("./schedule.ts")).list),
+  );
+  remoteOptions(schedule.command("show SCHEDULE").description("show one schedule")).action(
+    act(async () => (await import("./schedule.ts")).show),
+  );
+  remoteOptions(schedule.command("run SCHEDULE").description("begin a run now, beside those that are due")).action(
+    act(async () => (await import("./schedule.ts")).run),
+  );
+  remoteOptions(schedule.command("pause SCHEDULE").description("begin no run any more until it is resumed")).action(
+    act(async () => (await import("./schedule.ts")).pause),
+  );
+  remoteOptions(schedule.command("resume SCHEDULE").description("begin runs again, from the next that is due")).action(
+    act(async () => (await import("./schedule.ts")).resume),
   );
 }
 
