@@ -138,7 +138,8 @@ export class Runner {
     const { hot } = attempt;
     const { entity, operation, shard, key, call } = attempt.task;
     const output = operation.output(result);
-    const state = pack(entity.state(run.draft));
+    const kept = entity.state(run.draft);
+    const state = pack(kept);
     const { maxStateBytes } = this.#options.limits;
     if (state.length > maxStateBytes) {
       throw new SheafError(
@@ -155,6 +156,11 @@ export class Runner {
       return task ? shard.note({ kind: "done", task: task.id }, told) : shard.settled(told);
     }
     const packed = output === undefined ? undefined : pack(output);
+    if (entity.feed && !bytesEqual(state, run.before)) {
+      const { version: schema } = entity.contract.state;
+      const changed = { version: version + 1, command: operation.name, schema, state: kept };
+      run.events.push({ name: entity.feed, value: pack(changed) });
+    }
     const value: Value = { version: version + 1, schema: entity.contract.state.version, state, known: entity };
     const commit: Commit = {
       type: entity.contract.name,

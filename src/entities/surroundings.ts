@@ -47,6 +47,11 @@ export class CommandSurroundings implements Surroundings {
 
   emit(name: string, value: unknown): void {
     const { task } = this.#running("emit");
+    if (name === task.entity.feed)
+      throw new SheafError(
+        "BAD_OUTPUT",
+        `${name} is emitted by Sheaf, with each change of ${task.entity.contract.name}`,
+      );
     this.#run.events.push({ name, value: pack(task.entity.event(name, value)) });
   }
 

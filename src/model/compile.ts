@@ -1,6 +1,7 @@
 // Contracts and implementations made ready to run: every check is built once, so that a call looks up one map and runs closures.
 
 import { SheafError } from "../base/index.ts";
+import { feedOf } from "./entity.ts";
 import { plain } from "./plain.ts";
 import type {
   AppShape,
@@ -54,6 +55,8 @@ export type CompiledEntity = {
   readonly restore: (version: number, value: unknown) => object;
   /** An event's value as it may be kept. Throws BAD_OUTPUT, also for a name that the contract does not have. */
   readonly event: (name: string, value: unknown) => unknown;
+  /** The event that is its feed, where it has one. */
+  readonly feed: string | undefined;
 };
 
 /** A service, ready to run. */
@@ -139,6 +142,7 @@ export function compileEntity({ contract, handlers, initial }: EntityImplementat
     if (typeof kept === "object" && kept !== null && !(kept instanceof Uint8Array)) return kept;
     throw new SheafError("BAD_STATE", `${what} must be an object or an array`);
   };
+  const feed = feedOf(contract);
   const events = keepers(contract.events, (name) => `the event ${name} of ${contract.name}`);
   return {
     contract,
@@ -149,6 +153,7 @@ export function compileEntity({ contract, handlers, initial }: EntityImplementat
     initial: (key) => state(firstState(initial, key, what)),
     state,
     restore: (version, value) => state(upgrade(contract.state, version, value, what)),
+    feed,
     event: (name, value) => {
       const keep = events.get(name);
       if (keep === undefined) throw new SheafError("BAD_OUTPUT", `${contract.name} declares no event "${name}"`);

@@ -1,16 +1,17 @@
 // entity(): the contract of a kind of entity, and what implements it.
 
-import { SheafError } from "../base/index.ts";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { SheafError, type Version } from "../base/index.ts";
 import type { EntityHandlers } from "./context.ts";
 import { checkOperations, frozenMembers, handlersOf } from "./definition.ts";
 import type { Commands, None, Only, Queries, Schemas } from "./inference.ts";
 import { checkFields, checkMember, checkName, checkSystemName } from "./names.ts";
-import type { CommandShape, EntityImplementation, EntityShape, QueryShape } from "./shape.ts";
+import type { CommandShape, EntityImplementation, EntityShape, QueryShape, Schema } from "./shape.ts";
 import { entityTopic, type TopicContract } from "./topic.ts";
 import { isSchema, stateShape, type SchemaOf, type StateSchema, type VersionedState } from "./state.ts";
 
 /** What `entity` is given. */
-export type EntityDefinition<S, C, Q, E> = {
+export type EntityDefinition<S, C, Q, E, F extends boolean = false> = {
   /** A Standard Schema of an object or array of plain data, or `versioned(…)`. */
   readonly state: S;
   /** By name: `input`, `output`, `errors`, each optional. `{}` takes nothing and returns nothing. */
@@ -19,7 +20,23 @@ export type EntityDefinition<S, C, Q, E> = {
   readonly queries?: Q & Only<Q, QueryShape>;
   /** Schemas of what commands may emit, by name. */
   readonly events?: E;
+  /** Emits the event `changed` with each commit that changes the state: what it is then, for projections and copies elsewhere. The
+   *  state is journaled twice then. */
+  readonly feed?: F;
 };
+
+/** What `changed` brings, of an entity with a feed. */
+export type Changed<S extends Schema> = {
+  readonly version: Version;
+  readonly command: string;
+  /** Version of the state's schema. */
+  readonly schema: number;
+  readonly state: StandardSchemaV1.InferOutput<S>;
+};
+
+type WithFeed<E extends Schemas, S extends Schema, F extends boolean> = F extends true
+  ? E & { readonly changed: StandardSchemaV1<Changed<S>> }
+  : E;
 
 /** The contract of a kind of entity: data that callers, handlers and tools share. Safe to import anywhere. */
 export interface EntityContract<
@@ -81,10 +98,31 @@ export function entity<
   C extends Commands,
   Q extends Queries = None,
   E extends Schemas = None,
->(name: N, definition: EntityDefinition<S, C, Q, E>): EntityContract<N, SchemaOf<S> & StateSchema, C, Q, E> {
+  const F extends boolean = false,
+>(
+  name: N,
+  definition: EntityDefinition<S, C, Q, E, F>,
+): EntityContract<N, SchemaOf<S> & StateSchema, C, Q, WithFeed<E, SchemaOf<S>, F>> {
   checkName("entity", name);
-  return define(name, definition);
+  const what = `entity ${name}`;
+  checkFields(what, definition, ["state", "commands", "queries", "events", "feed"]);
+  type Events = WithFeed<E, SchemaOf<S>, F>;
+  const { feed, events = {} as E, ...rest } = definition;
+  if (feed !== undefined && typeof feed !== "boolean") throw new SheafError("USAGE", `${what}: feed is true or false`);
+  if (feed && Object.hasOwn(events, feedEvent))
+    throw new SheafError("USAGE", `${what}: with a feed, the event "${feedEvent}" is Sheaf's own`);
+  const all = (feed ? { ...events, [feedEvent]: anyChange } : events) as Events;
+  return define<N, S, C, Q, Events>(name, { ...rest, events: all });
 }
+
+/** Made by Sheaf of a state that was valid when it was committed. */
+const anyChange: Schema = {
+  "~standard": { version: 1, vendor: "sheaf", validate: (value) => ({ value }) },
+};
+/** The event that is an entity's feed. */
+const feedEvent = "changed";
+export const feedOf = ({ events }: EntityShape): string | undefined =>
+  events[feedEvent] === anyChange ? feedEvent : undefined;
 
 /** As `entity`, for Sheaf's own: the name begins with "sheaf.", which users' names cannot. */
 export function systemEntity<
