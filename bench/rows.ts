@@ -6,6 +6,7 @@ import { failover, handOver, lag, reads } from "./rows/cluster.ts";
 import { embeddedCommands, hotKey, natsCommands, postgresCommands } from "./rows/commands.ts";
 import { memory, restart, start } from "./rows/process.ts";
 import { idle, scale } from "./rows/scale.ts";
+import { publish } from "./rows/topics.ts";
 import { traffic } from "./rows/traffic.ts";
 
 const remoteCalls = [calls, gatewayCalls];
@@ -14,6 +15,7 @@ const cluster = [reads, failover, handOver, lag];
 export const rows: readonly Row[] = [
   ...remoteCalls,
   ...commands,
+  publish,
   ...cluster,
   restart,
   memory,

@@ -3,9 +3,12 @@
 
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { findNats } from "../scripts/nats.mjs";
 import { type NatsCluster, natsCluster } from "../src/engines/nats/nats-cluster.fixture.ts";
 import { type Server, startServer } from "../src/engines/postgres/server.fixture.ts";
 import { treeOf } from "./cost.ts";
@@ -150,6 +153,20 @@ export async function startRedis(): Promise<Beside> {
   ];
   const { pid, stop } = await startProgram("redis-server", args, { answers: () => isOpen(port) });
   return { given: port, pids: [pid], stop };
+}
+
+/** One NATS server that syncs each message before it acknowledges it. */
+export async function startJetStream(): Promise<Beside> {
+  const [port, folder] = [await freePort(), freshFolder()];
+  const config = join(folder, "nats.conf");
+  writeFileSync(
+    config,
+    `listen: "127.0.0.1:${port}"\njetstream { store_dir: ${JSON.stringify(folder)}, sync_interval: always }\n`,
+  );
+  const { pid, stop } = await startProgram(findNats() ?? "nats-server", ["-c", config], {
+    answers: () => isOpen(port),
+  });
+  return { given: `127.0.0.1:${port}`, pids: [pid], stop };
 }
 
 /** One Restate server, its files in a fresh folder. */
