@@ -15,7 +15,7 @@ export {
   type EndpointView,
   type Registered,
 } from "./endpoints.ts";
-export { scheduleEntity } from "./schedule-entity.ts";
+export { Schedule, scheduleEntity } from "./schedule-entity.ts";
 export {
   followSchedule,
   scheduleBook,

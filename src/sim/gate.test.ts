@@ -56,7 +56,12 @@ test("gate: messages and timers are carried out once, in order and not early, wh
   assert.deepEqual(failed, []);
 });
 
-for (const name of ["M2", "M4", "M6", "M7", "M11", "C3", "C4", "C5", "D1", "D3", "D5", "D6", "M12"]) {
+test("gate: schedules begin each time that is due once, not early, and make up for what was missed, whatever fails", async () => {
+  const { failed } = await runSeeds(1, 12, 1, { workloads: ["schedules"] });
+  assert.deepEqual(failed, []);
+});
+
+for (const name of ["M2", "M4", "M6", "M7", "M11", "C3", "C4", "C5", "D1", "D3", "D5", "D6", "M12", "S1", "S2"]) {
   test(`gate: the planted defect ${name} is caught`, async () => {
     const mutant = mutants.find((one) => one.name === name);
     assert.ok(mutant !== undefined && (await hunt({ ...mutant, within: 40 })) !== undefined);

@@ -121,6 +121,18 @@ export const mutants: readonly Mutant[] = [
   },
   { name: "D6", says: "accepts messages behind one that is missing", within: 100, trial: { workloads: ["transfers"] } },
   { name: "M12", says: "keeps no mark that a timer has fired", within: 20, trial: { workloads: ["alarms"] } },
+  {
+    name: "S1",
+    says: "makes up for one run where a schedule is to make up for all",
+    within: 100,
+    trial: { workloads: ["schedules"], faults: ["crash", "hang", "pause", "restart"] },
+  },
+  {
+    name: "S2",
+    says: "has a schedule begin its last run again when a node starts",
+    within: 100,
+    trial: { workloads: ["schedules"], faults: ["crash", "restart"] },
+  },
 ];
 
 /** The seed that caught it, counted from 1, and what it said; undefined when none did. A seed that fails without the

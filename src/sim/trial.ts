@@ -1,11 +1,12 @@
 // One seed of the gate: a random small world, a random workload, random faults; what was wrong, and what happened.
 
 import type { Limits, Millis } from "../base/index.ts";
-import type { Client } from "../model/index.ts";
+import type { AppShape, Client } from "../model/index.ts";
 import { bindClient } from "../model/index.ts";
 import { gateApp } from "./gate-app.ts";
 import { describeCall } from "./history.ts";
 import { type Random, seeded } from "./random.ts";
+import { schedulesApp } from "./schedules-app.ts";
 import { clusterFaults, type FaultName, faultNames, type Tally } from "./weather.ts";
 import type { Stage } from "./stage.ts";
 import { workloads, type WorkloadName } from "./workloads.ts";
@@ -57,7 +58,10 @@ const usual: readonly WorkloadName[] = [
 ];
 
 /** Nodes that do not know each other cannot send each other anything. */
-const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "alarms"]);
+const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "alarms", "schedules"]);
+
+/** Of all trials; drawn apart, so that the others stay what they are. */
+const schedulesShare = 0.015;
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
 const clusterShare = 0.12;
@@ -67,7 +71,9 @@ const longestCluster: Millis = 300;
 /** Everything about a trial that its seed decides beforehand. */
 export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const random = seeded(seed).fork("plan");
-  const workload = random.pick(options.workloads ?? usual);
+  const drawn = random.pick(options.workloads ?? usual);
+  const isScheduled = !options.workloads && seeded(seed).fork("schedules").chance(schedulesShare);
+  const workload = isScheduled ? "schedules" : drawn;
   const orderly = workload === "rolling" || workload === "apart";
   const nodes = orderly
     ? 2 + random.below(2)
@@ -101,6 +107,7 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
         maxBatchCommits: random.pick([1, 3, 4096]),
         maxIssuedOperations: random.pick(orderly ? [4096] : [5, 4096, 4096]),
         ...(isLinked && workLimits(random)),
+        ...(workload === "schedules" && { maxTasks: 20_000 }),
       },
       mutants: options.mutants ?? [],
       encryptionKey: random.chance(0.1) ? random.bytes(32) : undefined,
@@ -110,6 +117,9 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
     },
   };
 }
+
+const appOf = ({ workload, world }: Plan): AppShape =>
+  workload === "schedules" ? schedulesApp(world.faults) : gateApp;
 
 /** Few attempts and little room are met in turn: a place that is full of dead letters takes nothing more. */
 function workLimits(random: Random): Partial<Limits> {
@@ -125,7 +135,7 @@ function workLimits(random: Random): Partial<Limits> {
 /** Runs one seed. Rejects only on a defect of the simulation itself. */
 export async function runTrial(seed: number, options: TrialOptions = {}): Promise<TrialResult> {
   const plan = planOf(seed, options);
-  const { world, started } = createWorld(gateApp, plan.world);
+  const { world, started } = createWorld(appOf(plan), plan.world);
   const problems: string[] = [];
   let voided = 0;
   try {

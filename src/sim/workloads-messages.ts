@@ -1,7 +1,7 @@
 // What callers do in the gate with commands that nobody waits for, and what must be true afterwards (PROMISES §4.4, W4 by messages,
 // W9 timers).
 
-import { type Millis, shardOf } from "../base/index.ts";
+import { type Millis, type Shard, shardOf } from "../base/index.ts";
 import { inboxEntity } from "../entities/index.ts";
 import { type Decoded, follow, type Message, noTip, type RecordCodec, type Tip } from "../journal/index.ts";
 import { system } from "../security/index.ts";
@@ -15,19 +15,24 @@ const lookEveryMs: Millis = 12;
 /** After so long in a healed world nothing is on its way any more. */
 const patienceMs: Millis = 3_000;
 
+/** Is told every record that is not void, from the first of each journal on. */
+type Reader = (shard: Shard, decoded: Decoded) => void;
+
 /** Reads the journals while they are written, so that it has seen them whole however soon they are trimmed. */
-class Watch {
+export class Watch {
   readonly problems: string[] = [];
   readonly audits: WorkAudit[];
   readonly #world: World;
+  readonly #reader: Reader | undefined;
   readonly #tips: Tip[];
   readonly #cents = new Map<string, number>();
   readonly #slow = new Map<string, number>();
   #codec: RecordCodec | undefined;
   #over = false;
 
-  constructor(world: World) {
+  constructor(world: World, reader?: Reader) {
     this.#world = world;
+    this.#reader = reader;
     const { shards } = world.options;
     this.audits = Array.from({ length: shards }, (_, shard) => new WorkAudit(shard));
     this.#tips = this.audits.map(() => noTip);
@@ -59,6 +64,7 @@ class Watch {
       this.#tips[shard] = verdict.tip;
       if (verdict.kind === "void") continue;
       this.#weigh(audit, decoded);
+      this.#reader?.(shard, decoded);
       audit.apply(decoded);
     }
   }

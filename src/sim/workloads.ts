@@ -8,6 +8,7 @@ import { checkCounter, type Count } from "./idempotent-counter.ts";
 import { registers } from "./registers.ts";
 import { calmly, named, openCalls, perClient, type Workload } from "./stage.ts";
 import { alarms, transfers } from "./workloads-messages.ts";
+import { schedules } from "./workloads-schedules.ts";
 import { apart, errands, glances, rolling, sessions } from "./workloads-cluster.ts";
 
 /** W3: whatever was acknowledged is there, once. */
@@ -123,5 +124,6 @@ export const workloads = {
   apart,
   transfers,
   alarms,
+  schedules,
 } as const;
 export type WorkloadName = keyof typeof workloads;
