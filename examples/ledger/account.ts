@@ -1,21 +1,19 @@
-// An account: money that may be spent, and money on its way out or in.
-//
-// The four steps of a transfer can each be repeated: `hold` and `receive` leave a mark with the transfer's id, and do nothing
-// while the mark is there; `settle` and `forget` take the mark away, and do nothing when it is gone. The transfer makes sure
-// that a mark is taken away only after it has noted, durably, that the step before is never needed again.
+// An account. What a transfer wants of it is one commit: the money moves, and the answer is sent, or neither. No step asks
+// whether it was done before, since what is sent takes effect exactly once.
 
-import { Account } from "./contracts.ts";
+import { Account, Transfer } from "./contracts.ts";
 
 export const account = Account.implement({
-  initial: () => ({ cents: 0, holds: [], arrived: [], sent: 0, got: 0, opened: false }),
+  initial: () => ({ cents: 0, sent: { transfers: 0, cents: 0 }, got: { transfers: 0, cents: 0 }, open: false }),
 
   open({ state, input }) {
-    if (state.opened) return;
-    state.opened = true;
+    if (state.open) return;
+    state.open = true;
     state.cents += input.cents;
   },
 
   deposit({ state, input }) {
+    state.open = true;
     state.cents += input.cents;
     return { cents: state.cents };
   },
@@ -26,29 +24,36 @@ export const account = Account.implement({
     return { cents: state.cents };
   },
 
-  hold({ state, input, fail }) {
-    if (state.holds.some((hold) => hold.transfer === input.transfer)) return;
-    if (state.cents < input.cents) return fail("INSUFFICIENT", { short: input.cents - state.cents });
-    state.cents -= input.cents;
-    state.sent += 1;
-    state.holds.push(input);
+  close({ state, fail }) {
+    if (state.cents > 0) fail("NOT_EMPTY", { cents: state.cents });
+    state.open = false;
   },
 
-  receive({ state, input }) {
-    if (state.arrived.some((arrival) => arrival.transfer === input.transfer)) return;
-    state.cents += input.cents;
-    state.got += 1;
-    state.arrived.push(input);
+  pay({ state, input: { transfer, cents }, send }) {
+    if (state.cents < cents) return send.entity(Transfer, transfer).refused();
+    state.cents -= cents;
+    state.sent.cents += cents;
+    state.sent.transfers++;
+    send.entity(Transfer, transfer).paid();
   },
 
-  settle({ state, input }) {
-    state.holds = state.holds.filter((hold) => hold.transfer !== input.transfer);
+  credit({ state, input: { transfer, cents }, send }) {
+    if (!state.open) return send.entity(Transfer, transfer).unwanted();
+    state.cents += cents;
+    state.got.cents += cents;
+    state.got.transfers++;
+    send.entity(Transfer, transfer).credited();
   },
 
-  forget({ state, input }) {
-    state.arrived = state.arrived.filter((arrival) => arrival.transfer !== input.transfer);
+  // Money that comes back is taken in any case. An account that was closed meanwhile is open again.
+  takeBack({ state, input: { transfer, cents }, send }) {
+    state.open = true;
+    state.cents += cents;
+    state.sent.cents -= cents;
+    state.sent.transfers--;
+    send.entity(Transfer, transfer).returned();
   },
 
   balance: ({ state }) => state.cents,
-  statement: ({ state }) => ({ ...state, holds: [...state.holds], arrived: [...state.arrived] }),
+  statement: ({ state }) => ({ ...state, sent: { ...state.sent }, got: { ...state.got } }),
 });

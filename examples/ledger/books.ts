@@ -1,5 +1,5 @@
-// The load generator's books: which transfers were asked for and which were acknowledged, in a file outside the ledger, so
-// that a checker can hold the ledger to its word after any crash.
+// The load generator's books: which transfers were asked for, and how those ended that it saw the end of. They stand in a file outside
+// the ledger, so that a checker can hold the ledger to its word after any crash.
 //
 // Transfers are planned, not drawn: transfer n is a function of n and the run, so the books need not list them. The load works
 // in visits: 20 transfers within one branch of 10 accounts. Lines of the file:
@@ -7,7 +7,7 @@
 //   {"run":…}   the plan, first line
 //   opened      every account has its first money
 //   R v         visit v may begin from now on; synced before its first transfer is asked for
-//   A n / X n   transfer n was acknowledged / refused for lack of money
+//   A n / X n   transfer n has arrived / has moved no money in the end
 //   S n         transfer n will not be asked for: the load was stopped before it
 
 import {

@@ -11,21 +11,16 @@ const TransferId = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "a transfer id is 1 to 64 letters, digits, dots, dashes");
 const AccountId = z.string().min(1).max(128);
-const Insufficient = z.object({ short: Cents });
-/** The id was used before, for this. */
-const Another = z.object({ from: z.string(), to: z.string(), cents: Cents });
+const Step = z.object({ transfer: TransferId, cents: Amount });
+const Sum = z.object({ transfers: z.number().int(), cents: Cents });
 
 export const Statement = z.object({
   /** What may be spent. */
   cents: Cents,
-  /** Money set aside for transfers that are under way. */
-  holds: z.array(z.object({ transfer: TransferId, to: AccountId, cents: Amount })),
-  /** Transfers that have come in and are not yet settled at the other side. */
-  arrived: z.array(z.object({ transfer: TransferId, cents: Amount })),
-  /** Transfers ever sent and received. */
-  sent: z.number().int(),
-  got: z.number().int(),
-  opened: z.boolean(),
+  /** What transfers ever took out, less what came back, and ever brought. */
+  sent: Sum,
+  got: Sum,
+  open: z.boolean(),
 });
 
 export const Account = entity("account", {
@@ -33,20 +28,18 @@ export const Account = entity("account", {
   commands: {
     /** Puts the first money in; once, however often it is called. */
     open: { input: z.object({ cents: Cents.nonnegative() }) },
+    /** Opens the account, too. */
     deposit: { input: z.object({ cents: Amount }), output: z.object({ cents: Cents }) },
     withdraw: {
       input: z.object({ cents: Amount }),
       output: z.object({ cents: Cents }),
-      errors: { INSUFFICIENT: Insufficient },
+      errors: { INSUFFICIENT: z.object({ short: Cents }) },
     },
-    // The four steps of a transfer. Each does nothing the second time.
-    hold: {
-      input: z.object({ transfer: TransferId, to: AccountId, cents: Amount }),
-      errors: { INSUFFICIENT: Insufficient },
-    },
-    receive: { input: z.object({ transfer: TransferId, cents: Amount }) },
-    settle: { input: z.object({ transfer: TransferId }) },
-    forget: { input: z.object({ transfer: TransferId }) },
+    close: { errors: { NOT_EMPTY: z.object({ cents: Cents }) } },
+    // What transfers send.
+    pay: { input: Step },
+    credit: { input: Step },
+    takeBack: { input: Step },
   },
   queries: {
     balance: { output: Cents, consistency: "causal" },
@@ -57,32 +50,38 @@ export const Account = entity("account", {
 const Order = z
   .object({ from: AccountId, to: AccountId, cents: Amount })
   .refine((order) => order.from !== order.to, { message: "from and to are the same account", path: ["to"] });
+/** The id was used before, for this. */
+const Another = z.object({ from: z.string(), to: z.string(), cents: Cents });
 
-export const Phase = z.enum(["new", "begun", "moved", "done", "refused"]);
+/** "done", "refused" and "returned" are the ends. Money is in flight in "paid" and "returning". */
+export const Phase = z.enum(["new", "begun", "paid", "done", "refused", "returning", "returned"]);
+export const Status = z.object({ phase: Phase, from: z.string(), to: z.string(), cents: Cents, late: z.boolean() });
 
 export const Transfer = entity("transfer", {
-  state: z.object({ phase: Phase, from: z.string(), to: z.string(), cents: Cents, short: Cents }),
+  state: Status,
   commands: {
-    /** Records what is wanted, before any money moves. */
-    begin: { input: Order, errors: { ANOTHER_TRANSFER: Another } },
-    /** Moves the money, or refuses; says which. */
-    move: { output: z.object({ phase: Phase, short: Cents }) },
-    /** Cleans up at both accounts. */
-    finish: {},
+    /** Says how far it is. Asking again changes nothing. */
+    begin: { input: Order, output: z.object({ phase: Phase }), errors: { ANOTHER_TRANSFER: Another } },
+    // What accounts send.
+    paid: {},
+    refused: {},
+    credited: {},
+    unwanted: {},
+    returned: {},
+    // What its timer does.
+    remind: {},
   },
-  queries: { show: { output: z.object({ phase: Phase, from: z.string(), to: z.string(), cents: Cents }) } },
+  queries: { status: { output: Status, consistency: "causal" } },
 });
 
 export const Bank = service("bank", {
   procedures: {
-    /** Moves money between two accounts. Asking again with the same id is safe, and finishes what a crash interrupted. */
+    /** Begins to move money between two accounts. `status` of the transfer tells how it ends. */
     transfer: {
       input: z.object({ id: TransferId, from: AccountId, to: AccountId, cents: Amount }),
-      output: z.object({ id: TransferId }),
-      errors: { INSUFFICIENT: Insufficient, ANOTHER_TRANSFER: Another },
+      output: z.object({ id: TransferId, phase: Phase }),
+      errors: { ANOTHER_TRANSFER: Another },
     },
-    /** Finishes a transfer that was begun, without having to know what it was. */
-    resume: { input: z.object({ id: TransferId }), output: z.object({ id: TransferId, phase: Phase }) },
   },
 });
 

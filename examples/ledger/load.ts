@@ -1,14 +1,14 @@
-// The load generator: workers that make transfers one after another, and note each acknowledged one in the books.
+// The load generator: workers that make transfers one after another, follow each to its end, and note that in the books.
 // `sheaf dev` starts it beside the app. By hand: node load.ts [--workers N] [--rate N] [--most N]; it finds the nodes by
 // SHEAF_URL (several with commas between them), SHEAF_TOKEN and SHEAF_DATA. Prints one line of JSON a second: { line, ok }.
 
-import { type Client, isDeclared, SheafError } from "sheaf";
+import { type Client, SheafError } from "sheaf";
 import { connect } from "sheaf/client";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { accountName, booksPath, orderOf, type Plan, Reader, Writer } from "./books.ts";
-import { Account, Bank, ledger } from "./contracts.ts";
+import { Account, Bank, ledger, Transfer } from "./contracts.ts";
 
 export type LoadOptions = {
   readonly path: string;
@@ -26,7 +26,13 @@ export type Tally = {
   /** Times of transfers since `take`, milliseconds. */
   readonly times: number[];
   retries: number;
+  /** Transfers under way that are late. */
+  readonly late: Set<string>;
 };
+export const freshTally = (): Tally => ({ times: [], retries: 0, late: new Set() });
+
+/** What is under way when the load is to stop has this long to end. */
+const graceMs = 2_000;
 
 const freshPlan = (): Plan => ({
   run: Math.random().toString(36).slice(2, 8),
@@ -41,6 +47,10 @@ type Bank = Client<typeof ledger>;
 /** Makes transfers until the signal aborts or `most` are made. First finishes what an earlier, interrupted run had begun. */
 export async function load(client: Bank, tally: Tally, options: LoadOptions): Promise<void> {
   const { path, signal } = options;
+  const over = new AbortController();
+  const stop = (): void => void setTimeout(() => over.abort(), graceMs).unref();
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop);
   const books = new Reader(path);
   const writer = new Writer(path, { ...freshPlan(), ...options.plan });
   try {
@@ -50,7 +60,7 @@ export async function load(client: Bank, tally: Tally, options: LoadOptions): Pr
     writer.add("opened");
     const left = [...books.open.values()].flatMap((numbers) => [...numbers]);
     const pace = pacer(options.rate, signal);
-    await spread(options.workers, left, (n) => transfer(client, plan, n, writer, tally, signal));
+    await spread(options.workers, left, (n) => transfer(client, plan, n, writer, tally, over.signal));
     let visit = books.visits;
     let made = 0;
     const work = async (): Promise<void> => {
@@ -62,7 +72,7 @@ export async function load(client: Bank, tally: Tally, options: LoadOptions): Pr
         for (let n = first; n < first + plan.perVisit; n++) {
           await pace();
           if (signal.aborted) writer.add(`S ${n}`);
-          else await transfer(client, plan, n, writer, tally, signal);
+          else await transfer(client, plan, n, writer, tally, over.signal);
         }
       }
     };
@@ -86,7 +96,7 @@ async function openAccounts(client: Bank, plan: Plan, signal: AbortSignal): Prom
   signal.throwIfAborted();
 }
 
-/** One transfer, asked for until the answer is certain; then noted. */
+/** One transfer, asked for until that is certain, and followed to its end; then noted. */
 async function transfer(
   client: Bank,
   plan: Plan,
@@ -97,19 +107,20 @@ async function transfer(
 ): Promise<void> {
   const order = orderOf(plan, n);
   const began = performance.now();
-  const attempt = async (): Promise<"A" | "X"> => {
-    try {
-      await client.service(Bank).transfer(order, { deadlineMs: 3_000 });
-      return "A";
-    } catch (error) {
-      if (isDeclared(error, Bank, "transfer", "INSUFFICIENT")) return "X";
-      throw error;
+  const insisted = <T>(attempt: () => Promise<T>): Promise<T | undefined> =>
+    insist(attempt, signal, () => tally.retries++);
+  await insisted(() => client.service(Bank).transfer(order, { deadlineMs: 3_000 }));
+  for (let pause = 5; !signal.aborted; pause = Math.min(pause * 2, 100)) {
+    const status = await insisted(() => client.entity(Transfer, order.id).status());
+    if (status?.late) tally.late.add(order.id);
+    if (status?.phase === "done" || status?.phase === "refused" || status?.phase === "returned") {
+      tally.late.delete(order.id);
+      writer.add(`${status.phase === "done" ? "A" : "X"} ${n}`);
+      tally.times.push(performance.now() - began);
+      return;
     }
-  };
-  const result = await insist(attempt, signal, () => tally.retries++);
-  if (result === undefined) return;
-  writer.add(`${result} ${n}`);
-  tally.times.push(performance.now() - began);
+    await sleep(pause, undefined, { signal }).catch(() => {});
+  }
 }
 
 /** Tries until it works: the same transfer asked for twice is made once. Undefined when stopped before that. */
@@ -118,7 +129,7 @@ async function insist<T>(attempt: () => Promise<T>, signal: AbortSignal, again: 
     try {
       return await attempt();
     } catch (error) {
-      if (!(error instanceof SheafError) || (error.retry === "never" && error.code !== "REENTRANT")) throw error;
+      if (!(error instanceof SheafError) || error.retry === "never") throw error;
       again();
       await sleep(pause, undefined, { signal }).catch(() => {});
     }
@@ -167,7 +178,7 @@ async function main(): Promise<void> {
   const { SHEAF_URL: urls = "http://127.0.0.1:4000", SHEAF_TOKEN: token, SHEAF_DATA: data = ".sheaf" } = process.env;
   const url = urls.split(",");
   const client = connect(ledger, token === undefined ? { url } : { url, token });
-  const tally: Tally = { times: [], retries: 0 };
+  const tally = freshTally();
   let began = performance.now();
   /** Of each of the last seconds: what a caller notices when a node dies. */
   const slowest: number[] = [];
@@ -180,10 +191,11 @@ async function main(): Promise<void> {
     if (slowest.length > slowestSeconds) slowest.shift();
     const worst = `slowest ${at([Math.max(...slowest)], 0)} ms in ${slowestSeconds} s`;
     const retries = tally.retries === 0 ? "" : `  ${tally.retries} repeated`;
+    const late = tally.late.size === 0 ? "" : `  ${tally.late.size} late`;
     const line =
       times.length === 0
-        ? `no transfers${retries}`
-        : `${rate}  p50 ${at(times, 0.5)} ms  p99 ${at(times, 0.99)} ms  ${worst}${retries}`;
+        ? `no transfers${retries}${late}`
+        : `${rate}  p50 ${at(times, 0.5)} ms  p99 ${at(times, 0.99)} ms  ${worst}${retries}${late}`;
     tally.retries = 0;
     process.stdout.write(`${JSON.stringify({ line, ok: true })}\n`);
   }, 1000);

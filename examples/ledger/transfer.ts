@@ -1,62 +1,65 @@
-// One transfer between two accounts, as a saga: a row of steps on two entities that are not one commit.
+// One transfer between two accounts: three entities that are not one commit, and a conversation between them.
 //
-//   begin    the intent is recorded here                      phase begun
-//   move     hold at the sender, receive at the receiver      phase moved, or refused when the sender is short
-//   finish   settle at the sender, forget at the receiver     phase done
+//   begun      the sender's account is asked to pay
+//   paid       it has paid: the money is in flight, and the receiver's account is asked to take it
+//   done       it has arrived
 //
-// A crash between any two steps loses nothing: the phase says what was reached, and every step may be repeated, so whoever
-// asks for the transfer again (or calls bank/resume) goes on from there. Until then the money is in flight: out of the sender's
-// balance, in its holds. `finish` runs only when `moved` is durable, so a mark is never taken away while its step might be
-// repeated. That repeats at one account keep their order is what makes this safe; Sheaf keeps it, as one transfer runs one
-// command at a time, and one account too.
+//   refused    the sender had too little, and nothing moved
+//   returning  nobody has opened the receiver's account: the money is in flight, back to the sender
+//   returned   it is back
 //
-// Where nobody waits for the answer, a command sent in the commit itself (`send`) needs one step at each side and no marks. This
-// is the way that also works where the other side is not an entity: a service, or somebody else's bank.
+// Each step is one commit of one entity, and what it `send`s is part of that commit. So whatever dies when, the next step comes, once:
+// money that has left an account and not reached the other is in this transfer, and nobody has to ask again.
+//
+// A transfer that has not ended after ten seconds is `late`. That is a mark for people and changes nothing else: the money stays in
+// flight and arrives when what holds it up is over. When that is a defect in a step, the message that could not be carried out
+// is a dead letter (`sheaf dlq ls`): mend the step and redrive it. To drop it would be to lose the money.
 
-import { isDeclared } from "sheaf";
 import { Account, Transfer } from "./contracts.ts";
 
 export const transfer = Transfer.implement({
-  initial: () => ({ phase: "new", from: "", to: "", cents: 0, short: 0 }),
+  initial: () => ({ phase: "new", from: "", to: "", cents: 0, late: false }),
 
-  begin({ state, input, fail }) {
+  begin({ key, state, input, fail, send, after }) {
     if (state.phase === "new") {
       Object.assign(state, input);
       state.phase = "begun";
-      return;
+      send.entity(Account, state.from).pay({ transfer: key, cents: state.cents });
+      after(10_000, "remind", { id: "late" });
     }
-    const same = state.from === input.from && state.to === input.to && state.cents === input.cents;
-    if (!same) fail("ANOTHER_TRANSFER", { from: state.from, to: state.to, cents: state.cents });
+    const { phase, from, to, cents } = state;
+    const same = from === input.from && to === input.to && cents === input.cents;
+    return same ? { phase } : fail("ANOTHER_TRANSFER", { from, to, cents });
   },
 
-  async move({ key, state, call }) {
-    if (state.phase === "begun") {
-      const { from, to, cents } = state;
-      const short = await hold(() => call.entity(Account, from).hold({ transfer: key, to, cents }));
-      if (short === 0) await call.entity(Account, to).receive({ transfer: key, cents });
-      state.short = short;
-      state.phase = short === 0 ? "moved" : "refused";
-    }
-    return { phase: state.phase, short: state.short };
+  paid({ key, state, send }) {
+    state.phase = "paid";
+    send.entity(Account, state.to).credit({ transfer: key, cents: state.cents });
   },
 
-  async finish({ key, state, call }) {
-    if (state.phase !== "moved") return;
-    await call.entity(Account, state.from).settle({ transfer: key });
-    await call.entity(Account, state.to).forget({ transfer: key });
+  credited({ state, cancel }) {
     state.phase = "done";
+    cancel("late");
   },
 
-  show: ({ state: { phase, from, to, cents } }) => ({ phase, from, to, cents }),
-});
+  refused({ state, cancel }) {
+    state.phase = "refused";
+    cancel("late");
+  },
 
-/** Cents that the sender is short of; 0 when the hold stands. Any other failure goes up: the phase stays, and a repeat is safe. */
-async function hold(attempt: () => Promise<void>): Promise<number> {
-  try {
-    await attempt();
-    return 0;
-  } catch (error) {
-    if (isDeclared(error, Account, "hold", "INSUFFICIENT")) return error.data.short;
-    throw error;
-  }
-}
+  unwanted({ key, state, send }) {
+    state.phase = "returning";
+    send.entity(Account, state.from).takeBack({ transfer: key, cents: state.cents });
+  },
+
+  returned({ state, cancel }) {
+    state.phase = "returned";
+    cancel("late");
+  },
+
+  remind({ state }) {
+    state.late = true;
+  },
+
+  status: ({ state }) => ({ ...state }),
+});

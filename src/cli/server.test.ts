@@ -47,8 +47,13 @@ describe("a running node", () => {
     const made = await run(["call", "bank/transfer", "-", "--json"], {
       input: '{"id":"t-1","from":"acc-1","to":"acc-2","cents":2}',
     });
-    assert.deepEqual(read(made.out), { schema: "sheaf.call/v1", data: { id: "t-1" }, next: null, warnings: [] });
-    const nothing = await run(["call", "account/acc-2/settle", '{"transfer":"none"}']);
+    assert.deepEqual(read(made.out), {
+      schema: "sheaf.call/v1",
+      data: { id: "t-1", phase: "begun" },
+      next: null,
+      warnings: [],
+    });
+    const nothing = await run(["call", "account/acc-2/close"]);
     assert.deepEqual([nothing.code, nothing.out], [0, ""]);
   });
 
