@@ -4,6 +4,7 @@ import type { Row } from "./row.ts";
 import { calls, gatewayCalls } from "./rows/calls.ts";
 import { failover, handOver, lag, reads } from "./rows/cluster.ts";
 import { embeddedCommands, hotKey, natsCommands, postgresCommands } from "./rows/commands.ts";
+import { overload, overloadMessages } from "./rows/overload.ts";
 import { memory, restart, start } from "./rows/process.ts";
 import { idle, scale } from "./rows/scale.ts";
 import { publish } from "./rows/topics.ts";
@@ -21,6 +22,8 @@ export const rows: readonly Row[] = [
   memory,
   scale,
   idle,
+  overload,
+  overloadMessages,
   traffic,
   start,
 ];

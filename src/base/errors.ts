@@ -140,6 +140,18 @@ export class SheafError extends Error {
   }
 }
 
+/** OVERLOADED, without the trace of where it was made: finding that takes longer than all else of a refusal, and there are
+ *  many where there is too much to do. */
+export function overloaded(message: string, retryAfterMs: number): SheafError {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return new SheafError("OVERLOADED", message, { retryAfterMs });
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
 /** The same error, but for what is given. */
 export function amended(error: SheafError, detail: ErrorDetail): SheafError {
   const { code, message, retry, outcome, retryAfterMs, hint, issues, error: name, data, session } = error;

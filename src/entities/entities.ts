@@ -5,7 +5,7 @@
 // E2. Every outcome, errors and no-ops included, is told only when what it was computed from is durable (F6).
 // E3. Unchanged state and no events: no record.
 
-import { asSheafError, bytesEqual, type Millis, SheafError, type Tick, utf8 } from "../base/index.ts";
+import { asSheafError, bytesEqual, type Millis, overloaded, SheafError, type Tick, utf8 } from "../base/index.ts";
 import type { CompiledApp, CompiledEntity, Operation } from "../model/index.ts";
 import {
   type Awaited,
@@ -19,12 +19,13 @@ import {
 } from "../rpc/index.ts";
 import type { Hot, Shard } from "../shards/index.ts";
 import { type Answer, Attempt } from "./attempt.ts";
+import { Counted } from "./counted.ts";
 import { type Chains, Cycles, readLink } from "./cycles.ts";
 import { emptyMailbox, type Mailbox } from "./mailbox.ts";
 import type { EntitiesOptions } from "./options.ts";
 import { Query } from "./query.ts";
 import { Runner } from "./runner.ts";
-import { overloaded, reentrant, unknownEntity, unknownOperation } from "./refusals.ts";
+import { reentrant, unknownEntity, unknownOperation } from "./refusals.ts";
 import { Turns } from "./turns.ts";
 
 interface Open {
@@ -155,7 +156,7 @@ export class Entities {
   #admits({ target, task, chain }: Call): void {
     const { maxInFlight, maxBehindMs } = this.#options.limits;
     if (this.#open.size + this.#left.size >= maxInFlight)
-      throw overloaded("this node has as many calls under way as it may");
+      throw overloaded("this node has as many calls under way as it may", 100);
     if (target.kind !== "command" || task || chain || !this.#isBehind(maxBehindMs)) return;
     throw overloaded("this node has more commands waiting than it carries out in time", 500);
   }
@@ -164,11 +165,6 @@ export class Entities {
   #isBehind(most: Millis): boolean {
     const { behindMs } = this.#turns;
     return behindMs > most / 2 && behindMs > (most / 2) * (1 + this.#options.host.dice.random());
-  }
-
-  /** What a command takes of the processor here, about. */
-  get commandMs(): Millis {
-    return this.#turns.commandMs;
   }
 
   #checkKey(key: string): void {
@@ -303,7 +299,10 @@ export class Entities {
     if (box.queue.length >= maxMailbox) this.#clear(box);
     if (box.queue.length >= maxMailbox) {
       return attempt.reject(
-        overloaded(`${attempt.task.entity.contract.name}/${attempt.task.key} has as many commands waiting as it may`),
+        overloaded(
+          `${attempt.task.entity.contract.name}/${attempt.task.key} has as many commands waiting as it may`,
+          100,
+        ),
       );
     }
     const { chain } = attempt.task.call;
@@ -402,10 +401,11 @@ export class Entities {
     const { clock } = this.#options.host;
     const now = clock.tick();
     for (const attempts of turns) this.#run(attempts, now);
-    this.#turns.worked(starting.length, clock.tick() - now);
     const [first] = starting;
     if (first && !held && poison.isolates(first)) this.#hold(first);
-    if (this.#alone === undefined) this.#soon();
+    const goesOn = this.#alone === undefined && this.#runnable.length > 0;
+    this.#turns.worked(starting.length, now, clock.tick(), goesOn);
+    if (goesOn) this.#soon();
   }
 
   /** A suspect waits until nothing else runs, so that the right one is blamed, but not for long, and not when something
@@ -480,27 +480,4 @@ function front(box: Mailbox, count: number): Attempt[] {
   const all = box.queue;
   box.queue = [];
   return all;
-}
-
-/** Tells the caller, and the meters. */
-class Counted implements Answer {
-  readonly #meters: CallMeters;
-  readonly #resolve: (reply: Reply) => void;
-  readonly #reject: (error: SheafError) => void;
-
-  constructor(meters: CallMeters, resolve: (reply: Reply) => void, reject: (error: SheafError) => void) {
-    this.#meters = meters;
-    this.#resolve = resolve;
-    this.#reject = reject;
-  }
-
-  resolve(reply: Reply): void {
-    this.#meters.answered();
-    this.#resolve(reply);
-  }
-
-  reject(error: SheafError): void {
-    this.#meters.refused(error.code);
-    this.#reject(error);
-  }
 }

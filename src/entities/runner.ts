@@ -6,6 +6,7 @@ import {
   catalogue,
   type ErrorKind,
   messageOf,
+  overloaded,
   type Seen,
   SheafError,
 } from "../base/index.ts";
@@ -41,9 +42,7 @@ export class Runner {
       if (task.call.task?.stands(hot) === false) throw new SheafError("NOT_READY");
       if (this.#answeredBefore(attempt)) return "returned";
       if (task.shard.full) {
-        attempt.reject(
-          new SheafError("OVERLOADED", "too much waits for the engine or the local store", { retryAfterMs: 100 }),
-        );
+        attempt.reject(overloaded("too much waits for the engine or the local store", 100));
         return "returned";
       }
       this.#checkParked(attempt);

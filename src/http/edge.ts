@@ -7,7 +7,7 @@
 // E3. A page of a foreign origin reaches guarded routes only when its origin is on the allow-list.
 // E4. Guarded requests under way are bounded; past the bound the answer is OVERLOADED at once.
 
-import { asSheafError, catalogue, SheafError, type Limits } from "../base/index.ts";
+import { asSheafError, catalogue, overloaded, SheafError, type Limits } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Action, Authentication, Authenticator, Policy, Principal, Resource } from "../security/index.ts";
 import { bearer, segmentsOf } from "./fields.ts";
@@ -130,8 +130,7 @@ export function edge(options: EdgeOptions): Edge {
 
   const guard = async (ask: Ask, plan: (ask: Ask) => Plan): Promise<Answer> => {
     checkOrigin(ask.request, options);
-    if (inFlight >= options.limits.maxInFlight)
-      throw new SheafError("OVERLOADED", "too many requests are under way", { retryAfterMs: 1000 });
+    if (inFlight >= options.limits.maxInFlight) throw overloaded("too many requests are under way", 1000);
     inFlight++;
     try {
       // Identifies, plans, decides, runs: in that order (E1). What is no promise is not waited for: each wait has a price.

@@ -9,7 +9,7 @@
 // R6. Each call is answered at most once, and not at all once cancelled.
 // R7. A call that nobody answers by its deadline, and a little, is answered DEADLINE. It still counts as under way.
 
-import { asSheafError, never, SheafError, type Limits, type Millis, type Tick } from "../base/index.ts";
+import { asSheafError, never, overloaded, SheafError, type Limits, type Millis, type Tick } from "../base/index.ts";
 import type { Clock, Timer } from "../host/index.ts";
 import {
   type CallFrame,
@@ -259,7 +259,7 @@ class Session implements Responder {
       throw new SheafError("MALFORMED", "frame: an id is used while its call is under way");
     if (this.#running.size >= limits.maxInFlight) {
       const says = "this connection has as many calls under way as it may";
-      return this.#fail(frame.id, new SheafError("OVERLOADED", says, { retryAfterMs: 50 })); // R2
+      return this.#fail(frame.id, overloaded(says, 50)); // R2
     }
     const began = this.#clock.tick();
     const deadline = began + Math.min(frame.deadlineMs, limits.maxDeadlineMs);

@@ -7,6 +7,7 @@ import {
   type ErrorKind,
   type Limits,
   messageOf,
+  overloaded,
   SheafError,
   type Tick,
 } from "../base/index.ts";
@@ -88,13 +89,14 @@ export class Services {
     const service = target.kind === "procedure" ? this.#app.services.get(target.service) : undefined;
     const operation = service?.operations.get(target.name);
     if (!service || !operation) throw unknown(call, this.#app);
-    const input = operation.input(call.input);
     const { host, limits } = this.#options;
     if (call.deadline <= host.clock.tick()) throw new SheafError("DEADLINE", undefined, { outcome: "not-applied" });
     if (call.signal?.aborted) throw new SheafError("CANCELLED", undefined, { outcome: "not-applied" });
     const { name } = service.contract;
     const busy = this.#busy.get(name) ?? 0;
-    if (busy >= (service.concurrency ?? limits.maxServiceInFlight) || this.#open.size >= limits.maxInFlight) throw full(name, busy);
+    if (busy >= (service.concurrency ?? limits.maxServiceInFlight) || this.#open.size >= limits.maxInFlight)
+      throw full(name, busy);
+    const input = operation.input(call.input);
     this.#busy.set(name, busy + 1);
     const ended = (procedure: Procedure): void => {
       this.#open.delete(procedure);
@@ -268,9 +270,7 @@ function unknown({ target }: Call, app: CompiledApp): SheafError {
 }
 
 const full = (service: string, busy: number): SheafError =>
-  new SheafError("OVERLOADED", `this node has ${busy} calls of ${service} under way, and no room for more`, {
-    retryAfterMs: 100,
-  });
+  overloaded(`this node has ${busy} calls of ${service} under way, and no room for more`, 100);
 
 const nothingLeft = (): SheafError =>
   new SheafError(

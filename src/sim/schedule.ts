@@ -1,7 +1,7 @@
 // Virtual time. Events lie in a heap ordered by (time, seeded tie-break); one runs, all promises that it woke run, then
 // the next is taken. V8 runs promise jobs in a fixed order, so every interleaving comes from the seed alone.
 //
-// V1. Time never goes back, and moves only from event to event.
+// V1. Time never goes back, and moves only from event to event, or as much as an event says that it takes.
 // V2. Between two events the microtask queue is empty: one real setImmediate lies between them.
 // V3. A stopped run leaves the heap as it is; the next one goes on from there.
 
@@ -27,6 +27,8 @@ export interface Schedule {
   now(): Millis;
   /** Events run so far. */
   count(): number;
+  /** Time passes and nothing else happens meanwhile: what keeps the processor that long. What was due by then comes late. */
+  burn(ms: Millis): void;
   /** Runs `run` at `now + ms`. The label goes into the event hash and the trace. */
   after(ms: Millis, label: string, run: () => void): Timer;
   /** `done` when the limit said so, `idle` when nothing is left to happen (up to `until`; time then moves there). */
@@ -86,7 +88,7 @@ export function createSchedule(random: Random): Schedule {
     if (heap.length === 0 || (heap[0] as Event).time > until) return false;
     schedule.beforeEach?.((heap[0] as Event).label);
     const event = pop(heap);
-    now = event.time;
+    now = Math.max(now, event.time);
     const run = event.run;
     if (run === undefined) return true;
     event.run = undefined;
@@ -103,6 +105,9 @@ export function createSchedule(random: Random): Schedule {
     hash,
     beforeEach: undefined,
     onAdded: undefined,
+    burn(ms) {
+      now += ms;
+    },
     after(ms, label, run) {
       const event: Event = { time: now + (ms > 0 ? ms : 0), tie: random.bits(), label, run };
       push(heap, event);
