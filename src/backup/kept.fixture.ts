@@ -19,12 +19,14 @@ const Purse = entity("purse", {
     pass: { input: z.object({ to: z.string(), n: z.number() }) },
   },
   queries: { get: { output: z.number() } },
+  events: { grown: z.number() },
 });
 const purses = app("purses", {
   entities: [
     Purse.implement({
       initial: () => ({ n: 0, memo: "" }),
-      add: ({ state, input }) => {
+      add: ({ state, input, emit }) => {
+        emit("grown", input);
         state.memo = "some text that fills the journal ".repeat(3);
         return (state.n += input);
       },

@@ -1,6 +1,6 @@
 export { type Agenda, eventMessage, type Outgoing, refOf, type Task, timerId, timerName } from "./agenda.ts";
 export { isJob, isLeased, type Job, jobMessage, type JobMessage, jobTaskId } from "./jobs.ts";
-export { type GroupPlace, type Logged, loggedBytes, loggedOf, logRows, type Logs, rowKey } from "./logs.ts";
+export { type GroupPlace, type Logged, loggedBytes, loggedOf, isLogRow, logRows, type Logs, rowKey } from "./logs.ts";
 export { type Fold, type Hot, type Value } from "./fold.ts";
 export { within } from "./pause.ts";
 export type { Settle } from "./notes.ts";

@@ -197,6 +197,7 @@ export class Logs {
 
 /** What the rows of a topic's events are called by in the local store, as if they were of a kind of entity. */
 export const logRows = (topic: string): string => topicRow + topic;
+export const isLogRow = (type: string): boolean => type.startsWith(topicRow);
 /** Keys of rows sort as their numbers do. */
 export const rowKey = (n: number): string => String(n).padStart(16, "0");
 
