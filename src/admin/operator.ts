@@ -126,7 +126,7 @@ export type TaskView = {
   /** `SHARD/m…` of a message, `SHARD/ENTITY/KEY/NAME` of a timer, each part percent-encoded. */
   readonly id: string;
   readonly shard: Shard;
-  readonly kind: "message" | "timer";
+  readonly kind: "message" | "timer" | "job";
   readonly entity: string;
   readonly key: string;
   readonly command: string;

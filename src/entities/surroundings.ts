@@ -3,15 +3,19 @@
 import { type Instant, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import {
+  type Addition,
   type Address,
   type Invoke,
+  jobIdOf,
   plain,
+  queueNamed,
+  queueType,
   type TimerOptions,
   topicKey,
   type TopicShape,
   topicType,
 } from "../model/index.ts";
-import { eventMessage } from "../shards/index.ts";
+import { eventMessage, jobMessage } from "../shards/index.ts";
 import { type Draw, drawOf, innerCall, Ordinals, type Principal, type Surroundings, Thread } from "../rpc/index.ts";
 import { pack } from "../wire/index.ts";
 import { type Attempt, outdated, type Run } from "./attempt.ts";
@@ -61,12 +65,37 @@ export class CommandSurroundings implements Surroundings {
       throw new SheafError("USAGE", "only commands can be sent: nobody waits for an answer");
     const { entity, key, name } = target;
     const { shards, app } = this.#options;
+    const queue = queueNamed(entity);
+    if (queue !== undefined) return this.#addJob(queue, key, given as Addition);
     const operation = app().entities.get(entity)?.operations.get(name);
     operation?.input(given);
     this.#roomFor(task.shard);
     const to = shards.of(entity, key).number;
     const [type, command] = [entity, name];
     this.#run.messages.push({ to, type, key, command, input: packedInput(given), by: this.#by });
+  }
+
+  #addJob(name: string, line: string, { input, id, delayMs = 0, priority = 0 }: Addition): void {
+    const { task } = this.#running("send");
+    const { shards, app } = this.#options;
+    const queue = app().queues.get(name);
+    if (!queue)
+      throw new SheafError("USAGE", `this app has no queue "${name}"`, { hint: "List it as one of app's queues." });
+    queue.input(input);
+    const own = id ?? this.dice.id();
+    const job = {
+      type: queueType(name),
+      key: line || own,
+      command: "add",
+      name: jobIdOf(queue.contract.key && line, own),
+      chosen: id !== undefined,
+      due: Math.ceil(this.now + delayMs),
+      priority,
+      input: packedInput(input),
+      by: this.#by,
+    };
+    this.#roomFor(task.shard);
+    this.#run.messages.push({ to: shards.of(job.type, job.key).number, ...jobMessage(job) });
   }
 
   publish({ name }: TopicShape, given: unknown): void {

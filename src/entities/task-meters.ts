@@ -17,7 +17,7 @@ export function taskMeters(meter: Meter): TaskMeters {
   const late = meter.histogram("sheaf_timer_late_seconds", "From when a timer was due until it was carried out.");
   return {
     done(task, now) {
-      counts[task.kind].add();
+      if (task.kind !== "job") counts[task.kind].add();
       if (task.kind === "timer" && task.due !== undefined) late.record(Math.max(0, now - task.due) / 1000);
     },
     failed(isDead) {

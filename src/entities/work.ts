@@ -4,7 +4,9 @@ import type { Limits } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Call, Calls, Reply, Sessions } from "../rpc/index.ts";
 import type { Shard, Shards, Task } from "../shards/index.ts";
+import type { CompiledApp } from "../model/index.ts";
 import { Inbox } from "./inbox.ts";
+import { Jobs } from "./jobs.ts";
 import { Outbox } from "./outbox.ts";
 import { Tasks } from "./tasks.ts";
 
@@ -17,17 +19,23 @@ export type WorkOptions = {
   /** Carries a command out on this node. */
   readonly here: (call: Call) => Promise<Reply>;
   readonly tokens: () => Sessions | undefined;
+  /** The application as it is now. */
+  readonly app: () => CompiledApp;
+  /** How many nodes offer a service now. */
+  readonly hosts: (service: string) => number;
 };
 
 export class Work {
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
   readonly #tasks: Tasks;
+  readonly #jobs: Jobs;
 
   constructor(options: WorkOptions) {
     this.#outbox = new Outbox({ ...options, shards: options.shards.all.length });
     this.#inbox = new Inbox(options);
     this.#tasks = new Tasks(options);
+    this.#jobs = new Jobs(options);
   }
 
   /** The agenda of a shard that is owned here has changed, or the shard has just been won. */
@@ -35,11 +43,17 @@ export class Work {
     if (!shard.fold.agenda.isUsed) return;
     this.#outbox.wake(shard);
     this.#tasks.wake(shard);
+    this.#jobs.wake(shard);
   }
 
   /** Takes in what another shard's owner sends. */
   accept(call: Call): Promise<Reply> {
     return this.#inbox.accept(call);
+  }
+
+  /** Carries out a call that concerns jobs of a queue. */
+  ofQueue(call: Call): Promise<Reply> {
+    return this.#jobs.calls.call(call);
   }
 
   /** Ends a task that is not to be carried out any more. Rejects IN_USE while it is carried out. */
@@ -50,5 +64,6 @@ export class Work {
   close(): void {
     this.#outbox.close();
     this.#tasks.close();
+    this.#jobs.close();
   }
 }

@@ -19,6 +19,7 @@ const PUBLISHED = 5;
 const MOVED = 6;
 const GROUP = 7;
 const TRIMMED = 8;
+const ADDED = 9;
 
 export function putPayload(put: Put, payload: Payload): void {
   switch (payload.kind) {
@@ -90,7 +91,7 @@ function noteToValue(note: Note): unknown[] {
     case "acknowledged":
       return [ACKNOWLEDGED, note.to, note.through];
     case "done":
-      return [DONE, note.task];
+      return note.result ? [DONE, note.task, note.attempts ?? 0, note.result] : [DONE, note.task];
     case "failed":
       return [FAILED, note.task, note.due ?? null, note.attempts, note.cause];
     case "published": {
@@ -103,6 +104,8 @@ function noteToValue(note: Note): unknown[] {
       return [GROUP, note.group, note.topic, groupStates.indexOf(note.state)];
     case "trimmed":
       return [TRIMMED, note.topic, note.below, note.bytes];
+    case "added":
+      return [ADDED, note.messages.map(messageToValue)];
   }
 }
 
@@ -212,7 +215,11 @@ function noteFromValue(value: unknown): Note {
     case ACKNOWLEDGED:
       return { kind: "acknowledged", to: number(rest[0]), through: number(rest[1]) };
     case DONE:
-      return { kind: "done", task: text(rest[0]) };
+      return {
+        kind: "done",
+        task: text(rest[0]),
+        ...(rest.length > 1 && { attempts: number(rest[1]), result: binary(rest[2]) }),
+      };
     case FAILED:
       return {
         kind: "failed",
@@ -244,6 +251,8 @@ function noteFromValue(value: unknown): Note {
     }
     case TRIMMED:
       return { kind: "trimmed", topic: text(rest[0]), below: number(rest[1]), bytes: number(rest[2]) };
+    case ADDED:
+      return { kind: "added", messages: list(rest[0]).map(messageFromValue) };
     default:
       throw unfit(`a note of an unknown kind ${String(kind)}`);
   }

@@ -76,8 +76,15 @@ export type Note =
     }
   /** That shard has accepted all messages to it up to this number. */
   | { readonly kind: "acknowledged"; readonly to: Shard; readonly through: number }
-  /** A task is over that changed nothing, or was given up. */
-  | { readonly kind: "done"; readonly task: string }
+  /** A task is over that changed nothing, or was given up. Of a job that was done: what came of which attempt (msgpack; empty for nothing). */
+  | {
+      readonly kind: "done";
+      readonly task: string;
+      readonly attempts?: number | undefined;
+      readonly result?: Uint8Array | undefined;
+    }
+  /** Jobs that a caller has added. */
+  | { readonly kind: "added"; readonly messages: readonly Message[] }
   /** An attempt failed: the next one is due then; without `due` there is none, and the task is a dead letter. */
   | {
       readonly kind: "failed";

@@ -1,44 +1,12 @@
 // The faces that callers use: `bank.entity(Account, "acc-7").withdraw({ cents: 500 })`. connect(), a handler's `call` and tests all
 // hand out the same ones; they differ only in the function that carries a call out.
 
-import type { Millis, Version } from "../base/index.ts";
 import { SheafError } from "../base/index.ts";
 import type { ReceivedOutput, SentInput } from "./inference.ts";
+import type { Address, CallOptions, CommandOptions, Invoke, QueryOptions } from "./invoke.ts";
 import { bindQueue, bindQueueInbox, type QueueClient, type QueueInbox } from "./queue-client.ts";
-import type { AppContractShape, EntityShape, Level, QueueShape, ServiceShape, TopicShape } from "./shape.ts";
+import type { AppContractShape, EntityShape, QueueShape, ServiceShape, TopicShape } from "./shape.ts";
 import type { PublishedValue } from "./topic.ts";
-
-/** What a caller may say about one call, besides its input. */
-export type CallOptions = {
-  /** Gives up after this long (DEADLINE). Default 10 s; at most 10 minutes, and never longer than the caller's own deadline. */
-  readonly deadlineMs?: Millis | undefined;
-  /** Gives up when it aborts (CANCELLED). */
-  readonly signal?: AbortSignal | undefined;
-};
-
-export type CommandOptions = CallOptions & {
-  /** Repeats with the same key run once and get the first answer; with another input they are IDEMPOTENCY_MISMATCH. 1 to 256 characters. */
-  readonly idempotencyKey?: string | undefined;
-  /** Runs only if the entity is at this version, else PRECONDITION_FAILED. */
-  readonly ifVersion?: Version | undefined;
-};
-
-export type QueryOptions = CallOptions & {
-  /** Instead of the level that the contract gives the query. */
-  readonly consistency?: Level | undefined;
-};
-
-/** One call as a face hands it on: rpc's Target, structurally. */
-export type Address =
-  | { readonly kind: "command" | "query"; readonly entity: string; readonly key: string; readonly name: string }
-  | { readonly kind: "procedure"; readonly service: string; readonly name: string };
-
-/** Carries out one call. Resolves with the output; rejects with SheafError only. */
-export type Invoke = (
-  address: Address,
-  input: unknown,
-  options: (CommandOptions & QueryOptions) | undefined,
-) => Promise<unknown>;
 
 /** `(input, options?)`; `(options?)` when the contract has no input; the input may be left out when its schema takes undefined. */
 type Face<Operation, Options> = Operation extends { readonly input: object }
@@ -72,7 +40,7 @@ export interface Client<A extends AppContractShape = AppContractShape> {
 export type TopicClient<C extends TopicShape> = {
   /** Resolves once the event is durable. Rejects with SheafError. In a command, where it is to be part of the commit, use the
    *  context's `publish`. */
-  readonly publish: (value: PublishedValue<C>, options?: PublishOptions) => Promise<{ readonly id: string }>;
+  readonly publish: (value: PublishedValue<C>, options?: PublishOptions) => Promise<void>;
 };
 
 export type PublishOptions = CallOptions & {
@@ -122,8 +90,7 @@ export const bindClient = <A extends AppContractShape = AppContractShape>(invoke
   service: (contract) => bindService(contract, invoke),
   queue: (contract) => bindQueue(contract, invoke),
   topic: (contract) => ({
-    publish: (value, options) =>
-      invoke(topicAddress(contract, value), value, options) as Promise<{ readonly id: string }>,
+    publish: (value, options) => invoke(topicAddress(contract, value), value, options) as Promise<void>,
   }),
 });
 

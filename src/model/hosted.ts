@@ -2,7 +2,7 @@
 // queue with a worker, or one of three words: `entities` (all of them: they share their shards), `services` (every one) and `gateway` (nothing but taking calls).
 
 import { SheafError } from "../base/index.ts";
-import { queueNamed } from "./queue.ts";
+import { queueNamed } from "./job-names.ts";
 import type { AppShape } from "./shape.ts";
 import { workersOf } from "./worker.ts";
 

@@ -2,8 +2,8 @@
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type Instant, type Millis, SheafError } from "../base/index.ts";
-import type { Address, CallOptions, Invoke } from "./client.ts";
-import { checkJobName, jobIdOf, keyOfJob, lineOfJob, queueType } from "./queue.ts";
+import type { Address, CallOptions, Invoke } from "./invoke.ts";
+import { checkJobName, keyOfJob, lineOfJob, queueType } from "./job-names.ts";
 import type { QueueShape, Schema } from "./shape.ts";
 
 export type AddOptions = {
@@ -147,7 +147,3 @@ export const bindQueueInbox = <C extends QueueShape>(
     leave(addressOf(contract, input, options.id), addition);
   },
 });
-
-/** The id of a job that was added so. */
-export const addedId = (contract: Pick<QueueShape, "name" | "key">, input: unknown, own: string): string =>
-  jobIdOf(keyOfJob(contract, input), own);

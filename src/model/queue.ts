@@ -5,7 +5,7 @@ import { type Millis, SheafError } from "../base/index.ts";
 import type { Client } from "./client.ts";
 import type { ProcedureContext } from "./context.ts";
 import { checkFields, checkName } from "./names.ts";
-import type { Handler, QueueImplementation, QueueShape, RetryShape, Schema } from "./shape.ts";
+import type { QueueImplementation, QueueShape, RetryShape, Schema } from "./shape.ts";
 import { isSchema } from "./state.ts";
 
 /** What `queue` is given. */
@@ -98,7 +98,7 @@ export function queue<const N extends string, I extends Schema, O extends Schema
     name,
     input,
     output: output as O,
-    key: key as QueueShape["key"],
+    key,
     attempts,
     visibilityMs,
     retry: retry && Object.freeze({ ...retry }),
@@ -106,7 +106,7 @@ export function queue<const N extends string, I extends Schema, O extends Schema
       if (typeof handler !== "function") throw new SheafError("USAGE", `${what}: the worker is a function`);
       checkFields(`${what}: the worker's options`, options, ["concurrency"]);
       checkCounts(what, { concurrency: options.concurrency });
-      return Object.freeze({ contract, handler: handler as Handler, concurrency: options.concurrency ?? usualHands });
+      return Object.freeze({ contract, handler, concurrency: options.concurrency ?? usualHands });
     },
   };
   return Object.freeze(contract);
@@ -120,40 +120,4 @@ function checkCounts(what: string, counts: Readonly<Record<string, number | unde
   for (const [name, count] of Object.entries(counts))
     if (count !== undefined && !(Number.isSafeInteger(count) && count > 0))
       throw new SheafError("USAGE", `${what}: ${name} is a whole number above 0`);
-}
-
-/** What jobs of a queue, and calls that concern them, are addressed to, as if it were an entity; and what its worker is called as, as if
- *  it were a service. No name that a user gives has a space. */
-export const queueType = (name: string): string => `queue ${name}`;
-/** The queue that is addressed so; undefined for anything else. */
-export const queueNamed = (type: string): string | undefined => (type.startsWith("queue ") ? type.slice(6) : undefined);
-/** What a worker is called by, as if it were a procedure. */
-export const workName = "work";
-
-/** A job that waits in line with others of its key is called by that and its own name, with a slash between; any other by its name. */
-export const jobIdOf = (key: string | undefined, own: string): string => (key === undefined ? own : `${key}/${own}`);
-
-/** What jobs of that id are in line by, and where they are. */
-export function lineOfJob(id: string): string {
-  const slash = id.lastIndexOf("/");
-  return slash < 0 ? id : id.slice(0, slash);
-}
-
-/** Throws BAD_INPUT for what is no job's own name. */
-export function checkJobName(own: unknown): asserts own is string {
-  if (typeof own === "string" && own.length <= 256 && /^[\x21-\x7e]+$/.test(own) && !own.includes("/")) return;
-  throw new SheafError("BAD_INPUT", "a job's id is 1 to 256 visible ASCII characters, and no slash");
-}
-
-/** The key that an input gives its job; undefined where the queue has none. Throws BAD_INPUT for one that is no text. */
-export function keyOfJob({ name, key }: Pick<QueueShape, "name" | "key">, input: unknown): string | undefined {
-  if (key === undefined) return undefined;
-  let found: unknown;
-  try {
-    found = key(input as never);
-  } catch (cause) {
-    throw new SheafError("BAD_INPUT", `the input of queue ${name} gives no key: ${String(cause)}`, { cause });
-  }
-  if (typeof found === "string" && found !== "" && found.isWellFormed()) return found;
-  throw new SheafError("BAD_INPUT", `the key of a job in queue ${name} is a non-empty string`);
 }

@@ -2,10 +2,9 @@
 
 import type { Client } from "./client.ts";
 import type { ProcedureContext } from "./context.ts";
-import { queueType, workName } from "./queue.ts";
+import { queueType, workName } from "./job-names.ts";
 import type {
   AppShape,
-  Handler,
   QueueImplementation,
   QueueShape,
   Schema,
@@ -63,7 +62,7 @@ function workerOf(queue: QueueImplementation): ServiceImplementation {
     procedures: { [workName]: { input: handed(input), output } },
   };
   const work = (context: Handing): unknown => queue.handler(new WorkerContext(queue.contract, context) as never);
-  return { contract, handlers: { [workName]: work as Handler }, concurrency: queue.concurrency };
+  return { contract, handlers: { [workName]: work }, concurrency: queue.concurrency };
 }
 
 /** The input as the queue's schema has it, with which job it is of. */

@@ -13,8 +13,8 @@ const encoded = (text: string): string =>
 
 /** What people call a task by. */
 const idOf = ({ number }: Shard, task: Task): string =>
-  task.kind === "message"
-    ? `${number}/${task.id}`
+  task.kind !== "timer"
+    ? `${number}/${encoded(task.id)}`
     : [number, task.type, encoded(task.key), encoded(timerName(task))].join("/");
 
 type Asked = { readonly shard: ShardNumber; readonly task: string };

@@ -13,7 +13,16 @@ import { endpointFinder, scheduleEntity, systemEntities } from "../control/index
 import { type AskWaiting, Entities, inboxEntity, Poison, readChains, Work } from "../entities/index.ts";
 import type { Host } from "../host/index.ts";
 import { type Cluster, maxRegistryBytes, recordCodec } from "../journal/index.ts";
-import { type AppShape, type CompiledApp, compileApp, type Hosted, hostedBy, topicType } from "../model/index.ts";
+import {
+  type AppShape,
+  type CompiledApp,
+  compileApp,
+  type Hosted,
+  hostedBy,
+  queueNamed,
+  topicType,
+  workersOf,
+} from "../model/index.ts";
 import type { Call, Calls, Consistency, Derive, Reply, Sessions } from "../rpc/index.ts";
 import { Services } from "../services/index.ts";
 import { Shards } from "../shards/index.ts";
@@ -30,7 +39,7 @@ import { type Parts, shardOfCommand } from "./parts.ts";
 import { Router } from "./router.ts";
 import { followSchedules } from "./schedules.ts";
 import { inSession, openSecrets, ownSecret, type Secrets, sharedSecret } from "./session.ts";
-import { levelOf, reporter, wayOf } from "./way.ts";
+import { hostsOf, levelOf, reporter, wayOf } from "./way.ts";
 
 /** Only services that are hosted run here; of entities that others host it is good to know what their queries ask for. */
 const compile = (app: AppShape, { services }: Hosted, { faults }: Host): CompiledApp =>
@@ -113,7 +122,8 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
   const app = (): CompiledApp => parts.compiled;
   const among = meeting && { self: id, ask: askWaiting(() => parts) };
   const entities = new Entities(compiled, { host, limits, shards, poison, app, calls, tokens, derive, among });
-  const work = new Work({ host, limits, shards, calls, here: (call) => entities.call(call), tokens });
+  const hosts = (service: string): number => hostsOf(parts, service);
+  const work = new Work({ host, limits, shards, calls, here: (call) => entities.call(call), tokens, app, hosts });
   const topics = new Topics({ host, limits, shards, app, tokens });
   const services = new Services(compiled, { host, limits, calls, tokens, derive });
   const external = new External({
@@ -129,6 +139,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     const { target } = call;
     if (target.kind !== "procedure") {
       if (target.entity === inboxEntity) return work.accept(call);
+      if (queueNamed(target.entity) !== undefined) return work.ofQueue(call);
       return target.entity === topicType ? topics.call(call) : entities.call(call);
     }
     return parts.compiled.external.has(target.service) ? external.call(call, target.service) : services.call(call);
@@ -212,17 +223,23 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
     here,
     open: () => parts.state !== "stopping",
     knows: ({ target }) =>
-      target.kind !== "procedure" && parts.compiled.entities.get(target.entity)?.operations.has(target.name) === true,
+      target.kind !== "procedure" &&
+      (parts.compiled.entities.get(target.entity)?.operations.has(target.name) === true ||
+        parts.compiled.queues.has(queueNamed(target.entity) ?? "")),
     way: wayOf(parts, membership, here),
   });
-  parts.route = (call) => router.call(call);
-  parts.routed = () => router.inFlight;
+  Object.assign(parts, reachedBy(router));
   parts.unlisten = meeting.listen((pipe) => membership.peers.accept(pipe));
   await membership.start();
   parts.secrets ??= openSecrets(host, parts.cluster, await insist(parts, () => sharedSecret(host, parts.route)));
   await park(parts, parts.limits.maxCrashes);
   void membership.board.load();
 }
+
+const reachedBy = (router: Router): Pick<Running, "route" | "routed"> => ({
+  route: (call) => router.call(call),
+  routed: () => router.inFlight,
+});
 
 /** Ends what a node that could not start had begun; engine and store are its caller's. Throws the error. */
 async function abandon(
@@ -291,15 +308,13 @@ function node(parts: Running, limits: Limits): Node {
   let stopped: Promise<void> | undefined;
   const local = operator(parts);
   const operated = parts.membership ? clusterOperator(parts, parts.membership, local) : local;
-  return {
+  const made: Omit<Node, "app"> & { app: AppShape } = {
     ...operated,
     local,
     id: parts.id,
     cluster: parts.cluster,
     limits,
-    get app() {
-      return parts.app;
-    },
+    app: parts.app,
     call: (call) => (parts.state === "ready" ? parts.route(call) : Promise.reject(new SheafError("STOPPING"))),
     measure: nodeGauges(parts),
     joinSessions: (given) => parts.secrets?.tokens.join(given) ?? "",
@@ -311,6 +326,7 @@ function node(parts: Running, limits: Limits): Node {
       const hosts = hosted(app, options);
       const compiled = compile(app, hosts, options.host);
       parts.app = app;
+      made.app = app;
       parts.compiled = compiled;
       entities.reload(compiled);
       services.reload(compiled);
@@ -327,6 +343,7 @@ function node(parts: Running, limits: Limits): Node {
       return stopped;
     },
   };
+  return made;
 }
 
 async function stop(parts: Running, deadlineMs: number, { host, engine, store }: NodeOptions): Promise<void> {

@@ -4,7 +4,8 @@ import { asSheafError, shardOf, SheafError } from "../base/index.ts";
 import { Balance, type Endpoint, type Seen, verdictOf, type View } from "../cluster/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Call, Consistency, Reply } from "../rpc/index.ts";
-import type { Membership } from "./membership.ts";
+import { workersOf } from "../model/index.ts";
+import type { Membership, Placed } from "./membership.ts";
 import type { Parts } from "./parts.ts";
 import type { Way } from "./router.ts";
 
@@ -98,6 +99,15 @@ function serviceWay(
   };
 }
 
+/** How many nodes may carry out calls of a service now. */
+export function hostsOf({ id, compiled, membership }: Placed, service: string): number {
+  if (compiled.external.has(service)) return 1;
+  if (!membership) return compiled.services.has(service) ? 1 : 0;
+  const offers = ({ member, standing }: Seen): boolean =>
+    member.services.includes(service) && (member.id === id || (standing === "alive" && member.state === "ready"));
+  return membership.view.members.filter(offers).length;
+}
+
 /** Who offers a service, worked out once per view. */
 function offers(membership: Membership): (service: string) => readonly Seen[] {
   let known: { readonly view: View; readonly byService: Map<string, readonly Seen[]> } | undefined;
@@ -130,7 +140,8 @@ export function reporter(host: Host, what: "node" | "address"): (service: string
 
 /** A service of the application that has to run somewhere. One outside is called from here, and what nobody knows is refused here. */
 const isMissing = ({ app, compiled }: Parts, name: string): boolean =>
-  !compiled.external.has(name) && app.contract.services.some((one) => one.name === name);
+  !compiled.external.has(name) &&
+  [...app.contract.services, ...workersOf(app).map(({ contract }) => contract)].some((one) => one.name === name);
 
 /** `role` is what a node would be started with to change that. */
 const unhosted = (role: string, what: string): Way => ({

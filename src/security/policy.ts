@@ -2,11 +2,12 @@
 
 import type { Principal } from "./principal.ts";
 
-export type Action = "command" | "query" | "procedure" | "describe" | "operate";
+export type Action = "command" | "query" | "procedure" | "publish" | "subscribe" | "describe" | "operate";
 
 export type Resource =
   | { readonly kind: "entity"; readonly entity: string; readonly key: string; readonly name: string }
   | { readonly kind: "service"; readonly service: string; readonly name: string }
+  | { readonly kind: "topic"; readonly name: string }
   /** What the application offers: its names and schemas. */
   | { readonly kind: "contract" }
   /** The running system, as the admin API shows it. */
@@ -22,8 +23,8 @@ export interface Policy {
 export type Grants = Readonly<Record<string, readonly Action[]>>;
 
 export const defaultGrants: Grants = {
-  app: ["command", "query", "procedure", "describe"],
-  admin: ["command", "query", "procedure", "describe", "operate"],
+  app: ["command", "query", "procedure", "publish", "subscribe", "describe"],
+  admin: ["command", "query", "procedure", "publish", "subscribe", "describe", "operate"],
 };
 
 /** Roles that API keys may carry. */
@@ -31,6 +32,8 @@ export const roles: readonly string[] = Object.keys(defaultGrants);
 
 /** Names that begin so belong to Sheaf itself. No caller reaches them as entities or services, whatever the role. */
 export const systemPrefix = "sheaf.";
+/** So do the workers of queues, as services: their jobs are added, not called. */
+const workerPrefix = "queue ";
 
 /** Grants by role. Forbidding overrides permitting: system entities are refused before any role is looked at. */
 export function rolePolicy(grants: Grants = defaultGrants): Policy {
@@ -44,7 +47,8 @@ export function rolePolicy(grants: Grants = defaultGrants): Policy {
   return {
     decide(principal, action, resource) {
       const name = resource.kind === "entity" ? resource.entity : resource.kind === "service" ? resource.service : "";
-      if (name.startsWith(systemPrefix)) return { allow: false, why: `${name} belongs to Sheaf` };
+      const isWorker = resource.kind === "service" && name.startsWith(workerPrefix);
+      if (name.startsWith(systemPrefix) || isWorker) return { allow: false, why: `${name} belongs to Sheaf` };
       for (const role of principal.roles) {
         const granted = allowed.get(role)?.get(action);
         if (granted) return granted;

@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Commit, Message, TimerChange, Work } from "../journal/index.ts";
 import { type Random, seeded } from "../sim/random.ts";
-import { Agenda, type AgendaMemo, refOf, type Task, timerId, type TaskNote } from "./agenda.ts";
+import { Agenda, type AgendaMemo, type TaskNote } from "./agenda.ts";
+import { refOf, type Task, timerId } from "./task.ts";
 import type { SavedOp } from "./store.ts";
 
 const own = 3;

@@ -9,38 +9,18 @@
 // Q3. Tasks of one key that came as messages are due in the order in which they came, a failed one before those behind it. A dead
 //     letter is passed over.
 
-import type { Generation, Instant, Shard } from "../base/index.ts";
+import { defaultLimits, type Generation, type Instant, type Shard } from "../base/index.ts";
 import type { Commit, Message, Note, Published, Work } from "../journal/index.ts";
-import { pack, unpack } from "../wire/index.ts";
+import { topicType } from "../model/index.ts";
+import { isEnded, loadedRow, type Row, rowOf, savedRow, taskRow } from "./agenda-rows.ts";
+import { eventOf } from "./event-message.ts";
+import { Heap } from "./heap.ts";
+import { type Ended, EndedJobs, endedRow, isJob, isJobType, type Job, jobOf, JobOrder } from "./jobs.ts";
 import type { SavedOp } from "./store.ts";
-
-/** A command to be carried out once, at `due` or later; a dead letter has none. Never changed: replaced. */
-export type Task = Message & {
-  readonly id: string;
-  readonly kind: "message" | "timer";
-  readonly due: Instant | undefined;
-  /** When it came. */
-  readonly at: Instant;
-  /** Place among all tasks and messages that the shard ever had. */
-  readonly order: number;
-  readonly attempts: number;
-  /** Why the last attempt failed; empty when there was none. */
-  readonly cause: string;
-};
+import { lineOf, type Outgoing, refOf, type Task, timerId } from "./task.ts";
 
 /** What is noted of tasks and messages. */
-export type TaskNote = Extract<Note, { kind: "accepted" | "acknowledged" | "done" | "failed" }>;
-
-/** A message on its way. */
-export type Outgoing = {
-  readonly to: Shard;
-  readonly n: number;
-  readonly after: number;
-  readonly order: number;
-  /** When it was sent. */
-  readonly at: Instant;
-  readonly message: Message;
-};
+export type TaskNote = Extract<Note, { kind: "accepted" | "acknowledged" | "done" | "failed" | "added" }>;
 
 type Lane = { last: number; acknowledged: number; waiting: Outgoing[] };
 /** `loose`: this journal was restored, so that some of the lane may have been lost with what it had. */
@@ -55,24 +35,6 @@ export type AgendaMemo = {
 /** A generation counts seconds since the cluster was created. No lane has had as many messages by then as this for each, and 2^53 of them are
  *  272 years. */
 const perSecond = 2 ** 20;
-/** What ids of rows of the local store begin with that are no operations. */
-const taskRow = "~t";
-const laneRow = "~l";
-const nothing = new Uint8Array(0);
-
-export const isAgendaId = (id: string): boolean => id.startsWith("~");
-export const isAgendaRow = ({ id }: SavedOp): boolean => isAgendaId(id);
-
-const lineOf = ({ type, key }: Message): string => `${type}\n${key}`;
-/** A key may hold anything, the mark at which the name begins, too. */
-const timerPrefix = (type: string, key: string): string =>
-  `t${type}/${key.replaceAll("%", "%25").replaceAll("#", "%23")}#`;
-export const timerId = (type: string, key: string, name: string): string => timerPrefix(type, key) + name;
-/** What a record calls a task by. A timer that was set again has the id of the one that it replaced: its place tells them apart. */
-export const refOf = ({ kind, id, order }: Task): string => (kind === "timer" ? `${id}@${order}` : id);
-/** The name that its entity gave a timer. */
-export const timerName = ({ id, type, key }: Task): string => id.slice(timerPrefix(type, key).length);
-
 export class Agenda {
   readonly #shard: Shard;
   readonly #log: (topic: string, key: string, event: Published, at: Instant) => void;
@@ -81,18 +43,28 @@ export class Agenda {
   readonly #marks = new Map<Shard, Mark>();
   /** Message tasks of one key that are not dead, in order. */
   readonly #lines = new Map<string, Task[]>();
-  readonly #due = new Due();
+  readonly #due = new Heap<Entry>(before);
+  readonly #jobs = new JobOrder(({ id, due }) => {
+    const task = this.#tasks.get(id);
+    return task?.due === due && this.#leads(task);
+  });
+  readonly #ended: EndedJobs;
   #count = 0;
   #outgoing = 0;
-  #fresh = new Map<string, Task | Outgoing>();
+  #fresh = new Map<string, Row>();
   #gone = new Set<string>();
   /** Rows that the local store may hold, in an older form perhaps. */
   readonly #stored = new Set<string>();
 
   /** `log` takes events that come as messages for the log of a topic. */
-  constructor(shard: Shard, log: (topic: string, key: string, event: Published, at: Instant) => void = () => {}) {
+  constructor(
+    shard: Shard,
+    log: (topic: string, key: string, event: Published, at: Instant) => void = () => {},
+    limits: ConstructorParameters<typeof EndedJobs>[0] = defaultLimits,
+  ) {
     this.#shard = shard;
     this.#log = log;
+    this.#ended = new EndedJobs(limits);
   }
 
   /** Tasks, dead letters among them, and messages on their way. */
@@ -158,8 +130,42 @@ export class Agenda {
     if (task) this.#offer(task);
   }
 
+  /** Types of which there were jobs. */
+  get jobTypes(): Iterable<string> {
+    return this.#jobs.types;
+  }
+
+  /** The job of that type that is to be begun first, of those that are due and that nobody has taken. */
+  firstJob(type: string, now: Instant): Job | undefined {
+    const id = this.#jobs.first(type, now);
+    const task = id === undefined ? undefined : this.#tasks.get(id);
+    return task && isJob(task) ? task : undefined;
+  }
+
+  /** Takes what `firstJob` gave. */
+  takeJob(type: string): void {
+    this.#jobs.take(type);
+  }
+
+  /** When the next job of that type is due, as far as is known; Infinity for never. */
+  nextJob(type: string): Instant {
+    return this.#jobs.next(type);
+  }
+
+  /** What is remembered of a job that is over. */
+  ended(id: string): Ended | undefined {
+    return this.#ended.find(id);
+  }
+
+  /** Jobs that are over whose names were chosen. */
+  get endedChosen(): number {
+    return this.#ended.chosen;
+  }
+
   #offer(task: Task): void {
-    if (task.due !== undefined && this.#leads(task)) this.#due.add([task.due, task.order, task.id]);
+    if (task.due === undefined || !this.#leads(task)) return;
+    if (isJob(task)) this.#jobs.add(task);
+    else this.#due.add([task.due, task.order, task.id]);
   }
 
   #leads(task: Task): boolean {
@@ -169,7 +175,7 @@ export class Agenda {
   /** Applies what a command has left. */
   apply({ type, key, work }: Commit, at: Instant, generation: Generation): void {
     if (!work) return;
-    if (work.done !== undefined) this.#finish(work.done);
+    if (work.done !== undefined) this.#finish(work.done, at);
     for (const { name, due, command, input, by } of work.timers) {
       const id = timerId(type, key, name);
       this.#end(id);
@@ -212,7 +218,10 @@ export class Agenda {
       case "acknowledged":
         return this.#acknowledge(note.to, note.through);
       case "done":
-        return this.#finish(note.task);
+        return this.#finish(note.task, at, note.result);
+      case "added":
+        for (const message of note.messages) this.#addJob(jobOf(message, "", at));
+        return;
       case "failed": {
         const task = this.find(note.task);
         if (task) this.#retry(task, { ...task, due: note.due, attempts: note.attempts, cause: note.cause });
@@ -223,7 +232,15 @@ export class Agenda {
 
   #come(from: Shard, n: number, message: Message, at: Instant): void {
     if (message.type === topicType) return this.#log(message.command, message.key, eventOf(message), at);
-    this.#add({ kind: "message", id: `m${from}.${n}`, ...message, due: at, at });
+    const place = `${from}.${n}`;
+    if (isJobType(message.type)) return this.#addJob(jobOf(message, place, at));
+    this.#add({ kind: "message", id: `m${place}`, ...message, due: at, at });
+  }
+
+  /** Unless there is one of its name, or was not long ago (J2). */
+  #addJob(job: Omit<Job, "order" | "attempts" | "cause">): void {
+    for (const id of this.#ended.expire(job.at)) this.#forget(endedRow + id);
+    if (!this.#tasks.has(job.id) && !this.#ended.find(job.id)) this.#add(job);
   }
 
   #acknowledge(to: Shard, through: number): void {
@@ -243,7 +260,7 @@ export class Agenda {
   #add(fresh: Omit<Task, "order" | "attempts" | "cause">): void {
     const task: Task = { ...fresh, order: ++this.#count, attempts: 0, cause: "" };
     this.#put(task);
-    if (task.kind === "message") this.#queue(task);
+    if (task.kind !== "timer") this.#queue(task);
     this.#offer(task);
   }
 
@@ -261,12 +278,12 @@ export class Agenda {
 
   /** A dead letter that is to be tried again goes to the end of its line. */
   #retry(task: Task, given: Task): void {
-    const revived = task.due === undefined && given.due !== undefined && task.kind === "message";
+    const revived = task.due === undefined && given.due !== undefined && task.kind !== "timer";
     const next = revived ? { ...given, order: ++this.#count } : given;
     this.#put(next);
     if (next.due === undefined) return this.#leave(task);
     if (revived) this.#queue(next);
-    else if (task.kind === "message") this.#stand(task, next);
+    else if (task.kind !== "timer") this.#stand(task, next);
     this.#offer(next);
   }
 
@@ -282,9 +299,16 @@ export class Agenda {
     return task && refOf(task) === ref ? task : undefined;
   }
 
-  #finish(ref: string): void {
+  /** A job that was done is remembered; one that was given up is not. */
+  #finish(ref: string, at: Instant, result?: Uint8Array): void {
     const task = this.find(ref);
-    if (task) this.#end(task.id);
+    if (!task) return;
+    this.#end(task.id);
+    if (result === undefined || !isJob(task)) return;
+    const ended: Ended = { id: task.id, at, order: task.order, chosen: task.job.chosen, result };
+    this.#ended.add(ended);
+    this.#save(endedRow + task.id, ended);
+    for (const id of this.#ended.expire(at)) this.#forget(endedRow + id);
   }
 
   #end(id: string): void {
@@ -297,7 +321,7 @@ export class Agenda {
 
   /** The next in its line takes its place. */
   #leave(task: Task): void {
-    if (task.kind !== "message") return;
+    if (task.kind === "timer") return;
     const name = lineOf(task);
     const line = this.#lines.get(name);
     const place = line?.findIndex(({ id }) => id === task.id) ?? -1;
@@ -314,7 +338,7 @@ export class Agenda {
     if (this.isUsed) this.#count = Math.max(this.#count, generation * perSecond);
   }
 
-  #save(id: string, row: Task | Outgoing): void {
+  #save(id: string, row: Row): void {
     this.#fresh.set(id, row);
     this.#gone.delete(id);
   }
@@ -359,7 +383,11 @@ export class Agenda {
     for (const [to, last, acknowledged] of memo.lanes) this.#lanes.set(to, { last, acknowledged, waiting: [] });
     for (const [from, through, loose] of memo.marks) this.#marks.set(from, { through, loose });
     for (const { id } of rows) this.#stored.add(id);
-    for (const row of rows.map(loadedRow).sort((a, b) => a.order - b.order)) {
+    const loaded = rows.map(loadedRow).sort((a, b) => a.order - b.order);
+    const ended = loaded.filter(isEnded).sort((a, b) => a.at - b.at || a.order - b.order);
+    for (const row of ended) this.#ended.add(row);
+    for (const row of loaded) {
+      if (isEnded(row)) continue;
       if ("n" in row) {
         this.#lane(row.to).waiting.push(row);
         this.#outgoing++;
@@ -367,96 +395,12 @@ export class Agenda {
       }
       this.#tasks.set(row.id, row);
       if (row.due === undefined) continue;
-      if (row.kind === "message") this.#queue(row);
+      if (row.kind !== "timer") this.#queue(row);
       this.#offer(row);
     }
   }
 }
 
-const rowOf = ({ to, n }: Outgoing): string => `${laneRow}${to}.${n}`;
-
-function savedRow(id: string, row: Task | Outgoing): SavedOp {
-  const packed = "n" in row ? packOutgoing(row) : packTask(row);
-  return {
-    id,
-    seq: row.order,
-    at: 0,
-    issuedAt: undefined,
-    fingerprint: nothing,
-    reply: packed,
-    version: 0,
-  };
-}
-
-const packOutgoing = ({ to, n, after, at, message: { type, key, command, input, by } }: Outgoing): Uint8Array =>
-  pack([to, n, after, type, key, command, input, by, at]);
-
-const packTask = ({ kind, type, key, command, input, by, due, at, attempts, cause }: Task): Uint8Array =>
-  pack([kind, type, key, command, input, by, due ?? null, at, attempts, cause]);
-
-type PackedOutgoing = [Shard, number, number, string, string, string, Uint8Array, string[], Instant];
-type PackedTask = [Task["kind"], string, string, string, Uint8Array, string[], Instant | null, Instant, number, string];
-
-function loadedRow({ id, seq: order, reply }: SavedOp): Task | Outgoing {
-  if (id.startsWith(laneRow)) {
-    const [to, n, after, type, key, command, input, by, at] = unpack(reply) as PackedOutgoing;
-    return { to, n, after, order, at, message: { type, key, command, input, by } };
-  }
-  const [kind, type, key, command, input, by, due, at, attempts, cause] = unpack(reply) as PackedTask;
-  const name = id.slice(taskRow.length);
-  return { id: name, kind, type, key, command, input, by, due: due ?? undefined, at, order, attempts, cause };
-}
-
 type Entry = readonly [due: Instant, order: number, id: string];
 
 const before = (a: Entry, b: Entry): boolean => a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
-
-/** A binary heap: what is due first is on top. */
-class Due {
-  readonly #heap: Entry[] = [];
-
-  get first(): Entry | undefined {
-    return this.#heap[0];
-  }
-
-  add(entry: Entry): void {
-    const heap = this.#heap;
-    let at = heap.push(entry) - 1;
-    for (let up = (at - 1) >> 1; at > 0 && before(entry, heap[up]!); up = (at - 1) >> 1) {
-      heap[at] = heap[up]!;
-      at = up;
-    }
-    heap[at] = entry;
-  }
-
-  shift(): void {
-    const heap = this.#heap;
-    const entry = heap.pop();
-    if (entry === undefined || heap.length === 0) return;
-    let at = 0;
-    for (let down = 1; down < heap.length; down = 2 * at + 1) {
-      if (down + 1 < heap.length && before(heap[down + 1]!, heap[down]!)) down++;
-      if (!before(heap[down]!, entry)) break;
-      heap[at] = heap[down]!;
-      at = down;
-    }
-    heap[at] = entry;
-  }
-}
-
-/** What a message is for that is an event for the log of a topic: the topic's name is in the place of a command. */
-export const topicType = "sheaf.topic";
-
-/** A message that takes an event to the log of its topic, at the shard of its key. */
-export const eventMessage = (topic: string, key: string, { schema, value }: Published): Message => ({
-  type: topicType,
-  key,
-  command: topic,
-  input: pack([schema, value]),
-  by: [],
-});
-
-function eventOf({ input }: Message): Published {
-  const [schema, value] = unpack(input) as [number, Uint8Array];
-  return { schema, value };
-}

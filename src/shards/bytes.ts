@@ -35,7 +35,9 @@ export function noteBytes(note: Note): number {
     case "acknowledged":
       return 32;
     case "done":
-      return 16 + 3 * note.task.length;
+      return 32 + 3 * note.task.length + (note.result?.length ?? 0);
+    case "added":
+      return note.messages.reduce((bytes, message) => bytes + messageBytes(message), 16);
     case "failed":
       return 64 + 3 * (note.task.length + note.cause.length);
     case "published": {

@@ -21,7 +21,8 @@ import {
 } from "../base/index.ts";
 import type { Commit, Decoded, Hash, Note, Op, Payload } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
-import { Agenda, type AgendaMemo, isAgendaId, isAgendaRow } from "./agenda.ts";
+import { Agenda, type AgendaMemo } from "./agenda.ts";
+import { isAgendaId, isAgendaRow } from "./agenda-rows.ts";
 import { Logs, type LogsMemo } from "./logs.ts";
 import { Operations, type OperationsMemo } from "./operations.ts";
 import type { Cell, Changes, Position } from "./store.ts";
@@ -121,8 +122,10 @@ export class Fold {
     this.#limits = limits;
     this.#sweepAt = limits.maxHotEntities;
     this.operations = new Operations(limits);
-    this.agenda = new Agenda(shard, (topic, key, event, at) =>
-      this.logs.append(topic, key, event, at, this.generation),
+    this.agenda = new Agenda(
+      shard,
+      (topic, key, event, at) => this.logs.append(topic, key, event, at, this.generation),
+      limits,
     );
   }
 

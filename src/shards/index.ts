@@ -1,5 +1,7 @@
-export { type Agenda, eventMessage, type Outgoing, refOf, type Task, timerId, timerName } from "./agenda.ts";
-export { isJob, isLeased, type Job, jobMessage, type JobMessage, jobTaskId } from "./jobs.ts";
+export type { Agenda } from "./agenda.ts";
+export { eventMessage } from "./event-message.ts";
+export { type Outgoing, refOf, type Task, timerId, timerName } from "./task.ts";
+export { isJob, isJobType, isLeased, type Job, jobMessage, jobOf, jobTaskId } from "./jobs.ts";
 export { type GroupPlace, type Logged, loggedBytes, loggedOf, isLogRow, logRows, type Logs, rowKey } from "./logs.ts";
 export { type Fold, type Hot, type Value } from "./fold.ts";
 export { within } from "./pause.ts";

@@ -3,7 +3,7 @@
 
 import { asSheafError, type Epoch, SheafError } from "../base/index.ts";
 import { type Entry, follow, type Page } from "../journal/index.ts";
-import { isAgendaRow } from "./agenda.ts";
+import { isAgendaRow } from "./agenda-rows.ts";
 import { Fold } from "./fold.ts";
 import { within } from "./pause.ts";
 import { behind, type Shard } from "./shard.ts";

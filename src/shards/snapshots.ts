@@ -50,18 +50,24 @@ async function writeImage(
   const withoutOps = host.faults.mutant("M10");
   if (host.faults.mutant("M7")) await engine.trim(shard.number, seq);
   let bytes = 0;
-  const counted = async function* (): AsyncIterable<Uint8Array> {
-    for await (const chunk of encodeSnapshot(snapshotOptions, name, items(image, withoutOps))) {
-      if (givenUp()) throw new SheafError("STOPPING");
-      bytes += chunk.length;
-      yield chunk;
-    }
+  const count = (chunk: Uint8Array): void => {
+    if (givenUp()) throw new SheafError("STOPPING");
+    bytes += chunk.length;
   };
-  await engine.snapshots.put(name, counted());
+  const chunks = encodeSnapshot(snapshotOptions, name, items(image, withoutOps));
+  await engine.snapshots.put(name, shown(chunks, count));
   await verify(shard, name);
   await retire(shard, name);
   shard.ground.meters.snapshots.add();
   return { seq, bytes };
+}
+
+/** Shows each to `see` on its way. */
+async function* shown<T>(all: AsyncIterable<T>, see: (one: T) => void): AsyncIterable<T> {
+  for await (const one of all) {
+    see(one);
+    yield one;
+  }
 }
 
 /** Lets go of an image that was not read to its end: a store holds it open until then. */

@@ -7,6 +7,10 @@ type Kept = { position: Position; cells: Map<string, Cell>; ops: Map<string, Sav
 
 const name = (type: string, key: string): string => `${type}\n${key}`;
 
+async function* page<T>(all: T): AsyncIterable<T> {
+  yield all;
+}
+
 export function memoryStore(): Store {
   const shards = new Map<Shard, Kept>();
 
@@ -33,12 +37,8 @@ export function memoryStore(): Store {
     const ops = [...kept.ops.values()];
     return {
       position: kept.position,
-      cells: (async function* () {
-        yield cells;
-      })(),
-      ops: (async function* () {
-        yield ops;
-      })(),
+      cells: page(cells),
+      ops: page(ops),
     };
   };
 

@@ -5,18 +5,24 @@
 //     or taken back meanwhile mean nothing.
 // B3. Of a key messages are carried out in the order in which they came.
 // B4. What was accepted is what was sent, and no more is acknowledged than was accepted.
+// B5. A job is leased when it is due, the first of its line, and its end names the lease that stood. So none is done twice, nor by one whose
+//     lease was over.
 
 import { bytesEqual, type Shard } from "../base/index.ts";
 import type { Commit, Decoded, Message, Note, Work } from "../journal/index.ts";
 import { topicType } from "../model/index.ts";
+import { isJobType, jobOf } from "../shards/index.ts";
 
 /** Something to be carried out, as it stands. */
 export type Chore = {
   readonly ref: string;
-  readonly kind: "message" | "timer";
+  readonly kind: "message" | "timer" | "job";
   readonly message: Message;
   /** None for a dead letter. */
   readonly due: number | undefined;
+  /** Of jobs: how often it was leased, and whether a lease stands. */
+  readonly attempts?: number;
+  readonly leased?: boolean;
 };
 
 type Lane = { last: number; acknowledged: number; readonly sent: Map<number, Message> };
@@ -27,6 +33,8 @@ const span = 2 ** 20;
 
 /** Of what a record calls a timer, the place tells which it is. */
 export const placed = (ref: string): string => (ref.startsWith("t") ? `t${ref.slice(ref.lastIndexOf("@"))}` : ref);
+
+const isJobRef = (ref: string): boolean => ref.startsWith("j");
 
 export class WorkAudit {
   readonly shard: Shard;
@@ -41,6 +49,8 @@ export class WorkAudit {
   readonly #replaced = new Set<string>();
   /** How far each group has been through each topic. */
   readonly #groups = new Map<string, number>();
+  /** Jobs that were done, with how often they were begun. */
+  readonly ended = new Map<string, number>();
   #places = 0;
   #seq = 0;
 
@@ -127,10 +137,15 @@ export class WorkAudit {
         return;
       }
       case "done":
+        if (isJobRef(note.task)) return this.#jobDone(note);
         if (!this.#replaced.has(placed(note.task))) this.#done(placed(note.task), at);
         return;
       case "failed":
+        if (isJobRef(note.task)) this.#jobFailed(note, at);
         return this.#failed(placed(note.task), note.due);
+      case "added":
+        for (const message of note.messages) this.#jobComes(jobOf(message, "", at));
+        return;
       case "moved": {
         const place = `${note.group} ${note.topic}`;
         if (note.messages.length > 0 && note.through <= (this.#groups.get(place) ?? 0))
@@ -145,15 +160,50 @@ export class WorkAudit {
     }
   }
 
+  /** Before it is noted as failed: is it a lease, and may it be? */
+  #jobFailed({ task, due, attempts, cause }: Extract<Note, { kind: "failed" }>, at: number): void {
+    const chore = this.#chores.get(task);
+    if (!chore) return;
+    const leased = due !== undefined && attempts > 0 && cause === "";
+    const isExtended = leased && chore.leased === true && chore.attempts === attempts;
+    if (leased && !isExtended) {
+      if (attempts !== (chore.attempts ?? 0) + 1)
+        this.#problem(`${task} was leased for attempt ${attempts} behind ${chore.attempts}`);
+      if (chore.due === undefined || chore.due > at) this.#problem(`${task} was leased before it was due`);
+      const [front] = this.#line(chore.message);
+      if (front !== task) this.#problem(`${task} was leased before ${front}`);
+    }
+    this.#chores.set(task, { ...chore, attempts, leased });
+  }
+
+  #jobDone({ task, attempts, result }: Extract<Note, { kind: "done" }>): void {
+    const chore = this.#chores.get(task);
+    if (!chore) return this.#problem(`${task} is done and is not there`);
+    if (result !== undefined) {
+      if (chore.leased !== true || chore.attempts !== attempts)
+        this.#problem(`${task} was done in attempt ${attempts}, which had no lease: ${chore.attempts} had`);
+      this.ended.set(task, attempts ?? 0);
+    }
+    this.#chores.delete(task);
+    this.#leave(chore);
+  }
+
+  #jobComes({ id, due, ...message }: ReturnType<typeof jobOf>): void {
+    if (this.#chores.has(id) || this.ended.has(id)) return;
+    this.#places++;
+    this.#chores.set(id, { ref: id, kind: "job", message, due, attempts: 0, leased: false });
+    this.#line(message).push(id);
+  }
+
   #failed(ref: string, due: number | undefined): void {
     const chore = this.#chores.get(ref);
     if (!chore) return void (this.#replaced.has(ref) || this.#problem(`${ref} failed and is not there`));
     if (due === undefined) this.#leave(chore);
-    else if (chore.due === undefined && chore.kind === "message") {
+    else if (chore.due === undefined && chore.kind !== "timer") {
       this.#places++;
       this.#line(chore.message).push(ref);
     }
-    this.#chores.set(ref, { ...chore, due });
+    this.#chores.set(ref, { ...this.#chores.get(ref)!, due });
   }
 
   #done(ref: string, at: number): void {
@@ -170,6 +220,7 @@ export class WorkAudit {
 
   #come(from: Shard, n: number, message: Message, due: number): void {
     if (message.type === topicType) return;
+    if (isJobType(message.type)) return this.#jobComes(jobOf(message, `${from}.${n}`, due));
     this.#places++;
     const ref = `m${from}.${n}`;
     this.#chores.set(ref, { ref, kind: "message", message, due });

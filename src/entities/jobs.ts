@@ -1,0 +1,261 @@
+// Hands out the jobs that are due at shards that are owned here: to workers, as calls of procedures, and to consumers that ask.
+//
+// W4. Of each type no more jobs are with workers than they have hands for, as far as this node knows: half as many once one has too much to
+//     do, and slowly more again. Nothing is taken that nobody is there to do.
+// W5. What one type of jobs waits for keeps no other waiting.
+
+import { asSheafError, type Limits, type Millis, SheafError, type Tick } from "../base/index.ts";
+import type { Host, Timer } from "../host/index.ts";
+import type { CompiledApp } from "../model/index.ts";
+import type { Call, Calls } from "../rpc/index.ts";
+import { type Agenda, type Job, type Shard, type Shards } from "../shards/index.ts";
+import { pack, unpack } from "../wire/index.ts";
+import { JobCalls } from "./job-calls.ts";
+import { jobMeters } from "./job-meters.ts";
+import { causeOf, isExhausted, serviceOf, targetOf, type Terms, termsOf, verdictOn } from "./job-terms.ts";
+import { Leases } from "./leases.ts";
+
+export type JobsOptions = {
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly shards: Shards;
+  readonly calls: Calls;
+  readonly app: () => CompiledApp;
+  /** How many nodes offer a service now. */
+  readonly hosts: (service: string) => number;
+};
+
+/** What is under way of one type. */
+type Desk = {
+  readonly type: string;
+  /** Where there may be jobs that are due. */
+  readonly shards: Set<Shard>;
+  busy: number;
+  /** Jobs that may be with workers. */
+  room: number;
+  restUntil: Tick;
+  timer: Timer | undefined;
+  /** Consumers that wait for jobs. */
+  readonly asking: Set<() => void>;
+};
+
+const anyInput = new Uint8Array(16);
+const noResult = new Uint8Array(0);
+const longestPause: Millis = 60_000;
+/** Until it is looked again whether somebody is there to do what is due. */
+const lookMs: Millis = 250;
+const restMs: Millis = 100;
+
+export class Jobs {
+  readonly calls: JobCalls;
+  readonly #options: JobsOptions;
+  readonly #leases: Leases;
+  readonly #desks = new Map<string, Desk>();
+  /** With workers, by agenda. */
+  readonly #running = new WeakMap<Agenda, Set<string>>();
+  readonly #timers = new Map<Shard, Timer>();
+  #closed = false;
+
+  constructor(options: JobsOptions) {
+    this.#options = options;
+    this.#leases = new Leases({ ...options, meters: jobMeters(options.host.meter) });
+    const take = (type: string, max: number): Promise<readonly Job[]> => this.take(type, max);
+    const ask = (type: string, ms: Millis): Promise<void> => this.#ask(type, ms);
+    this.calls = new JobCalls({ ...options, leases: this.#leases, take, ask });
+  }
+
+  /** Begins what is due at a shard, and comes back when the next is. */
+  wake(shard: Shard): void {
+    this.#timers.get(shard)?.cancel();
+    this.#timers.delete(shard);
+    if (this.#closed || shard.tenure.kind !== "serving") return;
+    const { agenda } = shard.fold;
+    const now = shard.now();
+    let next = Infinity;
+    for (const type of agenda.jobTypes) {
+      if (agenda.nextJob(type) <= now) {
+        const desk = this.#deskOf(type);
+        desk.shards.add(shard);
+        this.#begin(desk);
+      }
+      const due = agenda.nextJob(type);
+      if (due > now && due < next) next = due;
+    }
+    const { clock } = this.#options.host;
+    if (next === Infinity) return;
+    const wait = Math.min(next - now, longestPause);
+    this.#timers.set(
+      shard,
+      clock.after(wait, () => this.wake(shard)),
+    );
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
+    for (const { timer, asking } of this.#desks.values()) {
+      timer?.cancel();
+      for (const heard of asking) heard();
+    }
+  }
+
+  #deskOf(type: string): Desk {
+    let desk = this.#desks.get(type);
+    if (!desk) {
+      const fresh = { type, shards: new Set<Shard>(), busy: 0, room: Infinity, restUntil: 0, timer: undefined };
+      this.#desks.set(type, (desk = { ...fresh, asking: new Set() }));
+    }
+    return desk;
+  }
+
+  #begin(desk: Desk): void {
+    if (this.#closed) return;
+    const { app, limits, hosts, host } = this.#options;
+    const terms = termsOf(app(), limits, desk.type);
+    for (const heard of desk.asking) heard();
+    const there = terms && terms.hands > 0 ? hosts(serviceOf(desk.type)) : 0;
+    const isResting = host.clock.tick() < desk.restUntil;
+    const most = terms ? terms.hands * there : 0;
+    if (desk.room > most) desk.room = Math.max(1, most);
+    // One of each shard in turn.
+    for (const shard of Array.from(desk.shards)) {
+      desk.shards.delete(shard);
+      const found = this.#next(shard, desk.type, terms);
+      if (!found || !terms) continue;
+      desk.shards.add(shard);
+      if (most === 0 || isResting || desk.busy >= desk.room) continue;
+      shard.fold.agenda.takeJob(desk.type);
+      void this.#work(shard, found, desk, terms);
+    }
+    if (desk.shards.size === 0) return;
+    if (most > 0 && !isResting && desk.busy < desk.room) return this.#begin(desk);
+    // Whoever ends makes room. Where nothing is under way it is looked again.
+    if (desk.busy > 0 && !isResting) return;
+    desk.timer?.cancel();
+    const wait = isResting ? desk.restUntil - host.clock.tick() : lookMs;
+    desk.timer = host.clock.after(wait, () => this.#begin(desk));
+  }
+
+  /** The job that is to be begun first at this shard. What nobody will ever begin again is given up on the way. */
+  #next(shard: Shard, type: string, terms: Terms | undefined): Job | undefined {
+    if (shard.tenure.kind !== "serving") return undefined;
+    const { agenda } = shard.fold;
+    const running = this.#runningAt(agenda);
+    for (;;) {
+      const job = agenda.firstJob(type, shard.now());
+      if (!job || (!running.has(job.id) && !(terms && isExhausted(job, terms)))) return job;
+      agenda.takeJob(type);
+      if (!running.has(job.id)) void this.#bury(shard, job, running);
+    }
+  }
+
+  async #bury(shard: Shard, job: Job, running: Set<string>): Promise<void> {
+    const { agenda } = shard.fold;
+    running.add(job.id);
+    await this.#leases.bury(shard, job);
+    running.delete(job.id);
+    agenda.back(job.id);
+    this.wake(shard);
+  }
+
+  #runningAt(agenda: Agenda): Set<string> {
+    let running = this.#running.get(agenda);
+    if (!running) this.#running.set(agenda, (running = new Set()));
+    return running;
+  }
+
+  async #work(shard: Shard, job: Job, desk: Desk, terms: Terms): Promise<void> {
+    const { agenda } = shard.fold;
+    const running = this.#runningAt(agenda);
+    const { clock } = this.#options.host;
+    running.add(job.id);
+    desk.busy++;
+    const deadline = clock.tick() + terms.visibilityMs;
+    const leased = await this.#leases.take(shard, job, terms);
+    if (leased) {
+      try {
+        const { output } = await this.#options.calls.call(callOf(shard, leased, deadline));
+        await this.#leases.done(shard, job.id, leased.attempts, output === undefined ? noResult : pack(output));
+        if (desk.room < Infinity) desk.room += 1 / desk.room;
+      } catch (error) {
+        await this.#failed(shard, job, leased.attempts, terms, desk, asSheafError(error)).catch(() => {});
+      }
+    }
+    desk.busy--;
+    running.delete(job.id);
+    agenda.back(job.id);
+    if (agenda.nextJob(desk.type) <= shard.now()) desk.shards.add(shard);
+    this.#begin(desk);
+    this.wake(shard);
+  }
+
+  async #failed(shard: Shard, job: Job, attempt: number, terms: Terms, desk: Desk, error: SheafError): Promise<void> {
+    const { code, retryAfterMs } = error;
+    const verdict = verdictOn(error);
+    if (verdict === "open") return;
+    if (verdict !== "unbegun") {
+      const cause = causeOf(error);
+      return this.#leases.failed(shard, job.id, attempt, terms, { cause, final: verdict === "final" });
+    }
+    if (code === "OVERLOADED") desk.room = Math.max(1, Math.min(desk.room, desk.busy) / 2);
+    desk.restUntil = this.#options.host.clock.tick() + (retryAfterMs ?? restMs);
+    await this.#leases.giveBack(shard, job, attempt, error);
+  }
+
+  /** Up to so many jobs that are due at shards that are owned here, leased. */
+  async take(type: string, max: number): Promise<readonly Job[]> {
+    const { app, limits, shards } = this.#options;
+    const terms = termsOf(app(), limits, type);
+    if (!terms) throw new SheafError("UNKNOWN_TARGET", `there is no ${type}`);
+    const taking: Promise<Job | undefined>[] = [];
+    for (let round = true; round && taking.length < max;) {
+      round = false;
+      for (const shard of shards.all) {
+        const job = taking.length < max ? this.#next(shard, type, terms) : undefined;
+        if (!job) continue;
+        round = true;
+        shard.fold.agenda.takeJob(type);
+        taking.push(this.#leaseOf(shard, job, terms));
+      }
+    }
+    return (await Promise.all(taking)).filter((job) => job !== undefined);
+  }
+
+  async #leaseOf(shard: Shard, job: Job, terms: Terms): Promise<Job | undefined> {
+    const { agenda } = shard.fold;
+    const leased = await this.#leases.take(shard, job, terms);
+    if (!leased) agenda.back(job.id);
+    return leased;
+  }
+
+  /** Resolves when there may be a job of that type, or after so long. */
+  #ask(type: string, ms: Millis): Promise<void> {
+    const { asking } = this.#deskOf(type);
+    return new Promise((resolve) => {
+      const heard = (): void => {
+        timer.cancel();
+        asking.delete(heard);
+        resolve();
+      };
+      const timer = this.#options.host.clock.after(this.#closed ? 0 : ms, heard);
+      asking.add(heard);
+    });
+  }
+}
+
+function callOf(shard: Shard, job: Job, deadline: Tick): Call {
+  const [id = "", ...roles] = job.by;
+  const given = job.input.length === 0 ? undefined : unpack(job.input);
+  const target = targetOf(job);
+  const isQueue = job.type === serviceOf(job.type);
+  return {
+    target,
+    input: isQueue ? { job: job.job.name, attempt: job.attempts, input: given } : given,
+    principal: { id, roles },
+    deadline,
+    // What it calls is a repeat when it runs again.
+    op: { id: `job ${shard.number} ${job.id}`, issuedAt: undefined, fingerprint: anyInput },
+    session: "",
+  };
+}
