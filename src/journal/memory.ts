@@ -231,14 +231,16 @@ function snapshotsOf(inside: Inside, request: Carry): Snapshots {
       for await (const chunk of chunks) copies.push(new Uint8Array(chunk));
       await request({ kind: "snapshot", act: "put", shard: name.shard }, () => inside.putSnapshot(name, copies));
     },
-    async *get(name) {
-      const chunks = await request({ kind: "snapshot", act: "get", shard: name.shard }, () => inside.getSnapshot(name));
-      for (const chunk of chunks) yield new Uint8Array(chunk);
-    },
+    get: (name) =>
+      copies(() => request({ kind: "snapshot", act: "get", shard: name.shard }, () => inside.getSnapshot(name))),
     list: (shard) => request({ kind: "snapshot", act: "list", shard }, () => inside.listSnapshots(shard)),
     delete: (name) =>
       request({ kind: "snapshot", act: "delete", shard: name.shard }, () => inside.deleteSnapshot(name)),
   };
+}
+
+async function* copies(chunks: () => Promise<readonly Uint8Array[]>): AsyncGenerator<Uint8Array> {
+  for (const chunk of await chunks()) yield new Uint8Array(chunk);
 }
 
 function registryOf(inside: Inside, request: Carry): Registry {

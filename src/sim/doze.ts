@@ -5,7 +5,7 @@
 import type { Schedule } from "./schedule.ts";
 
 export interface Doze {
-  readonly asleep: boolean;
+  asleep(): boolean;
   /** Runs `act` now, or once the process goes on. */
   run(act: () => void): void;
   begin(): void;
@@ -26,9 +26,7 @@ export function createDoze(schedule: Schedule, label: string): Doze {
     });
   };
   return {
-    get asleep() {
-      return state === "asleep";
-    },
+    asleep: () => state === "asleep",
     run(act) {
       if (state === "awake") act();
       else waiting.push(act);

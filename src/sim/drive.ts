@@ -26,7 +26,8 @@ export function createDriver({ schedule, strict, jumps, patienceMs }: DriverOpti
   let running = false;
   let advancing = 0;
   let wake: (() => void) | undefined;
-  schedule.onAdded = () => wake?.();
+  const added = (): void => wake?.();
+  schedule.onAdded = added;
 
   const fail = (error: Error): void => {
     for (const reject of waiting) reject(error);

@@ -68,7 +68,7 @@ export function startFaults(options: FaultScheduleOptions): void {
 function crashBetweenEvents(options: FaultScheduleOptions, count: () => void, machines: readonly Machine[]): void {
   const { schedule, random, weather, eventsPerCrash } = options;
   let at = schedule.count() + random.below(eventsPerCrash);
-  schedule.beforeEach = () => {
+  const strike = (): void => {
     if (schedule.count() < at || !weather.enabled.has("crash")) return;
     at = schedule.count() + random.below(2 * eventsPerCrash);
     const running = machines.filter((one) => one.state().kind !== "down");
@@ -79,6 +79,7 @@ function crashBetweenEvents(options: FaultScheduleOptions, count: () => void, ma
     if (random.chance(0.4)) machine.store.wipe();
     bringBack(options, machine);
   };
+  schedule.beforeEach = strike;
 }
 
 /** Starts the machine again after a while, as often as it takes. */
@@ -188,7 +189,7 @@ function actsOf(options: FaultScheduleOptions): readonly (readonly [FaultName, A
 /** Up, and not paused. */
 export function runs(machine: Machine): boolean {
   const state = machine.state();
-  return state.kind === "up" && !state.host.paused;
+  return state.kind === "up" && !state.host.paused();
 }
 
 const away = (weather: Weather): [() => void, () => void] => [

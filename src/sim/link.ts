@@ -49,7 +49,7 @@ export function createLink({ schedule, random, weather, direct }: LinkOptions): 
     if (state.kind !== "up") return undefined;
     const { node, host } = state;
     const call = (): Promise<Reply> => node.call({ ...request, deadline: host.clock.tick() + request.deadlineMs });
-    if (!host.paused) return call();
+    if (!host.paused()) return call();
     return new Promise((resolve, reject) => host.deliver(() => void call().then(resolve, reject)));
   };
 

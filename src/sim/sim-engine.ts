@@ -197,18 +197,28 @@ function snapshotsOver(options: ConnectionOptions, ask: <T>(look: () => Promise<
       await ask(async () => undefined);
       await ask(() => shared.snapshots.put(name, kept));
     },
-    async *get(name) {
-      const chunks = await ask(async () => {
-        const kept: Uint8Array[] = [];
-        for await (const chunk of shared.snapshots.get(name)) kept.push(chunk);
-        return kept;
-      });
-      const bit = rot.get(snapshotId(name));
-      yield* bit === undefined ? chunks : flipped(chunks, bit);
-    },
+    get: (name) =>
+      found(
+        () =>
+          ask(async () => {
+            const kept: Uint8Array[] = [];
+            for await (const chunk of shared.snapshots.get(name)) kept.push(chunk);
+            return kept;
+          }),
+        () => rot.get(snapshotId(name)),
+      ),
     list: (shard: Shard) => ask(() => shared.snapshots.list(shard)),
     delete: (name) => ask(() => shared.snapshots.delete(name)),
   };
+}
+
+async function* found(
+  look: () => Promise<readonly Uint8Array[]>,
+  rot: () => number | undefined,
+): AsyncGenerator<Uint8Array> {
+  const chunks = await look();
+  const bit = rot();
+  yield* bit === undefined ? chunks : flipped(chunks, bit);
 }
 
 /** What the shared engine does with requests for which an old answer is allowed: some are answered as things were a little

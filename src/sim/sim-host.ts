@@ -44,7 +44,7 @@ export interface SimHost extends Host {
   /** Stops the node for a while (H3), as SIGSTOP does, and lets it go on. */
   pause(): void;
   resume(): void;
-  readonly paused: boolean;
+  paused(): boolean;
   /** Hands something to the node: now, or when it goes on, or never if it is dead by then. */
   deliver(act: () => void): void;
   /** Ends the node (H1). */
@@ -108,9 +108,7 @@ export function simHost(options: SimHostOptions = {}): SimHost {
     },
     pause: doze.begin,
     resume: doze.end,
-    get paused() {
-      return doze.asleep;
-    },
+    paused: doze.asleep,
     deliver,
     kill() {
       alive = false;

@@ -86,6 +86,10 @@ export const simLimits: Partial<Limits> = {
 /** Everything that was under way when the world healed has landed or failed after this. */
 const settleMs: Millis = 250;
 
+// Worlds come and go by the thousand. One that is over costs nothing to collect while all of it is young, but V8 puts some
+// functions among what is old at once, and each of them keeps all that it can reach until a full collection: getters of object
+// literals, functions written where they are assigned to a property, and generators that are made anew. So worlds have none.
+
 /** Creates the world and starts its nodes. To be driven. */
 export function createWorld(app: AppShape, options: WorldOptions): { world: World; started: Promise<void> } {
   const unknown = options.faults.filter((name) => !faultNames.includes(name));
