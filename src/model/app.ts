@@ -150,7 +150,7 @@ export function app<
   });
   if (typeof name !== "string") checkSame(name, own);
   checkSchedules(named, schedules, own.entities);
-  checkSubscriptions(named, subscriptions, own.entities);
+  checkSubscriptions(named, subscriptions, own);
   return Object.freeze({
     kind: "app",
     name: named,
@@ -180,7 +180,7 @@ const allTopics = (
 function checkSubscriptions(
   app: string,
   subscriptions: readonly SubscriptionShape[],
-  entities: readonly EntityShape[],
+  { entities, services }: AppContractShape,
 ): void {
   const seen = new Set<string>();
   for (const { kind, name, topic, target } of subscriptions) {
@@ -188,8 +188,9 @@ function checkSubscriptions(
     if (kind !== "subscription") throw usage("something among its subscriptions is not one");
     if (seen.has(name)) throw usage(`two of its subscriptions are named "${name}"`);
     seen.add(name);
-    if (!entities.includes(target.entity))
-      throw usage(`the subscription ${name} is for the entity ${target.entity.name}, which it does not have`);
+    const part = target.kind === "command" ? target.entity : target.service;
+    if (!(part.kind === "entity" ? entities.includes(part) : services.includes(part)))
+      throw usage(`the subscription ${name} is for the ${part.kind} ${part.name}, which it does not have`);
     const [entity] = topic.name.split(".");
     if (topic.name.includes(".") && !entities.some((each) => each.name === entity))
       throw usage(`the subscription ${name} is of events of the entity ${entity}, which it does not have`);

@@ -83,7 +83,7 @@ export type CompiledSubscription = {
   readonly contract: SubscriptionShape;
   readonly topic: CompiledTopic;
   /** What is sent for an event, with a valid input. Throws BAD_INPUT, HANDLER_FAILED. */
-  readonly make: (event: TopicEvent) => { readonly key: string; readonly input: unknown } | undefined;
+  readonly make: (event: TopicEvent) => { readonly key?: string; readonly input?: unknown } | undefined;
 };
 
 /** An application, ready to run: entities and services by name. */
@@ -120,7 +120,7 @@ function once<From extends object, To>(make: (from: From) => To): (from: From) =
 
 const entityOnce = once(compileEntity);
 const serviceOnce = once(compileService);
-const topicOnce = once(compileTopic);
+export const topicOnce = once(compileTopic);
 const subscriptionOnce = once(compileSubscription);
 const queueOnce = once(compileQueue);
 
@@ -195,8 +195,11 @@ function userCode<T>(what: string, run: () => T): T {
 
 function compileSubscription(contract: SubscriptionShape): CompiledSubscription {
   const { name, topic, target } = contract;
-  const { entity, command } = target;
-  const input = checker(entity.commands[command]?.input, `the input of ${entity.name}.${command}`, "BAD_INPUT");
+  const [label, schema] =
+    target.kind === "command"
+      ? [`${target.entity.name}.${target.command}`, target.entity.commands[target.command]?.input]
+      : [`${target.service.name}.${target.procedure}`, target.service.procedures[target.procedure]?.input];
+  const input = checker(schema, `the input of ${label}`, "BAD_INPUT");
   return {
     contract,
     topic: topicOnce(topic),
@@ -204,10 +207,10 @@ function compileSubscription(contract: SubscriptionShape): CompiledSubscription 
       const made = userCode(`subscription ${name}`, () => contract.make(event as never));
       if (made === undefined) return undefined;
       const { key } = made;
-      if (typeof key !== "string" || key === "" || !key.isWellFormed())
+      if (target.kind === "command" && (typeof key !== "string" || key === "" || !key.isWellFormed()))
         throw new SheafError("BAD_INPUT", `subscription ${name} made no key for its command`);
       input(made.input);
-      return { key, input: made.input };
+      return made;
     },
   };
 }

@@ -99,8 +99,11 @@ export type SubscriptionShape = {
   readonly name: string;
   readonly topic: TopicShape;
   readonly from: "beginning" | "now" | Instant;
-  readonly target: { readonly kind: "command"; readonly entity: EntityShape; readonly command: string };
-  readonly make: (event: never) => { readonly key: string; readonly input?: unknown } | undefined;
+  readonly target:
+    | { readonly kind: "command"; readonly entity: EntityShape; readonly command: string }
+    | { readonly kind: "procedure"; readonly service: ServiceShape; readonly procedure: string };
+  /** The key is an entity's. */
+  readonly make: (event: never) => { readonly key?: string; readonly input?: unknown } | undefined;
 };
 
 /** Pauses between attempts. */

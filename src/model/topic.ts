@@ -4,7 +4,15 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type Instant, type Millis, SheafError } from "../base/index.ts";
 import type { SentInput } from "./inference.ts";
 import { checkFields, checkName } from "./names.ts";
-import type { EntityShape, Retention, Schema, StateShape, SubscriptionShape, TopicShape } from "./shape.ts";
+import type {
+  EntityShape,
+  Retention,
+  Schema,
+  ServiceShape,
+  StateShape,
+  SubscriptionShape,
+  TopicShape,
+} from "./shape.ts";
 import { type SchemaOf, stateShape, type VersionedState } from "./state.ts";
 
 /** What `topic` is given. */
@@ -104,15 +112,25 @@ export interface Subscribing<V> {
   into<C extends EntityShape, N extends keyof C["commands"] & string>(
     entity: C,
     command: N,
-    make: (event: TopicEvent<V>) => Made<C["commands"][N]> | undefined,
+    make: (event: TopicEvent<V>) => ({ readonly key: string } & Made<C["commands"][N]>) | undefined,
+  ): SubscriptionShape;
+  /**
+   * Calls a procedure for each event, at least once: again when it throws, or when nobody can tell whether it ended. The event's `id` is
+   * the same each time. Events of one key are called for in order, those of others at the same time. After `maxAttempts` attempts,
+   * counted across crashes, it becomes a dead letter. `make` gives the input; as with `into`, nothing passes the event over.
+   */
+  call<C extends ServiceShape, N extends keyof C["procedures"] & string>(
+    service: C,
+    procedure: N,
+    make: (event: TopicEvent<V>) => Made<C["procedures"][N]> | undefined,
   ): SubscriptionShape;
 }
 
 type Made<O> = O extends { readonly input: object }
   ? undefined extends SentInput<O>
-    ? { readonly key: string; readonly input?: SentInput<O> }
-    : { readonly key: string; readonly input: SentInput<O> }
-  : { readonly key: string };
+    ? { readonly input?: SentInput<O> }
+    : { readonly input: SentInput<O> }
+  : object;
 
 /**
  * Declares what is done with each event of a topic, as one of `app`'s subscriptions. Its name is that of a group: it names the place up to
@@ -145,12 +163,25 @@ export function subscription<T extends TopicShape>(
           "USAGE",
           `${what}: there is no command "${command}" in ${entity?.name ?? "what was given"}`,
         );
-      if (typeof make !== "function") throw new SheafError("USAGE", `${what}: the last argument is a function`);
+      checkMake(what, make);
       return Object.freeze({
         ...base,
         target: { kind: "command" as const, entity, command },
         make,
       });
     },
+    call: (service, procedure, make) => {
+      if (service?.kind !== "service" || !Object.hasOwn(service.procedures, procedure))
+        throw new SheafError(
+          "USAGE",
+          `${what}: there is no procedure "${procedure}" in ${service?.name ?? "what was given"}`,
+        );
+      checkMake(what, make);
+      return Object.freeze({ ...base, target: { kind: "procedure" as const, service, procedure }, make });
+    },
   };
+}
+
+function checkMake(what: string, make: unknown): void {
+  if (typeof make !== "function") throw new SheafError("USAGE", `${what}: the last argument is a function`);
 }

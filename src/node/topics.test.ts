@@ -4,7 +4,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
 import { keyIn, SheafError } from "../base/index.ts";
-import { app, type AppShape, entity, subscription, topic, topicKey, topicType, versioned } from "../model/index.ts";
+import {
+  app,
+  type AppShape,
+  entity,
+  service,
+  subscription,
+  topic,
+  topicKey,
+  topicType,
+  versioned,
+} from "../model/index.ts";
 import type { ReadReply } from "../topics/index.ts";
 import { type Send, world, type World } from "./world.fixture.ts";
 
@@ -52,6 +62,19 @@ const sold = subscription("sold", Shop.topic("sold")).into(Book, "note", ({ valu
   input: `${name} ${key} ${value.id}`,
 }));
 const news = subscription("news", News).into(Book, "note", ({ value }) => ({ key: "news", input: value }));
+const Mail = service("mail", { procedures: { send: { input: z.object({ id: z.string(), text: z.string() }) } } });
+/** What was sent, and what the mail does besides. */
+const sent: { id: string; text: string }[] = [];
+const post: { send: (text: string) => void } = { send: () => {} };
+const mail = Mail.implement({
+  send({ input }) {
+    sent.push(input);
+    post.send(input.text);
+  },
+});
+const mails = subscription("mails", Orders).call(Mail, "send", ({ id, key, value }) =>
+  value.cents === 13 ? undefined : { input: { id, text: `${key} ${value.cents}` } },
+);
 const shops = app("shops", { entities: [shop, book], topics: [Orders, News], subscriptions: [orders, sold, news] });
 
 type Options = Parameters<typeof world>[0];
@@ -61,8 +84,8 @@ const to =
   (key, name, input, extra) =>
     w.ask(key, name, input, { target: { kind, entity: kind === "query" ? "book" : "shop", key, name }, ...extra });
 const publish = (w: World, name: string, key: string, input: unknown, op?: string): Promise<unknown> =>
-  w.run(sent(w, name, key, input, op));
-const sent = (w: World, name: string, key: string, input: unknown, op?: string): Promise<unknown> =>
+  w.run(publishing(w, name, key, input, op));
+const publishing = (w: World, name: string, key: string, input: unknown, op?: string): Promise<unknown> =>
   w.send(key, "publish", input, {
     target: { kind: "command", entity: topicType, key: topicKey(name, key), name: "publish" },
     ...(op && { op: { id: op, issuedAt: undefined } }),
@@ -109,7 +132,7 @@ test("topics: events of one key come in the order published, and without a key a
 test("topics: an event that is published again under its key is there once; another one under that key is refused", async () => {
   const w = await open();
   const order = { id: "o1", cents: 5 };
-  await w.run(Promise.all([1, 2, 3].map(() => sent(w, "orders", "o1", order, "once"))));
+  await w.run(Promise.all([1, 2, 3].map(() => publishing(w, "orders", "o1", order, "once"))));
   await publish(w, "orders", "o1", order, "once");
   await assert.rejects(publish(w, "orders", "o1", { id: "o1", cents: 6 }, "once"), refused("IDEMPOTENCY_MISMATCH"));
   await w.pass(1000);
@@ -169,7 +192,7 @@ test("topics: a reader gets what there is behind its place, and waits for what c
   assert.equal(events.length, 3);
   assert.equal(events.at(-1)![0], last);
   assert.equal((await logged(w, "news", shard, events[1]![0])).events.length, 1);
-  const [coming] = await w.run(Promise.all([reading(w, "news", shard, last, 5000), sent(w, "news", "", "more")]));
+  const [coming] = await w.run(Promise.all([reading(w, "news", shard, last, 5000), publishing(w, "news", "", "more")]));
   assert.equal(coming.events.length, 1);
   assert.equal((await logged(w, "news", shard, last + 1, 300)).events.length, 0);
 });
@@ -189,6 +212,42 @@ test("topics: what is too old or too much is let go, and what is left is read on
   assert.equal(await all(), 0);
   await publish(w, "small", "", "new");
   assert.equal(await all(), 1);
+});
+
+test("topics: a procedure is called for each event until it has succeeded, in order for each key, and dead letters are passed over", async () => {
+  const w = await open({
+    app: app("shops", { entities: [shop, book], services: [mail], topics: [Orders], subscriptions: [mails] }),
+  });
+  const failures = new Map([
+    ["a 2", 2],
+    ["b 1", 1000],
+  ]);
+  post.send = (text) => {
+    const left = failures.get(text) ?? 0;
+    failures.set(text, left - 1);
+    if (left > 0) throw new Error("not now");
+  };
+  for (const [id, cents] of [
+    ["a", 1],
+    ["a", 2],
+    ["a", 3],
+    ["b", 1],
+    ["b", 2],
+    ["b", 13],
+  ] as const)
+    await publish(w, "orders", id, { id, cents });
+  await w.pass(180_000);
+  const texts = sent.map(({ text }) => text);
+  assert.deepEqual(
+    texts.filter((text) => text.startsWith("a")),
+    ["a 1", "a 2", "a 2", "a 2", "a 3"],
+  );
+  assert.deepEqual(
+    texts.filter((text) => text.startsWith("b")),
+    ["b 1", "b 1", "b 1", "b 1", "b 1", "b 2"],
+  );
+  assert.equal(new Set(sent.filter(({ text }) => text === "a 2").map(({ id }) => id)).size, 1);
+  assert.equal(new Set(sent.map(({ id }) => id)).size, 5);
 });
 
 test("topics: events of an older version are brought to the version of the code that reads them", async () => {

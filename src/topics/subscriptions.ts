@@ -9,7 +9,7 @@ import { asSheafError, type Instant, type Limits, type Millis, SheafError } from
 import type { Host, Timer } from "../host/index.ts";
 import type { Message, Note } from "../journal/index.ts";
 import { type CompiledApp, type CompiledSubscription } from "../model/index.ts";
-import { type Logged, type Logs, messageBytes, type Shard, type Shards } from "../shards/index.ts";
+import { jobMessage, type Logged, type Logs, messageBytes, type Shard, type Shards } from "../shards/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 
 export type SubscriptionsOptions = {
@@ -27,6 +27,8 @@ const batchEvents = 256;
 const noInput = new Uint8Array(0);
 const firstPause: Millis = 250;
 const longestPause: Millis = 60_000;
+/** Where nothing is wrong with the event: an engine comes back. */
+const longestWait: Millis = 2_000;
 
 type Failing = Stuck & { readonly tries: number; readonly timer: Timer; waiting: boolean };
 /** What one owner of a shard is about. */
@@ -62,14 +64,15 @@ export class Subscriptions {
     const { logs, agenda } = shard.fold;
     const { running, held, failing } = this.#at(logs);
     // Whoever frees a place in the agenda wakes the shard (U3).
-    if (agenda.size >= this.#options.limits.maxTasks) return;
+    const isFull = agenda.size >= this.#options.limits.maxTasks;
     for (const subscription of this.#options.app().subscriptions) {
       const { name, topic } = subscription.contract;
       if (running.has(name) || held.has(name) || failing.get(name)?.waiting) continue;
       const place = logs.place(name, topic.name);
-      if (place?.paused) continue;
-      if (place && place.through >= logs.of(topic.name).last) continue;
-      if (!place && logs.of(topic.name).last === 0 && subscription.contract.from === "beginning") continue;
+      // One for what comes from now on has its place before anything comes.
+      const begins = !place && subscription.contract.from !== "beginning";
+      const { through = 0, paused = false } = place ?? {};
+      if (!begins && (isFull || paused || through >= logs.of(topic.name).last)) continue;
       const run = this.#run(shard, subscription).finally(() => {
         running.delete(name);
         // What came at the very end.
@@ -81,12 +84,14 @@ export class Subscriptions {
 
   /** Moves a group to another place, with whatever it has under way at the shard done before. */
   async seek(shard: Shard, group: string, topic: string, through: number): Promise<void> {
-    const { running, held } = this.#at(shard.fold.logs);
+    const { running, held, failing } = this.#at(shard.fold.logs);
     if (held.has(group)) throw new SheafError("IN_USE", `the place of ${group} is being moved at this moment`);
     held.add(group);
     try {
       await running.get(group);
       await this.#note(shard, { kind: "moved", group, topic, through, messages: [] });
+      failing.get(group)?.timer.cancel();
+      failing.delete(group);
     } finally {
       held.delete(group);
       this.wake(shard);
@@ -108,6 +113,8 @@ export class Subscriptions {
 
   close(): void {
     this.#closed = true;
+    for (const { fold } of this.#options.shards.all)
+      for (const { timer } of this.#at(fold.logs).failing.values()) timer.cancel();
   }
 
   #at(logs: Logs): Affairs {
@@ -141,7 +148,7 @@ export class Subscriptions {
         if (floor > through + 1) this.#missed(shard, subscription, through);
         if (events.length > 0) await this.#move(shard, subscription, events);
         else if (floor > last) await this.#note(shard, moved(subscription, last, []));
-        else return;
+        else throw new SheafError("CORRUPT", "events are not in the local store that are to be there");
         affairs.failing.delete(name);
       } catch (error) {
         const refusal = asSheafError(error);
@@ -179,7 +186,8 @@ export class Subscriptions {
   async #move(shard: Shard, subscription: CompiledSubscription, events: readonly Logged[]): Promise<void> {
     const { topic } = subscription.contract;
     const messages: Sent[] = [];
-    const room = this.#options.limits.maxBatchBytes >> 1;
+    const { maxBatchBytes } = this.#options.limits;
+    const room = maxBatchBytes >> 1;
     let bytes = 0;
     let through: number | undefined;
     let failure: SheafError | undefined;
@@ -188,6 +196,8 @@ export class Subscriptions {
       let message: Sent | undefined;
       try {
         message = this.#make(shard, subscription, event);
+        if (message && messageBytes(message) > maxBatchBytes)
+          throw new SheafError("TOO_LARGE", `what is made of an event is at most ${maxBatchBytes} bytes`);
       } catch (error) {
         failure = new SheafError(asSheafError(error).code, asSheafError(error).message, {
           cause: eventId(shard, topic.name, event),
@@ -201,31 +211,37 @@ export class Subscriptions {
       count++;
     }
     if (through !== undefined) {
-      await this.#note(shard, moved(subscription, through, messages));
+      const { faults, dice } = this.#options.host;
+      const isLeft = faults.mutant("T2") && dice.random() < 0.5;
+      const { through: before = 0 } = shard.fold.logs.place(subscription.contract.name, topic.name) ?? {};
+      await this.#note(shard, moved(subscription, isLeft ? before : through, faults.mutant("T1") ? [] : messages));
       this.#made.add(count);
     }
     if (failure) throw failure;
   }
 
   #make(shard: Shard, { contract, topic, make }: CompiledSubscription, event: Logged): Sent | undefined {
-    const { entity, command } = contract.target;
+    const id = eventId(shard, contract.topic.name, event);
     const made = make({
-      id: eventId(shard, contract.topic.name, event),
+      id,
       topic: contract.topic.name,
       key: event.key,
       at: event.at,
       value: topic.restore(event.schema, unpack(event.value)),
     });
     if (!made) return undefined;
-    const { key, input } = made;
-    return {
-      to: this.#options.shards.of(entity.name, key).number,
-      type: entity.name,
-      key,
-      command,
-      input: input === undefined ? noInput : pack(input),
-      by: [`subscription:${contract.name}`],
-    };
+    const { target, name } = contract;
+    const input = made.input === undefined ? noInput : pack(made.input);
+    const by = [`subscription:${name}`];
+    if (target.kind === "command") {
+      const { entity, command } = target;
+      const key = made.key!;
+      return { to: this.#options.shards.of(entity.name, key).number, type: entity.name, key, command, input, by };
+    }
+    // It is done from where the event is: an entity's key decides nothing, and order is that of the log.
+    const type = `service ${target.service.name}`;
+    const job = { type, key: `${name}/${event.key}`, command: target.procedure, name: `${name}:${id}`, input, by };
+    return { to: shard.number, ...jobMessage(job) };
   }
 
   #note(shard: Shard, note: Note): Promise<void> {
@@ -247,15 +263,13 @@ export class Subscriptions {
     const { logs } = shard.fold;
     const at = typeof error.cause === "string" ? error.cause : "";
     const cause = `${error.code}: ${error.message}`;
-    host.log.error("a subscription stands still", {
-      subscription: contract.name,
-      shard: shard.number,
-      event: at,
-      cause,
-    });
+    const facts = { subscription: contract.name, shard: shard.number, event: at, cause };
+    if (at === "") host.log.warn("a subscription waits", facts);
+    else host.log.error("a subscription stands still", facts);
     const { failing } = this.#at(logs);
     const { tries = 0, since = shard.now() } = failing.get(contract.name) ?? {};
-    const pause = Math.min(longestPause, firstPause * 4 ** tries) * (0.75 + host.dice.random() / 2);
+    const longest = at === "" ? longestWait : longestPause;
+    const pause = Math.min(longest, firstPause * 4 ** tries) * (0.75 + host.dice.random() / 2);
     const timer = host.clock.after(pause, () => {
       stuck.waiting = false;
       if (shard.fold.logs === logs) this.wake(shard);
