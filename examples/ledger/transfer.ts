@@ -9,7 +9,8 @@
 //   returned   it is back
 //
 // Each step is one commit of one entity, and what it `send`s is part of that commit. So whatever dies when, the next step comes, once:
-// money that has left an account and not reached the other is in this transfer, and nobody has to ask again.
+// money that has left an account and not reached the other is in this transfer, and nobody has to ask again. A phase is what the
+// transfer has been told; an account is ahead of it by the message that is on its way.
 //
 // A transfer that has not ended after ten seconds is `late`. That is a mark for people and changes nothing else: the money stays in
 // flight and arrives when what holds it up is over. When that is a defect in a step, the message that could not be carried out
