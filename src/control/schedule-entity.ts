@@ -9,7 +9,14 @@
 import { type Instant, type Millis, SheafError } from "../base/index.ts";
 import type { Faults } from "../host/index.ts";
 import { dueAfter, dueUpTo, systemEntity } from "../model/index.ts";
-import type { EntityImplementation, Missed, ScheduledRun, ScheduleShape, Timing } from "../model/index.ts";
+import type {
+  EntityImplementation,
+  Missed,
+  ScheduledRun,
+  ScheduleShape,
+  SystemSender,
+  Timing,
+} from "../model/index.ts";
 import { flag, orNull, record, text, time } from "./schema.ts";
 
 const definition = { cron: orNull(text), zone: orNull(text), everyMs: orNull(time), missed: text } as const;
@@ -160,9 +167,11 @@ export function scheduleEntity(schedules: readonly ScheduleShape[], faults: Faul
       if (schedule === undefined && now - run.at < releaseMs) return makeLater(run, againMs, after);
       if (schedule === undefined)
         throw new SheafError("UNKNOWN_TARGET", `the application here has no schedule "${key}"`);
-      const { entity, command, map } = schedule;
-      const { key: to, input } = map({ ...run });
-      (send.entity(entity, to) as Readonly<Record<string, (input: unknown) => void>>)[command]?.(input);
+      const { target, map } = schedule;
+      const { key: to = "", input } = map({ ...run });
+      if (target.kind === "procedure") return (send as SystemSender).service(target.service)[target.procedure]?.(input);
+      const inbox: Readonly<Record<string, (input: unknown) => void>> = send.entity(target.entity, to);
+      inbox[target.command]?.(input);
     },
     run(context) {
       const { key, state, now, after } = context;

@@ -61,6 +61,7 @@ export class CommandSurroundings implements Surroundings {
 
   send(target: Address, given: unknown): void {
     const { task } = this.#running("send");
+    if (target.kind === "procedure") return this.#addCall(target.service, target.name, given);
     if (target.kind !== "command")
       throw new SheafError("USAGE", "only commands can be sent: nobody waits for an answer");
     const { entity, key, name } = target;
@@ -96,6 +97,14 @@ export class CommandSurroundings implements Surroundings {
     };
     this.#roomFor(task.shard);
     this.#run.messages.push({ to: shards.of(job.type, job.key).number, ...jobMessage(job) });
+  }
+
+  /** It is called from here, in line with nothing else. */
+  #addCall(service: string, command: string, given: unknown): void {
+    const { shard } = this.#running("send").task;
+    this.#roomFor(shard);
+    const job = { type: `service ${service}`, key: this.dice.id(), command, input: packedInput(given), by: this.#by };
+    this.#run.messages.push({ to: shard.number, ...jobMessage(job) });
   }
 
   publish({ name }: TopicShape, given: unknown): void {

@@ -149,7 +149,7 @@ export function app<
     queues: queues.map(queueContract),
   });
   if (typeof name !== "string") checkSame(name, own);
-  checkSchedules(named, schedules, own.entities);
+  checkSchedules(named, schedules, own);
   checkSubscriptions(named, subscriptions, own);
   return Object.freeze({
     kind: "app",

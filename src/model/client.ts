@@ -77,8 +77,14 @@ export interface Sender {
   queue<C extends QueueShape>(contract: C): QueueInbox<C>;
 }
 
+/** What Sheaf's own entities can leave besides: calls of procedures, carried out at least once. */
+export interface SystemSender extends Sender {
+  service(contract: ServiceShape): Readonly<Record<string, (input: unknown) => void>>;
+}
+
 /** A sender whose commands `leave` keeps. It may throw. */
-export const bindSender = (leave: (address: Address, input: unknown) => void): Sender => ({
+export const bindSender = (leave: (address: Address, input: unknown) => void): SystemSender => ({
+  service: (contract) => bound(contract, "", leave as unknown as Invoke) as ReturnType<SystemSender["service"]>,
   entity: <C extends EntityShape>(contract: C, key: string) =>
     bindEntity(contract, key, leave as unknown as Invoke) as unknown as EntityInbox<C>,
   queue: (contract) => bindQueueInbox(contract, leave),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import { app, entity, schedule } from "./index.ts";
+import { app, entity, schedule, service } from "./index.ts";
 
 const Report = entity("report", {
   state: z.object({ days: z.array(z.number()) }),
@@ -18,7 +18,9 @@ test("a schedule: the app keeps it with its timing; the zone is UTC and what was
   const often = schedule("often", { every: "5m", missed: "skip" }).into(Report, "clear", () => ({ key: "daily" }));
   const { schedules } = app("shop", { entities: [report], schedules: [nightly, often] });
   assert.deepEqual(
-    schedules.map(({ name, timing, missed, command }) => ({ name, timing, missed, command })),
+    schedules.map(({ name, timing, missed, target }) => {
+      return { name, timing, missed, command: target.kind === "command" && target.command };
+    }),
     [
       { name: "nightly", timing: { cron: "0 3 * * *", zone: "UTC", everyMs: null }, missed: "one", command: "make" },
       { name: "often", timing: { cron: null, zone: null, everyMs: 300_000 }, missed: "skip", command: "clear" },
@@ -54,7 +56,7 @@ test("a schedule: what does not fit together is refused when it is defined, by t
 
 test("what a run is: its key and input are of the command", () => {
   const into = schedule("nightly", daily);
-  assert.equal(into.into(Report, "clear", () => ({ key: "daily" })).command, "clear");
+  assert.equal(into.into(Report, "clear", () => ({ key: "daily" })).target.kind, "command");
   // @ts-expect-error no input
   into.into(Report, "make", () => ({ key: "daily" }));
   // @ts-expect-error an input of another shape
@@ -65,11 +67,33 @@ test("what a run is: its key and input are of the command", () => {
   into.into(Report, "make", async () => ({ key: "daily", input: { day: 1 } }));
 });
 
+test("a run that is a call: its input is the procedure's", () => {
+  const Mail = service("mail", { procedures: { send: { input: z.object({ to: z.string() }) }, sweep: {} } });
+  const nightly = schedule("nightly", daily);
+  const sweep = nightly.call(Mail, "sweep", () => ({}));
+  assert.equal(sweep.target.kind, "procedure");
+  nightly.call(Mail, "send", ({ number }) => ({ input: { to: `ann-${number}` } }));
+  // @ts-expect-error no input
+  nightly.call(Mail, "send", () => ({}));
+  // @ts-expect-error an input of another shape
+  nightly.call(Mail, "send", () => ({ input: { to: 5 } }));
+  // @ts-expect-error no procedure of the service
+  assert.throws(() => nightly.call(Mail, "burn", () => ({})), { code: "USAGE", message: /no procedure "burn"/ });
+  // @ts-expect-error an entity is no service
+  assert.throws(() => nightly.call(Report, "clear", () => ({})), { code: "USAGE", message: /calls a procedure/ });
+  assert.throws(() => nightly.call(Mail, "sweep", undefined as never), { code: "USAGE", message: /a function/ });
+  assert.throws(() => app("shop", { schedules: [sweep] }), {
+    code: "USAGE",
+    message: /the service mail, which it does/,
+  });
+  assert.equal(app("shop", { external: [Mail], schedules: [sweep] }).schedules.length, 1);
+});
+
 test("an app's schedules: each has a name of its own, and goes into an entity of the app", () => {
   const nightly = schedule("nightly", daily).into(Report, "clear", () => ({ key: "daily" }));
   const usage = (schedules: readonly unknown[], entities: readonly (typeof report)[], message: RegExp): void =>
     assert.throws(() => app("shop", { entities, schedules: schedules as [] }), { code: "USAGE", message });
   usage([nightly, nightly], [report], /two of its schedules are named "nightly"/);
-  usage([nightly], [], /goes into report, which is not among its entities/);
+  usage([nightly], [], /is for the entity report, which it does not have/);
   usage([schedule("nightly", daily)], [report], /something among its schedules is not one/);
 });

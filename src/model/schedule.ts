@@ -3,7 +3,7 @@
 import { type Millis, SheafError } from "../base/index.ts";
 import type { SentInput } from "./inference.ts";
 import { checkFields, checkName } from "./names.ts";
-import type { CommandShape, EntityShape, Missed, ScheduledRun, ScheduleShape } from "./shape.ts";
+import type { AppContractShape, EntityShape, Missed, ScheduledRun, ScheduleShape, ServiceShape } from "./shape.ts";
 import { cronTiming, everyTiming } from "./timing.ts";
 
 /** What `schedule` is given: `cron`, in a `zone`, or `every`. */
@@ -27,10 +27,11 @@ export type ScheduleDefinition = (
   readonly missed?: Missed | undefined;
 };
 
-/** Which entity a run goes to, and with which input. */
-export type ScheduledCommand<Operation> = { readonly key: string } & (undefined extends SentInput<Operation>
-  ? { readonly input?: SentInput<Operation> }
-  : { readonly input: SentInput<Operation> });
+/** The input of a run; left out where none is taken. */
+type ScheduledInput<Operation> =
+  undefined extends SentInput<Operation>
+    ? { readonly input?: SentInput<Operation> }
+    : { readonly input: SentInput<Operation> };
 
 export interface UnboundSchedule {
   /**
@@ -41,7 +42,17 @@ export interface UnboundSchedule {
   into<C extends EntityShape, const N extends keyof C["commands"] & string>(
     entity: C,
     command: N,
-    map: (run: ScheduledRun) => ScheduledCommand<C["commands"][N] & CommandShape>,
+    map: (run: ScheduledRun) => { readonly key: string } & ScheduledInput<C["commands"][N]>,
+  ): ScheduleShape;
+  /**
+   * Says what each run is: a call of a procedure, at least once. It is called again when it throws, or when nobody can tell whether it ended, with
+   * the same input, so what it does should bear a repeat: go by `at` or `number`. `map` as with `into`.
+   * Throws USAGE when the service has no such procedure.
+   */
+  call<C extends ServiceShape, const N extends keyof C["procedures"] & string>(
+    service: C,
+    procedure: N,
+    map: (run: ScheduledRun) => ScheduledInput<C["procedures"][N]>,
   ): ScheduleShape;
 }
 
@@ -52,6 +63,7 @@ export interface UnboundSchedule {
  * @example
  * export const nightly = schedule("nightly-report", { cron: "0 3 * * *", zone: "Europe/Vienna" })
  *   .into(Report, "make", ({ at }) => ({ key: "daily", input: { day: at } }));
+ * export const pings = schedule("pings", { every: "30s" }).call(Monitor, "ping", ({ number }) => ({ input: { number } }));
  */
 export function schedule(name: string, definition: ScheduleDefinition): UnboundSchedule {
   checkName("schedule", name);
@@ -66,33 +78,44 @@ export function schedule(name: string, definition: ScheduleDefinition): UnboundS
   if (!["skip", "one", "all"].includes(missed))
     throw new SheafError("USAGE", `${what}: missed is "skip", "one" or "all", not ${JSON.stringify(missed)}`);
   const timing = cron === undefined ? everyTiming(what, every) : cronTiming(what, cron, zone ?? "UTC");
+  const bound = (target: ScheduleShape["target"], map: ScheduleShape["map"]): ScheduleShape => {
+    if (typeof map !== "function") throw new SheafError("USAGE", `${what}: the last argument is a function`);
+    return Object.freeze({ kind: "schedule", name, timing: Object.freeze(timing), missed, target, map });
+  };
   return Object.freeze({
     into: (entity, command, map) => {
-      if (entity?.kind !== "entity" || typeof map !== "function")
+      if (entity?.kind !== "entity")
         throw new SheafError("USAGE", `${what} goes into a command of an entity`, {
           hint: 'Give .into(Report, "make", (run) => ({ key, input })) the contract.',
         });
       if (!Object.hasOwn(entity.commands, command))
         throw new SheafError("USAGE", `${what}: ${entity.name} has no command "${command}"`);
-      return Object.freeze({ kind: "schedule", name, timing: Object.freeze(timing), missed, entity, command, map });
+      return bound({ kind: "command", entity, command }, map);
+    },
+    call: (service, procedure, map) => {
+      if (service?.kind !== "service")
+        throw new SheafError("USAGE", `${what} calls a procedure of a service`, {
+          hint: 'Give .call(Mail, "send", (run) => ({ input })) the contract.',
+        });
+      if (!Object.hasOwn(service.procedures, procedure))
+        throw new SheafError("USAGE", `${what}: ${service.name} has no procedure "${procedure}"`);
+      return bound({ kind: "procedure", service, procedure }, map);
     },
   } satisfies UnboundSchedule);
 }
 
-/** Throws USAGE unless all are schedules into entities of the app, each of its own name. */
-export function checkSchedules(
-  app: string,
-  schedules: readonly ScheduleShape[],
-  entities: readonly EntityShape[],
-): void {
+/** Throws USAGE unless all are schedules of what the app has, each of its own name. */
+export function checkSchedules(app: string, schedules: readonly ScheduleShape[], has: AppContractShape): void {
   const usage = (says: string, hint?: string): SheafError => new SheafError("USAGE", `app ${app}: ${says}`, { hint });
   const seen = new Set<string>();
   for (const each of schedules) {
     if (each?.kind !== "schedule")
-      throw usage("something among its schedules is not one", "A schedule ends with .into(Entity, command, map).");
+      throw usage("something among its schedules is not one", "A schedule ends with .into(…) or .call(…).");
     if (seen.has(each.name)) throw usage(`two of its schedules are named "${each.name}"`);
     seen.add(each.name);
-    if (!entities.includes(each.entity))
-      throw usage(`schedule ${each.name} goes into ${each.entity.name}, which is not among its entities`);
+    const { target } = each;
+    const part = target.kind === "command" ? target.entity : target.service;
+    if (!(part.kind === "entity" ? has.entities.includes(part) : has.services.includes(part)))
+      throw usage(`schedule ${each.name} is for the ${part.kind} ${part.name}, which it does not have`);
   }
 }

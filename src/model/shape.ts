@@ -77,10 +77,12 @@ export type ScheduleShape = {
   readonly name: string;
   readonly timing: Timing;
   readonly missed: Missed;
-  /** What a run is: a command of this entity. */
-  readonly entity: EntityShape;
-  readonly command: string;
-  readonly map: (run: ScheduledRun) => { readonly key: string; readonly input?: unknown };
+  /** What a run is. */
+  readonly target:
+    | { readonly kind: "command"; readonly entity: EntityShape; readonly command: string }
+    | { readonly kind: "procedure"; readonly service: ServiceShape; readonly procedure: string };
+  /** The key is an entity's. */
+  readonly map: (run: ScheduledRun) => { readonly key?: string; readonly input?: unknown };
 };
 
 /** How much of a topic is kept at each shard: no older, and no more. */

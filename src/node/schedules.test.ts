@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
 import { scheduleBook, type Schedules } from "../control/index.ts";
-import { app, type AppShape, entity, schedule, type ScheduledRun, type ScheduleShape } from "../model/index.ts";
+import {
+  app,
+  type AppShape,
+  entity,
+  schedule,
+  type ScheduledRun,
+  type ScheduleShape,
+  service,
+} from "../model/index.ts";
 import { code, type World, world, type WorldOptions } from "./world.fixture.ts";
 
 const Report = entity("report", {
@@ -289,6 +297,22 @@ test("code that is the same: it leaves no record, however many nodes load it", a
   w.node.reload(shop(nightly(every5)));
   await w.pass(10);
   assert.equal(await head(), before);
+});
+
+test("a run that is a call: the procedure is called again until it is done, and the runs after it are not held up", async () => {
+  const called: string[] = [];
+  const Mail = service("mail", { procedures: { send: { input: z.object({ number: z.number() }) } } });
+  const mail = Mail.implement({
+    send({ input: { number }, caller }) {
+      called.push(`${number} by ${caller.id}`);
+      if (number === 1 && called.length < 3) throw new Error("no mail today");
+    },
+  });
+  const mails = schedule("nightly", every5).call(Mail, "send", ({ number }) => ({ input: { number } }));
+  const w = await start(app("shop", { services: [mail], schedules: [mails] }));
+  await passTo(w, at5(2) + 1000);
+  assert.deepEqual(called, ["1 by sheaf", "1 by sheaf", "1 by sheaf", "2 by sheaf"]);
+  assert.deepEqual((await w.run(w.node.deadLetters(undefined, undefined, 10))).items, []);
 });
 
 test("a run whose owner's code does not have its schedule: it waits for the code that has, an hour at most", async () => {
