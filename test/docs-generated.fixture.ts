@@ -92,6 +92,7 @@ const says: Readonly<Record<string, string>> = {
   "GET /livez": "200 while the event loop turns; `?verbose` for JSON",
   "GET /readyz": "200 when calls to this node go well, else 503; `?verbose` for each check as JSON",
   "GET /": "gateway: on to `/docs`; admin: what is here",
+  "POST /topics/:topic": "publish an event, or a list of them; JSON or CloudEvents; `Idempotency-Key` honoured; 204",
   "GET /metrics": "[metrics](metrics.md) in the Prometheus text format",
   "GET /admin/v1/openapi.json": "OpenAPI 3.1 document of the admin API",
   "GET /admin/v1/status": "the cluster, its nodes and its shards",

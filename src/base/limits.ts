@@ -72,6 +72,13 @@ export const defaultLimits = {
   maxStaleMs: 10_000,
   /** A gateway connection's unsent replies; past it reading from that connection stops. */
   maxUnsentBytes: 4 * 1024 * 1024,
+  /** How often the owner of a shard looks for events that their topics no longer keep, about. */
+  trimEveryMs: 30_000,
+  /** Events published by one request. */
+  maxEventsPerRequest: 1000,
+  /** Streams of events that a gateway sends at the same time: each holds a connection, and some of its memory while it is read
+   *  too slowly. */
+  maxEventStreams: 512,
   /** Open connections per listener. */
   maxConnections: 4096,
   /** A client that takes longer to send its headers, or its whole request, is cut off. */

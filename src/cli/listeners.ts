@@ -54,6 +54,7 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
     authenticator: options.insecure ? openAuthenticator({ id: "local", roles: ["app"] }) : keys,
     policy: rolePolicy(),
     reveal,
+    joinSessions: (tokens: readonly string[]) => node.joinSessions(tokens),
   };
   const http = gateway({
     ...shared,
@@ -63,7 +64,6 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
   const sessions = sockets({
     ...shared,
     cluster: node.cluster.id,
-    joinSessions: (tokens) => node.joinSessions(tokens),
   });
   const upgrades = socketServer({ limits, open: (pipe) => sessions.open(pipe) });
   const listener = await openNear(options.port, "--port", {

@@ -3,8 +3,9 @@
 // A call is repeated only when that is harmless: a query, a command with the user's own idempotency key, or one that
 // certainly never arrived.
 
-import { catalogue, type ErrorCode, type Issue, type Outcome, type Retry, SheafError } from "../base/index.ts";
-import { abortSignal, type Call, type Calls, inDoubt, type Reply, type Target } from "../rpc/index.ts";
+import { catalogue, type ErrorCode, type Issue, type Outcome, type Retry, SheafError, toHex } from "../base/index.ts";
+import { topicType } from "../model/index.ts";
+import { abortSignal, type Call, type Calls, inDoubt, type Reply } from "../rpc/index.ts";
 import type { ClientHost } from "./host.ts";
 
 export type HttpOptions = {
@@ -44,14 +45,14 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
     try {
       const bearer = await options.token();
       const seen = call.session ?? options.session() ?? "";
-      const headers = headersOf(call, left, bearer, body !== undefined, seen);
+      const headers = headersOf(call, left, bearer, body === undefined ? undefined : contentTypeOf(call), seen);
       const request = {
         method: "POST",
         headers,
         signal: AbortSignal.any(signals),
         ...(body === undefined ? {} : { body }),
       };
-      const response = await host.fetch(`${urls[at % urls.length]}${pathOf(call.target)}`, request);
+      const response = await host.fetch(`${urls[at % urls.length]}${pathOf(call)}`, request);
       return await replyOf(response, (token) => options.keepSession(token, seen));
     } catch (error) {
       throw failureOf(error, call, given.signal, closing.signal);
@@ -62,7 +63,7 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
 
   return {
     async call(call) {
-      const body = call.input === undefined ? undefined : jsonOf(call.input, options.maxRequestBytes);
+      const body = call.input === undefined ? undefined : jsonOf(bodyOf(call, host), options.maxRequestBytes);
       let before: SheafError | undefined;
       let doubt = false;
       const outOfTime = (pause: number): boolean => host.clock.tick() + pause + SHORTEST_TRY >= call.deadline;
@@ -103,11 +104,29 @@ const mayRepeat = (error: SheafError, call: Call): boolean =>
   error.retry !== "never" &&
   (error.outcome === "not-applied" || call.op !== undefined || call.target.kind === "query");
 
-function pathOf(target: Target): string {
+/** The topic that an event is published to; undefined for every other call. */
+const topicOf = ({ target }: Call): string | undefined =>
+  target.kind === "command" && target.entity === topicType && target.name === "publish"
+    ? target.key.slice(0, target.key.indexOf("/"))
+    : undefined;
+
+/** An event that is a list would be taken for several events, if it were not in an envelope. */
+const isEnveloped = (call: Call): boolean => Array.isArray(call.input) && topicOf(call) !== undefined;
+const contentTypeOf = (call: Call): string => (isEnveloped(call) ? "application/cloudevents+json" : "application/json");
+const bodyOf = (call: Call, { dice }: ClientHost): unknown =>
+  isEnveloped(call)
+    ? { specversion: "1.0", id: toHex(dice.bytes(16)), source: "/", type: topicOf(call), data: call.input }
+    : call.input;
+
+function pathOf(call: Call): string {
+  const { target } = call;
+  const topic = topicOf(call);
   const parts =
     target.kind === "procedure"
       ? ["services", target.service, target.name]
-      : ["entities", target.entity, target.key, target.name];
+      : topic !== undefined
+        ? ["topics", topic]
+        : ["entities", target.entity, target.key, target.name];
   return `/${parts.map(encodeURIComponent).join("/")}`;
 }
 
@@ -115,11 +134,11 @@ function headersOf(
   call: Call,
   leftMs: number,
   token: string | undefined,
-  body: boolean,
+  contentType: string | undefined,
   seen: string,
 ): Record<string, string> {
   const headers: Record<string, string> = { "sheaf-deadline-ms": String(Math.max(1, Math.ceil(leftMs))) };
-  if (body) headers["content-type"] = "application/json";
+  if (contentType !== undefined) headers["content-type"] = contentType;
   if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
   if (call.op !== undefined) headers["idempotency-key"] = call.op.id;
   if (call.consistency !== undefined) headers["sheaf-consistency"] = call.consistency;

@@ -23,7 +23,8 @@ const filled = (pattern: string): string =>
     .replace(":key", "acc-7")
     .replace(":member", "deposit")
     .replace(":service", "rates")
-    .replace(":procedure", "quote");
+    .replace(":procedure", "quote")
+    .replace(":topic", "orders");
 
 test("access: every route refuses a caller without credentials, but for the open list", async () => {
   const { b } = guarded();
@@ -134,7 +135,7 @@ test("access: a role does what it is granted and nothing else", async () => {
 
 test("policy: nothing is allowed that no role of the caller grants", () => {
   const policy = rolePolicy();
-  const actions: Action[] = ["command", "query", "procedure", "describe", "operate"];
+  const actions: Action[] = ["command", "query", "procedure", "publish", "subscribe", "describe", "operate"];
   const resource = { kind: "entity", entity: "account", key: "a", name: "x" } as const;
   for (const roles of [[], ["nobody"], ["__proto__"], ["constructor"]]) {
     for (const action of actions)

@@ -39,12 +39,12 @@ function sessionOf(header: string | undefined): string {
 
 /** A call whose signal is made when somebody asks: most calls are answered without. A getter of the class, since one in each object
  *  costs as much as reading all headers does. */
-class HttpCall implements Call {
+export class HttpCall implements Call {
   readonly #request: Incoming;
   readonly target: Target;
   readonly principal: Principal;
   readonly deadline: Tick;
-  readonly op: Call["op"];
+  op: Call["op"];
   readonly consistency: Call["consistency"];
   readonly session: string;
   readonly ifVersion: Call["ifVersion"];

@@ -17,10 +17,11 @@ import {
 import type { AppContractShape } from "../model/index.ts";
 import type { Calls, Target } from "../rpc/index.ts";
 import type { Authenticator, Policy } from "../security/index.ts";
-import { directoryOf, checkProcedure, entityNamed, memberKind, type Directory } from "./directory.ts";
+import { directoryOf, checkProcedure, entityNamed, memberKind, topicNamed, type Directory } from "./directory.ts";
 import { docs } from "./docs.ts";
 import { exchange, type Outlet } from "./exchange.ts";
 import { openApiOf } from "./openapi.ts";
+import { publish } from "./publish.ts";
 import { createWithin } from "./within.ts";
 
 export type GatewayOptions = OriginRules & {
@@ -32,6 +33,8 @@ export type GatewayOptions = OriginRules & {
   readonly authenticator: Authenticator;
   readonly policy: Policy;
   readonly ready: () => Readiness;
+  /** One session token that covers all of these; the last of them covers what it covers when absent. */
+  readonly joinSessions?: ((tokens: readonly string[]) => string) | undefined;
   /** Show server-side error messages to callers: only where the caller is the developer. */
   readonly reveal?: boolean | undefined;
 };
@@ -77,9 +80,20 @@ export function gateway(options: GatewayOptions): Edge {
     return planOf(ask, { kind: "procedure", service, name });
   };
 
+  const join = options.joinSessions ?? ((tokens) => tokens.at(-1) ?? "");
+  const onTopic = (ask: Ask): Plan => {
+    const topic = topicNamed(now(), decodeSegment(ask.segments[1] ?? ""));
+    return {
+      action: "publish",
+      resource: { kind: "topic", name: topic.name },
+      run: (principal) => publish(ask, topic, principal, outlet, join),
+    };
+  };
+
   http.guarded("POST", "/entities/:entity/:key/:member", onEntity);
   http.guarded("GET", "/entities/:entity/:key/:member", onEntity);
   http.guarded("POST", "/services/:service/:procedure", onService);
+  http.guarded("POST", "/topics/:topic", onTopic);
   http.guarded("GET", "/openapi.json", () => ({
     action: "describe",
     resource: { kind: "contract" },

@@ -3,10 +3,10 @@
 
 import { catalogue, SheafError, utf8, type Limits, type Millis } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import type { AppContractShape } from "../model/index.ts";
+import { type AppContractShape, topicType } from "../model/index.ts";
 import { type Calls, type Pipe, respond, type Responder, type ResponderOptions, type Target } from "../rpc/index.ts";
 import type { Action, Authenticator, Policy, Principal, Resource } from "../security/index.ts";
-import { checkProcedure, directoryOf, entityNamed, memberKind, type Directory } from "./directory.ts";
+import { checkProcedure, directoryOf, entityNamed, memberKind, topicNamed, type Directory } from "./directory.ts";
 
 export type SocketOptions = {
   readonly host: Host;
@@ -113,9 +113,18 @@ async function admit(app: string, token: string | undefined, options: SocketOpti
   return found.principal;
 }
 
+/** The topic that an event is published to; undefined for every other call. */
+function topicOf(target: Target): string | undefined {
+  if (target.kind !== "command" || target.entity !== topicType || target.name !== "publish") return undefined;
+  return target.key.slice(0, Math.max(0, target.key.indexOf("/")));
+}
+
 /** The contract decides what is a command and what a query, never the caller: policies are written against that. */
 function checkTarget(directory: Directory, target: Target, limits: Limits): void {
   if (target.kind === "procedure") return checkProcedure(directory, target.service, target.name);
+  const topic = topicOf(target);
+  // Whoever keeps the event holds its key against what the topic makes of it.
+  if (topic !== undefined) return void topicNamed(directory, topic);
   const kind = memberKind(entityNamed(directory, target.entity), target.name);
   if (kind !== target.kind)
     throw new SheafError("UNKNOWN_TARGET", `${target.entity}.${target.name} is a ${kind}, not a ${target.kind}`);
@@ -145,12 +154,15 @@ function checkOperation(op: string | undefined, limits: Limits): void {
 }
 
 function authorise(policy: Policy, principal: Principal, target: Target): void {
-  const action: Action = target.kind;
+  const topic = topicOf(target);
+  const action: Action = topic === undefined ? target.kind : "publish";
   const { name } = target;
   const resource: Resource =
-    target.kind === "procedure"
-      ? { kind: "service", service: target.service, name }
-      : { kind: "entity", entity: target.entity, key: target.key, name };
+    topic !== undefined
+      ? { kind: "topic", name: topic }
+      : target.kind === "procedure"
+        ? { kind: "service", service: target.service, name }
+        : { kind: "entity", entity: target.entity, key: target.key, name };
   const decision = policy.decide(principal, action, resource);
   if (!decision.allow) throw new SheafError("FORBIDDEN", "the caller may not do this", { hint: decision.why });
 }

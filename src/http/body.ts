@@ -12,6 +12,9 @@ const isJson = (type: string): boolean =>
   /^application\/json\s*;\s*charset="?utf-8"?\s*$/i.test(type) ||
   type.trim().toLowerCase() === "application/json";
 
+/** What a Content-Type names, its parameters aside. */
+export const mediaType = (type: string): string => (type.split(";", 1)[0] ?? "").trim().toLowerCase();
+
 /** The body's bytes. A declared length is judged before anything is read; what comes is counted besides. */
 function readBytes(request: Incoming, max: number): Promise<Uint8Array> {
   const declared = request.header("content-length");
@@ -21,8 +24,9 @@ function readBytes(request: Incoming, max: number): Promise<Uint8Array> {
   return request.read(max);
 }
 
-/** The JSON value of a request's body, or undefined when it has none. Throws TOO_LARGE, UNSUPPORTED_MEDIA or MALFORMED. */
-export async function readJson(request: Incoming, limits: BodyLimits): Promise<unknown> {
+/** The JSON value of a request's body, or undefined when it has none. `also`: content types that are taken besides JSON's own. Throws
+ *  TOO_LARGE, UNSUPPORTED_MEDIA or MALFORMED. */
+export async function readJson(request: Incoming, limits: BodyLimits, also: readonly string[] = []): Promise<unknown> {
   const encoding = request.header("content-encoding");
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new SheafError("UNSUPPORTED_MEDIA", "compressed bodies are not read", {
@@ -30,7 +34,7 @@ export async function readJson(request: Incoming, limits: BodyLimits): Promise<u
     });
   }
   const type = request.header("content-type");
-  const wrongType = type !== undefined && !isJson(type);
+  const wrongType = type !== undefined && !isJson(type) && !also.includes(mediaType(type));
   if (wrongType && request.header("content-length") !== "0") throw notJson(type);
   const bytes = await readBytes(request, limits.maxRequestBytes);
   if (bytes.length === 0) return undefined;
