@@ -1,5 +1,6 @@
-// Runs the gates two at a time, one line for each, and shows in full what the red ones said. Arguments name single gates:
-// `npm run check -- types lint`. Ends with the sum: each test and each simulated seed counts, and so does any other gate.
+// Runs the gates two at a time, the simulation by itself since it takes all cores; one line for each, and in full what the
+// red ones said. Arguments name single gates: `npm run check -- types lint`. Ends with the sum: each test and each simulated
+// seed counts, and so does any other gate.
 
 import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
@@ -22,7 +23,7 @@ const gates = {
   unit: tests("unit"),
   dead: { command: knip, saw: /^knip saw (\d+) files$/m, unit: "files" },
   package: { command: [node, "scripts/package.mjs"], saw: /^package has (\d+) doors$/m, unit: "doors" },
-  sim: { command: [node, "src/sim/gate.ts"], saw: /^(\d+) passed, \d+ failed$/m, unit: "seeds" },
+  sim: { command: [node, "src/sim/gate.ts"], saw: /^(\d+) passed, \d+ failed$/m, unit: "seeds", alone: true },
   node: tests("node"),
 };
 
@@ -36,10 +37,28 @@ function report({ name, isGreen, seen, left, seconds }) {
   const word = isGreen ? "ok " : "RED";
   const leftOut = left > 0 ? `, ${left} LEFT OUT` : "";
   const time = `${seconds.toFixed(1).padStart(7)} s`;
-  process.stdout.write(`${word}  ${name.padEnd(8)}${time}  ${seen} ${gates[name].unit}${leftOut}\n`);
+  const { unit } = gates[name];
+  const pace = unit === "seeds" ? `, ${(seen / seconds).toFixed(0)} seeds/s` : "";
+  process.stdout.write(`${word}  ${name.padEnd(8)}${time}  ${seen} ${unit}${pace}${leftOut}\n`);
+}
+
+/** What may run beside each other, in turn. */
+function turnsOf(names) {
+  const turns = [[]];
+  for (const name of names) {
+    if (gates[name].alone) turns.push([name], []);
+    else turns.at(-1).push(name);
+  }
+  return turns;
 }
 
 async function runAll(names) {
+  const results = [];
+  for (const turn of turnsOf(names)) results.push(...(await runTogether(turn)));
+  return results;
+}
+
+async function runTogether(names) {
   const waiting = [...names];
   const results = [];
   const worker = async () => {

@@ -134,7 +134,8 @@ async function spread({ seeds, from, workers, options }: GateArguments): Promise
       const child = fork(fileURLToPath(import.meta.url), [], {
         serialization: "advanced",
         // Each worker has a core to itself: what collects garbage beside it would take another worker's.
-        execArgv: ["--single-threaded-gc", "--max-semi-space-size=64"],
+        // And what has outlived many trials says nothing of the next ones: all of a world is to be young (world.ts).
+        execArgv: ["--single-threaded-gc", "--max-semi-space-size=64", "--no-allocation-site-pretenuring"],
         env: { ...process.env, NODE_COMPILE_CACHE: compiled },
       });
       child.once("message", (found) => resolve(found as Findings));
@@ -155,6 +156,7 @@ async function spread({ seeds, from, workers, options }: GateArguments): Promise
 
 function report(findings: Findings, { seeds, options }: GateArguments, tookMs: number): string[] {
   const { tally, failed, passed, events, clusters, repeated } = findings;
+  const seconds = tookMs / 1000;
   const struck = faultNames.map((name) => `${name} ${tally.injected[name]}`).join(" · ");
   const shown = failed
     .slice(0, 10)
@@ -164,7 +166,8 @@ function report(findings: Findings, { seeds, options }: GateArguments, tookMs: n
     ...(failed.length > 10 ? [`… and ${failed.length - 10} more seeds`] : []),
     `faults: ${struck}`,
     `calls ${tally.calls}, answered ${tally.answered}, unknown ${tally.unknown} · appends ${tally.appends}, ambiguous ${tally.ambiguous} · claims ${tally.claims}, takeovers ${tally.takeovers}`,
-    `${clusters} clusters, ${events} events, ${repeated} seeds run twice, ${(seeds / (tookMs / 1000)).toFixed(0)} seeds/s`,
+    `${clusters} clusters, ${events} events, ${repeated} seeds run twice`,
+    `${seeds} seeds in ${seconds.toFixed(1)} s, ${(seeds / seconds).toFixed(0)} seeds/s`,
     ...emptiness(findings, seeds, options.faults).map((reason) => `this run proves nothing: ${reason}`),
     `${passed} passed, ${failed.length} failed`,
   ];

@@ -146,6 +146,7 @@ function capture(keep: (line: Omit<LogLine, "at" | "node">) => void): Log {
 
 type Labels = Readonly<Record<string, string>>;
 
+/** Of the many that a node has, most are never touched: what is kept is looked up when one is first. */
 function meter(): { meter: Meter; read: SimHost["metric"] } {
   const values = new Map<string, { value: number }>();
   const idOf = (name: string, labels: Labels | undefined): string =>
@@ -159,16 +160,16 @@ function meter(): { meter: Meter; read: SimHost["metric"] } {
   return {
     meter: {
       counter(name, _help, labels) {
-        const kept = cell(name, labels);
-        return { add: (amount = 1) => void (kept.value += amount) };
+        let kept: { value: number } | undefined;
+        return { add: (amount = 1) => void ((kept ??= cell(name, labels)).value += amount) };
       },
       gauge(name, _help, labels) {
-        const kept = cell(name, labels);
-        return { set: (value) => void (kept.value = value) };
+        let kept: { value: number } | undefined;
+        return { set: (value) => void ((kept ??= cell(name, labels)).value = value) };
       },
       histogram(name, _help, labels) {
-        const kept = cell(`${name}_count`, labels);
-        return { record: () => void kept.value++ };
+        let kept: { value: number } | undefined;
+        return { record: () => void (kept ??= cell(`${name}_count`, labels)).value++ };
       },
     },
     read(name, labels) {
