@@ -47,6 +47,8 @@ export const defaultLimits = {
   /** Messages and timers that wait at one shard, dead letters among them. Past it commands that would leave more are refused, and
    *  other shards keep what they have for it. */
   maxTasks: 20_000,
+  /** What these take of memory at one shard, about. */
+  maxTaskBytes: 16 * 1024 * 1024,
   /** Attempts at a message or timer whose handler fails, before it becomes a dead letter. */
   maxAttempts: 5,
   /** The pause before the second attempt; each later one is four times as long, up to a minute. */
@@ -114,6 +116,7 @@ export function checkLimits(given: Partial<Limits> = {}): Limits {
   need(limits.defaultDeadlineMs <= limits.maxDeadlineMs, "defaultDeadlineMs <= maxDeadlineMs");
   need(limits.headersTimeoutMs <= limits.requestTimeoutMs, "headersTimeoutMs <= requestTimeoutMs");
   need(limits.followEveryMs <= limits.maxStaleMs, "followEveryMs <= maxStaleMs");
+  need(limits.maxBatchBytes <= limits.maxTaskBytes, "maxBatchBytes <= maxTaskBytes");
   need(limits.maxMailbox <= limits.maxInFlight, "maxMailbox <= maxInFlight");
   if (wrong.length > 0) throw new SheafError("USAGE", `limits do not fit each other: ${wrong.join("; ")}`);
   return limits;

@@ -78,3 +78,25 @@ test("a client that fell back to HTTP: tries the socket again after a minute, an
   await call();
   assert.equal(there.dials, 2);
 });
+
+test("while no transport is chosen yet: an input that cannot be sent is told by the promise, as at any other time", async () => {
+  const client = connect(bank, { url: "http://gateway", host: world().host });
+  const { code, outcome } = await caught(client.entity(Account, "a").deposit({ cents: () => 1 } as never));
+  assert.deepEqual([code, outcome], ["BAD_INPUT", "not-applied"]);
+});
+
+test("a client that fell back to HTTP: no call waits for the socket that is tried again", async () => {
+  const there = world();
+  const client = connect(bank, { url: "http://gateway", host: there.host });
+  const first = client.entity(Account, "a").balance();
+  await there.clock.advance(10);
+  assert.equal(await first, 5);
+  await there.clock.advance(61_000);
+  there.refuse = false; // now nobody answers
+  const calls = [1, 2, 3].map(() => client.entity(Account, "a").balance());
+  await there.clock.advance(10);
+  assert.deepEqual(
+    await Promise.race([Promise.all(calls), new Promise((resolve) => void setImmediate(resolve))]),
+    [5, 5, 5],
+  );
+});

@@ -1,7 +1,7 @@
 // Chooses between the socket and HTTP: the socket wherever it connects. HTTP takes over only when the socket never did and
 // the gateway answers over HTTP all the same, as behind a proxy that refuses upgrades; the socket is tried again later.
 
-import { type Millis, SheafError } from "../base/index.ts";
+import { asSheafError, type Millis, SheafError } from "../base/index.ts";
 import type { Call, Calls, Reply } from "../rpc/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import type { ClientHost } from "./host.ts";
@@ -19,9 +19,10 @@ export type AutomaticOptions = {
 const AGAIN_MS: Millis = 60_000;
 const PROBE_MS: Millis = 2_000;
 
+/** `meanwhile`: what carries calls until the choice is made; they wait for it where there is nothing. */
 type Choice =
   | { readonly kind: "open" }
-  | { readonly kind: "choosing"; readonly chosen: Promise<Calls> }
+  | { readonly kind: "choosing"; readonly chosen: Promise<Calls>; readonly meanwhile: Calls | undefined }
   | { readonly kind: "socket" }
   | { readonly kind: "http"; readonly since: number };
 
@@ -45,11 +46,18 @@ export function automatic(options: AutomaticOptions): Calls {
     call(call) {
       if (choice.kind === "socket") return socket.call(call);
       if (choice.kind === "http") {
-        if (host.clock.tick() - choice.since > AGAIN_MS) choice = { kind: "choosing", chosen: choose() };
+        if (host.clock.tick() - choice.since > AGAIN_MS)
+          choice = { kind: "choosing", chosen: choose(), meanwhile: http };
         return http.call(call);
       }
-      if (choice.kind === "open") choice = { kind: "choosing", chosen: choose() };
-      return onceChosen(frozenOf(call), choice.chosen, host);
+      if (choice.kind === "open") choice = { kind: "choosing", chosen: choose(), meanwhile: undefined };
+      if (choice.meanwhile) return choice.meanwhile.call(call);
+      try {
+        return onceChosen(frozenOf(call), choice.chosen, host);
+      } catch (error) {
+        const { code, message } = asSheafError(error);
+        return Promise.reject(new SheafError(code === "TOO_LARGE" ? code : "BAD_INPUT", message, { cause: error }));
+      }
     },
   };
 }

@@ -50,11 +50,12 @@ export class Watch {
     if (ids === this.#ids) return;
     this.#ids = ids;
     this.#neighbours = neighboursOf(this.#me, ids);
+    for (const id of this.#named.keys()) if (!ids.includes(id)) this.#named.delete(id);
   }
 
   /** Somebody does not hear these. */
   named(ids: Iterable<string>, now: Tick): void {
-    for (const id of ids) this.#named.set(id, now + 2 * this.#timing.leaseMs);
+    for (const id of ids) if (this.#ids.includes(id)) this.#named.set(id, now + 2 * this.#timing.leaseMs);
   }
 
   /** How long a member need not be asked; undefined when it is to be asked at every beat. */

@@ -59,7 +59,7 @@ export class Inbox {
       return agenda.through(from);
     }
     // What waits here for other shards does not count: two that wait for each other would wait for ever.
-    const room = this.#options.limits.maxTasks - agenda.tasks.size;
+    const room = agenda.room(this.#options.limits, false);
     if (room <= 0)
       throw new SheafError("OVERLOADED", `shard ${shard.number} has as many messages and timers waiting as it may`, {
         retryAfterMs: 1000,

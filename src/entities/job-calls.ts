@@ -152,14 +152,14 @@ export class JobCalls {
   }
 
   #roomFor(shard: Shard, chosen: boolean): void {
-    const { maxTasks, maxIdempotencyKeys } = this.#options.limits;
+    const { limits } = this.#options;
     const { agenda } = shard.fold;
-    if (agenda.tasks.size + this.#comingTo(shard) >= maxTasks || shard.full)
+    if (agenda.room(limits, false) <= this.#comingTo(shard) || shard.full)
       throw new SheafError("OVERLOADED", `shard ${shard.number} has as many jobs and other tasks waiting as it may`, {
         retryAfterMs: 1000,
         hint: "See what waits: sheaf task ls. Dead letters count, too: sheaf dlq ls.",
       });
-    if (chosen && agenda.endedChosen >= maxIdempotencyKeys)
+    if (chosen && agenda.endedChosen >= limits.maxIdempotencyKeys)
       throw new SheafError("IDEMPOTENCY_FULL", undefined, { retryAfterMs: 60_000 });
   }
 

@@ -42,8 +42,8 @@ export class Outbox {
       if (this.#busy.has(lane)) continue;
       const told = this.#told(shard, to);
       // That it was accepted could not be noted.
-      if (agenda.waiting(to, 0)[0]!.n <= told) shard.acknowledge(to, told);
-      if (agenda.waiting(to, told).length === 0) continue;
+      if (agenda.waiting(to, 0, 1)[0]!.n <= told) shard.acknowledge(to, told);
+      if (agenda.waiting(to, told, 1).length === 0) continue;
       this.#busy.add(lane);
       void this.#empty(shard, to).finally(() => {
         this.#busy.delete(lane);
@@ -51,7 +51,7 @@ export class Outbox {
         if (
           !this.#closed &&
           shard.held !== undefined &&
-          shard.fold.agenda.waiting(to, this.#told(shard, to)).length > 0
+          shard.fold.agenda.waiting(to, this.#told(shard, to), 1).length > 0
         )
           this.wake(shard);
       });
@@ -81,7 +81,7 @@ export class Outbox {
     const { host, limits } = this.#options;
     const { held, fold } = shard;
     for (let failures = 0; !this.#closed && shard.held === held && shard.fold === fold;) {
-      const frame = cut(fold.agenda.waiting(to, this.#told(shard, to)), limits.maxBatchBytes);
+      const frame = cut(fold.agenda.waiting(to, this.#told(shard, to), mostMessages), limits.maxBatchBytes);
       if (frame.length === 0) return;
       const last = frame.at(-1)!.n;
       if (host.faults.mutant("D4")) this.#tell(shard, to, last);

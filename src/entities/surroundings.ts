@@ -158,10 +158,9 @@ export class CommandSurroundings implements Surroundings {
    *  wait for ever. */
   #roomFor({ fold, number }: Attempt["task"]["shard"]): void {
     const { messages, timers } = this.#run;
-    const { maxTasks } = this.#options.limits;
     const left = messages.length + timers.length;
     const { task } = this.#attempt.task.call;
-    if (fold.agenda.size + left < (task ? spareRoom : 1) * maxTasks || (task && left === 0)) return;
+    if (fold.agenda.room(this.#options.limits, true, task ? spareRoom : 1) > left || (task && left === 0)) return;
     throw new SheafError("OVERLOADED", `shard ${number} has as many messages and timers waiting as it may`, {
       retryAfterMs: 1000,
       hint: "See what waits: sheaf task ls. Dead letters count, too: sheaf dlq ls.",

@@ -137,7 +137,7 @@ export function backlogOf(shard: Shard): Backlog {
     else if (now - due > lateMs) lateMs = now - due;
   }
   let outgoingMs: Millis = 0;
-  for (const to of agenda.destinations()) outgoingMs = Math.max(outgoingMs, now - agenda.waiting(to, 0)[0]!.at);
+  for (const to of agenda.destinations()) outgoingMs = Math.max(outgoingMs, now - agenda.waiting(to, 0, 1)[0]!.at);
   const tasks = agenda.tasks.size - deadLetters;
   return { shard: shard.number, tasks, deadLetters, outgoing: agenda.outgoing, outgoingMs, lateMs };
 }

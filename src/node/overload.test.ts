@@ -14,6 +14,9 @@ const Till = entity("till", {
     add: { input: z.number() },
     pass: { input: z.string() },
     wait: { input: z.number() },
+    /** Leaves it for later. */
+    put: { input: z.string() },
+    hear: { input: z.string() },
   },
 });
 /** What carries out takes so long. */
@@ -32,6 +35,8 @@ const tills = app("tills", {
         send.entity(Till, input).add(1);
       },
       wait: ({ input }) => task.rest(input),
+      put: ({ input, after }) => void after(1000, "hear", input),
+      hear: () => {},
     }),
   ],
   services: [],
@@ -168,4 +173,13 @@ test("overload: who is refused is not read to the end", async () => {
   await assert.rejects(w.ask("", "", "no number", at("b", "add")), code("OVERLOADED", "not-applied"));
   await w.run(first);
   await assert.rejects(w.ask("", "", "no number", at("b", "add")), code("BAD_INPUT", "not-applied"));
+});
+
+test("overload: what waits at a shard is bounded in bytes, too", async () => {
+  const w = await open({ shards: 1, limits: { maxBatchBytes: 20_000, maxTaskBytes: 20_000 } });
+  const text = "x".repeat(8000);
+  for (const key of ["a", "b", "c"]) await w.ask("", "", text, at(key, "put"));
+  await assert.rejects(w.ask("", "", text, at("d", "put")), code("OVERLOADED", "not-applied"));
+  await w.pass(2000);
+  await w.ask("", "", text, at("d", "put"));
 });

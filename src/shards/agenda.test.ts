@@ -288,3 +288,56 @@ test("agenda: a copy that begins with what the store kept is as one that has rea
     }
   }
 });
+
+test("agenda: what is set again and again for later leaves nothing behind", () => {
+  const agenda = new Agenda(own);
+  for (let n = 0; n < 5000; n++)
+    agenda.apply(commit("a", { timers: [timer("x", 1_000_000 + n), timer("y", 5)] }), n, 1);
+  assert.ok(agenda.entries < 200, `${agenda.entries} entries for two timers`);
+  const due = (): unknown => {
+    const task = agenda.first()!;
+    agenda.take();
+    return task.due;
+  };
+  assert.deepEqual([due(), due(), agenda.first()], [5, 1_004_999, undefined]);
+});
+
+test("agenda: what is there counts in bytes, too, until it is over, and after a restart", () => {
+  const limits = { maxTasks: 100, maxTaskBytes: 10_000 };
+  const agenda = new Agenda(own);
+  const large = { ...message("a", 1), input: new Uint8Array(8000) };
+  agenda.apply(commit("a", { messages: [{ ...large, to: 5 }] }), 1, 1);
+  assert.equal(agenda.room(limits, true), 99);
+  agenda.note(accepted(7, 0, 1, large), 2);
+  assert.deepEqual([agenda.room(limits, true), agenda.room(limits, false)], [0, 99], "what is on its way is not there");
+  agenda.note(accepted(7, 1, 2, large), 3);
+  assert.deepEqual([agenda.room(limits, false), agenda.room(limits, true, 4)], [0, 397]);
+  const copy = new Agenda(own);
+  copy.restore(agenda.memo(), agenda.drain().fresh);
+  for (const one of [agenda, copy]) {
+    assert.equal(one.room(limits, false), 0);
+    one.note({ kind: "failed", task: "m7.1", attempts: 1, cause: "x" }, 4);
+    one.note({ kind: "done", task: "m7.1" }, 4);
+    assert.equal(one.room(limits, false), 99);
+    one.note({ kind: "done", task: "m7.2" }, 5);
+    one.note({ kind: "acknowledged", to: 5, through: 2 ** 53 }, 6);
+    assert.equal(one.room({ maxTasks: 1, maxTaskBytes: 1 }, true), 1, "nothing is left");
+  }
+});
+
+test("agenda: of a long lane the front is told, as much as is asked for", () => {
+  const agenda = new Agenda(own);
+  for (let n = 0; n < 10; n++) agenda.apply(commit("a", { messages: [{ ...message("b", n), to: 5 }] }), n, 1);
+  const all = agenda.waiting(5, 0).map(({ n }) => n);
+  assert.equal(all.length, 10);
+  assert.deepEqual(
+    agenda.waiting(5, 0, 2).map(({ n }) => n),
+    all.slice(0, 2),
+  );
+  assert.deepEqual(
+    agenda.waiting(5, all[3]!, 3).map(({ n }) => n),
+    all.slice(4, 7),
+  );
+  assert.deepEqual(agenda.waiting(5, all[9]!, 3), []);
+  assert.deepEqual(agenda.waiting(6, 0, 3), []);
+});

@@ -9,7 +9,7 @@
 // Q3. Tasks of one key that came as messages are due in the order in which they came, a failed one before those behind it. A dead
 //     letter is passed over.
 
-import { defaultLimits, type Generation, type Instant, type Shard } from "../base/index.ts";
+import { defaultLimits, type Generation, type Instant, type Limits, type Shard } from "../base/index.ts";
 import type { Commit, Message, Note, Published, Work } from "../journal/index.ts";
 import { topicType } from "../model/index.ts";
 import { isEnded, loadedRow, type Row, rowOf, savedRow, taskRow } from "./agenda-rows.ts";
@@ -17,7 +17,7 @@ import { eventOf } from "./event-message.ts";
 import { Heap } from "./heap.ts";
 import { type Ended, EndedJobs, endedRow, isJob, isJobType, type Job, jobOf, JobOrder } from "./jobs.ts";
 import type { SavedOp } from "./store.ts";
-import { lineOf, type Outgoing, refOf, type Task, timerId } from "./task.ts";
+import { lineOf, messageBytes, type Outgoing, refOf, type Task, timerId } from "./task.ts";
 
 /** What is noted of tasks and messages. */
 export type TaskNote = Extract<Note, { kind: "accepted" | "acknowledged" | "done" | "failed" | "added" }>;
@@ -51,6 +51,8 @@ export class Agenda {
   readonly #ended: EndedJobs;
   #count = 0;
   #outgoing = 0;
+  #taskBytes = 0;
+  #outgoingBytes = 0;
   #fresh = new Map<string, Row>();
   #gone = new Set<string>();
   /** Rows that the local store may hold, in an older form perhaps. */
@@ -74,6 +76,15 @@ export class Agenda {
   get outgoing(): number {
     return this.#outgoing;
   }
+  /** How many more tasks there may be. `all`: what is on its way counts, too. */
+  room({ maxTasks, maxTaskBytes }: Pick<Limits, "maxTasks" | "maxTaskBytes">, all: boolean, times = 1): number {
+    const bytes = this.#taskBytes + (all ? this.#outgoingBytes : 0);
+    return bytes >= times * maxTaskBytes ? 0 : times * maxTasks - (all ? this.size : this.#tasks.size);
+  }
+  /** Entries of what is due, some of them of what is over. */
+  get entries(): number {
+    return this.#due.size;
+  }
   /** Whether there ever was anything. */
   get isUsed(): boolean {
     return this.#count > 0 || this.#lanes.size > 0 || this.#marks.size > 0;
@@ -87,11 +98,16 @@ export class Agenda {
     for (const [to, lane] of this.#lanes) if (lane.waiting.length > 0) yield to;
   }
 
-  /** Messages to that shard that it is not known to have accepted, beyond `beyond`. */
-  waiting(to: Shard, beyond: number): readonly Outgoing[] {
+  /** Messages to that shard that it is not known to have accepted, beyond `beyond`: the first `most`. */
+  waiting(to: Shard, beyond: number, most = Infinity): readonly Outgoing[] {
     const waiting = this.#lanes.get(to)?.waiting ?? [];
-    const first = waiting.findIndex(({ n }) => n > beyond);
-    return first < 0 ? [] : waiting.slice(first);
+    let [low, high] = [0, waiting.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (waiting[middle]!.n > beyond) high = middle;
+      else low = middle + 1;
+    }
+    return waiting.slice(low, low + most);
   }
 
   /** Number of the last message that was accepted of that shard; 0 for none. */
@@ -111,10 +127,10 @@ export class Agenda {
   /** The task that is due first, of those that nobody has taken. */
   first(): Task | undefined {
     for (;;) {
-      const [due, , id] = this.#due.first ?? [];
+      const [due, order, id] = this.#due.first ?? [];
       if (id === undefined) return undefined;
       const task = this.#tasks.get(id);
-      if (task && task.due === due && this.#leads(task)) return task;
+      if (task && task.due === due && task.order === order && this.#leads(task)) return task;
       this.#due.shift();
     }
   }
@@ -166,6 +182,18 @@ export class Agenda {
     if (task.due === undefined || !this.#leads(task)) return;
     if (isJob(task)) this.#jobs.add(task);
     else this.#due.add([task.due, task.order, task.id]);
+    if (this.#due.size > 2 * this.#tasks.size + fewEntries) this.#sweep();
+  }
+
+  /** Timers that are set again and again leave entries of what is over, which might be due only in years. */
+  #sweep(): void {
+    const met = new Set<string>();
+    this.#due.keep(([due, order, id]) => {
+      const task = this.#tasks.get(id);
+      const stands = task?.due === due && task.order === order && !met.has(id);
+      if (stands) met.add(id);
+      return stands;
+    });
   }
 
   #leads(task: Task): boolean {
@@ -197,10 +225,15 @@ export class Agenda {
         continue;
       }
       const outgoing = { to, n, after, order: ++this.#count, at, message };
-      lane.waiting.push(outgoing);
-      this.#outgoing++;
+      this.#wait(lane, outgoing);
       this.#save(rowOf(outgoing), outgoing);
     }
+  }
+
+  #wait(lane: Lane, outgoing: Outgoing): void {
+    lane.waiting.push(outgoing);
+    this.#outgoing++;
+    this.#outgoingBytes += messageBytes(outgoing.message);
   }
 
   #lane(to: Shard): Lane {
@@ -251,6 +284,7 @@ export class Agenda {
     for (const outgoing of lane.waiting) {
       if (outgoing.n > through) break;
       this.#forget(rowOf(outgoing));
+      this.#outgoingBytes -= messageBytes(outgoing.message);
       count++;
     }
     lane.waiting.splice(0, count);
@@ -265,8 +299,14 @@ export class Agenda {
   }
 
   #put(task: Task): void {
-    this.#tasks.set(task.id, task);
+    this.#hold(task);
     this.#save(taskRow + task.id, task);
+  }
+
+  #hold(task: Task): void {
+    const before = this.#tasks.get(task.id);
+    this.#taskBytes += taskBytes(task) - (before ? taskBytes(before) : 0);
+    this.#tasks.set(task.id, task);
   }
 
   #queue(task: Task): void {
@@ -315,6 +355,7 @@ export class Agenda {
     const task = this.#tasks.get(id);
     if (!task) return;
     this.#tasks.delete(id);
+    this.#taskBytes -= taskBytes(task);
     this.#forget(taskRow + id);
     this.#leave(task);
   }
@@ -389,17 +430,21 @@ export class Agenda {
     for (const row of loaded) {
       if (isEnded(row)) continue;
       if ("n" in row) {
-        this.#lane(row.to).waiting.push(row);
-        this.#outgoing++;
+        this.#wait(this.#lane(row.to), row);
         continue;
       }
-      this.#tasks.set(row.id, row);
+      this.#hold(row);
       if (row.due === undefined) continue;
       if (row.kind !== "timer") this.#queue(row);
       this.#offer(row);
     }
   }
 }
+
+const taskBytes = (task: Task): number => messageBytes(task) + 2 * task.id.length + task.cause.length;
+
+/** Of what is due, beyond twice as many as there are tasks, before those of what is over are dropped. */
+const fewEntries = 64;
 
 type Entry = readonly [due: Instant, order: number, id: string];
 

@@ -1,7 +1,8 @@
 // What things take of a record or a frame, at most: how much of them fits is decided before they are encoded.
 
-import type { Commit, Message, Note } from "../journal/index.ts";
+import type { Commit, Note } from "../journal/index.ts";
 import type { Hot, Value } from "./fold.ts";
+import { messageBytes } from "./task.ts";
 
 /** A large state is journaled once per record however many commits changed it; a small one with each, for its history. */
 const coalesceAboveBytes = 1024;
@@ -18,13 +19,6 @@ export function commitBytes({ type, key, command, principal, state, events, op, 
   }
   for (const { name, value } of events) bytes += value.length + 3 * name.length + 16;
   return bytes + 3 * (type.length + key.length + command.length + principal.length + (op?.id.length ?? 0));
-}
-
-/** What a message takes of a record or a frame, at most. */
-export function messageBytes({ type, key, command, input, by }: Message): number {
-  let bytes = 64 + input.length + 3 * (type.length + key.length + command.length);
-  for (const text of by) bytes += 3 * text.length + 5;
-  return bytes;
 }
 
 /** What a note takes of a record, at most. */

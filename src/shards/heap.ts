@@ -24,6 +24,11 @@ export class Heap<T> {
     heap[at] = entry;
   }
 
+  /** Drops all others. */
+  keep(stands: (entry: T) => boolean): void {
+    for (const entry of this.#heap.splice(0)) if (stands(entry)) this.add(entry);
+  }
+
   shift(): void {
     const heap = this.#heap;
     const entry = heap.pop();

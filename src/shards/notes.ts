@@ -91,6 +91,8 @@ export class Notes {
     this.#waiting = [];
     this.#acknowledged = new Map();
     this.#due = false;
+    this.#timer?.cancel();
+    this.#timer = undefined;
     return settles;
   }
 }

@@ -49,3 +49,10 @@ export const timerId = (type: string, key: string, name: string): string => time
 export const refOf = ({ kind, id, order }: Task): string => (kind === "timer" ? `${id}@${order}` : id);
 /** The name that its entity gave a timer. */
 export const timerName = ({ id, type, key }: Task): string => id.slice(timerPrefix(type, key).length);
+
+/** What a message takes of a record or a frame, at most. */
+export function messageBytes({ type, key, command, input, by }: Message): number {
+  let bytes = 64 + input.length + 3 * (type.length + key.length + command.length);
+  for (const text of by) bytes += 3 * text.length + 5;
+  return bytes;
+}

@@ -64,7 +64,7 @@ export class Subscriptions {
     const { logs, agenda } = shard.fold;
     const { running, held, failing } = this.#at(logs);
     // Whoever frees a place in the agenda wakes the shard (U3).
-    const isFull = agenda.size >= this.#options.limits.maxTasks;
+    const isFull = agenda.room(this.#options.limits, true) <= 0;
     for (const subscription of this.#options.app().subscriptions) {
       const { name, topic } = subscription.contract;
       if (running.has(name) || held.has(name) || failing.get(name)?.waiting) continue;
@@ -140,7 +140,7 @@ export class Subscriptions {
       try {
         const through = place?.through ?? (await this.#begin(shard, subscription));
         if (through === undefined || through >= logs.of(topic.name).last) return;
-        const room = this.#options.limits.maxTasks - fold.agenda.size;
+        const room = fold.agenda.room(this.#options.limits, true);
         if (room <= 0) return;
         const events = await this.#options.shards.events(shard, topic.name, through, Math.min(room, batchEvents));
         if (!goesOn()) return;
