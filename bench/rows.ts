@@ -7,6 +7,7 @@ import { embeddedCommands, hotKey, natsCommands, postgresCommands } from "./rows
 import { overload, overloadMessages } from "./rows/overload.ts";
 import { memory, restart, start } from "./rows/process.ts";
 import { idle, scale } from "./rows/scale.ts";
+import { jobs } from "./rows/queues.ts";
 import { publish } from "./rows/topics.ts";
 import { traffic } from "./rows/traffic.ts";
 
@@ -16,6 +17,7 @@ const cluster = [reads, failover, handOver, lag];
 export const rows: readonly Row[] = [
   ...remoteCalls,
   ...commands,
+  jobs,
   publish,
   ...cluster,
   restart,
