@@ -85,7 +85,7 @@ export class Fold {
   readonly shard: Shard;
   readonly operations: Operations;
   readonly agenda: Agenda;
-  readonly logs = new Logs();
+  readonly logs: Logs;
   readonly parked = new Map<string, ParkedCommand>();
   generation: Generation = 1;
   /** Highest epoch ever read. */
@@ -122,6 +122,7 @@ export class Fold {
     this.#limits = limits;
     this.#sweepAt = limits.maxHotEntities;
     this.operations = new Operations(limits);
+    this.logs = new Logs(limits);
     this.agenda = new Agenda(
       shard,
       (topic, key, event, at) => this.logs.append(topic, key, event, at, this.generation),
@@ -186,7 +187,6 @@ export class Fold {
       case "generation":
         this.#left.set(payload.was, record.header.seq - 1);
         this.agenda.restored(this.generation);
-        this.logs.restored(this.generation);
         this.causes = nothingSeen; // they may be lost, and what is not is known to every copy that begins anew
         break;
       case "park":

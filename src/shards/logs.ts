@@ -6,7 +6,7 @@
 // G2. An event is in memory until the local store holds it; memory has the newest ones besides.
 // G3. A group moves in the record that leaves what it made of the events: it is neither ahead of its effects nor behind them.
 
-import type { Generation, Instant } from "../base/index.ts";
+import { defaultLimits, type Generation, type Instant, type Limits } from "../base/index.ts";
 import type { Note, Published } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import type { Cell, Changes } from "./store.ts";
@@ -44,8 +44,8 @@ export type LogsMemo = {
 
 /** As in an agenda: a generation counts seconds, and no log has had as many events by then as this for each. */
 const perSecond = 2 ** 20;
-/** What stays in memory of a log that is saved. */
-const recentEvents = 256;
+/** What stays in memory of a log that is saved: one for so many entities that may. */
+const entitiesPerEvent = 16;
 /** What may wait for the local store. */
 const unsavedBytes = 32 * 1024 * 1024;
 const nothing = { last: 0, at: 0, floor: 0, bytes: 0 };
@@ -59,7 +59,13 @@ export const loggedBytes = ({ key, value }: Pick<Logged, "key" | "value">): numb
 export class Logs {
   readonly #logs = new Map<string, Log>();
   readonly #groups = new Map<string, GroupPlace>();
+  /** How many of the newest stay in memory when they are saved. */
+  readonly #kept: number;
   #unsaved = 0;
+
+  constructor({ maxHotEntities }: Pick<Limits, "maxHotEntities"> = defaultLimits) {
+    this.#kept = Math.ceil(maxHotEntities / entitiesPerEvent);
+  }
 
   get isUsed(): boolean {
     return this.#logs.size > 0 || this.#groups.size > 0;
@@ -140,7 +146,7 @@ export class Logs {
     for (const [topic, log] of this.#logs) {
       if (log.trimmed) trims.push({ type: logRows(topic), below: rowKey(log.floor) });
       log.trimmed = false;
-      for (const event of log.recent) if (event.n > log.given) cells.push(cellOf(topic, event));
+      for (let i = behind(log.recent, log.given); i < log.recent.length; i++) cells.push(cellOf(topic, log.recent[i]!));
       log.given = log.last;
     }
     return { cells, trims };
@@ -150,8 +156,8 @@ export class Logs {
   saved(): void {
     for (const log of this.#logs.values()) {
       log.saved = log.given;
-      const unsaved = log.recent.length - 1 - log.recent.findLastIndex(({ n }) => n <= log.saved);
-      const kept = Math.max(unsaved, recentEvents);
+      const unsaved = log.recent.length - behind(log.recent, log.saved);
+      const kept = Math.max(unsaved, this.#kept);
       if (log.recent.length > 2 * kept) log.recent = log.recent.slice(-kept);
     }
     this.#count();
@@ -172,11 +178,6 @@ export class Logs {
       for (let i = recent.length - 1; i >= 0 && recent[i]!.n > saved; i--) this.#unsaved += loggedBytes(recent[i]!);
   }
 
-  /** The journal was restored: what comes is numbered anew. */
-  restored(generation: Generation): void {
-    for (const log of this.#logs.values()) log.last = Math.max(log.last, generation * perSecond);
-  }
-
   memo(): LogsMemo {
     return {
       logs: Array.from(this.#logs, ([topic, { last, at, floor, bytes }]) => [topic, last, at, floor, bytes] as const),
@@ -193,6 +194,17 @@ export class Logs {
     for (const [group, topic, through, paused] of memo?.groups ?? [])
       this.#groups.set(groupId(group, topic), { through, paused });
   }
+}
+
+/** The index of the first of these that is behind the event numbered `n`. */
+export function behind(events: readonly Logged[], n: number): number {
+  let low = 0;
+  for (let high = events.length; low < high;) {
+    const middle = (low + high) >> 1;
+    if (events[middle]!.n > n) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** What the rows of a topic's events are called by in the local store, as if they were of a kind of entity. */

@@ -5,6 +5,7 @@ import { asSheafError, type Epoch, SheafError } from "../base/index.ts";
 import { type Entry, follow, type Page } from "../journal/index.ts";
 import { isAgendaRow } from "./agenda-rows.ts";
 import { Fold } from "./fold.ts";
+import type { Logs } from "./logs.ts";
 import { within } from "./pause.ts";
 import { behind, type Shard } from "./shard.ts";
 import { loadSnapshot } from "./snapshots.ts";
@@ -67,6 +68,13 @@ async function restore(shard: Shard, store: Store): Promise<void> {
   if (!stored) return;
   const ops = await store.ops(shard.number);
   shard.fold.restore(stored, host.faults.mutant("D5") ? ops.filter((op) => !isAgendaRow(op)) : ops);
+  if (host.faults.mutant("T7")) repeatNumbers(shard.fold.logs);
+}
+
+/** A planted defect: the last number of each log is given again. */
+function repeatNumbers(logs: Logs): void {
+  const memo = logs.memo();
+  logs.restore({ ...memo, logs: memo.logs.map(([topic, last, ...rest]) => [topic, last - 1, ...rest]) });
 }
 
 /** A read may be stale; only a barrier shows that the journal really is behind (F8). */

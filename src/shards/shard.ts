@@ -393,7 +393,9 @@ export class Shard {
     for (const { hot } of flight.items) if (--hot.pending === 0) hot.ahead = undefined;
     for (const { settle } of flight.items) settle(undefined);
     for (const { settle } of flight.notes) settle(undefined);
-    if (flight.notes.length > 0 || flight.items.some(leaves)) this.ground.worked(this);
+    // What was acknowledged makes room, too, and nobody waits for that note.
+    const noted = flight.record.payload.kind === "batch" && flight.record.payload.notes !== undefined;
+    if (noted || flight.items.some(leaves)) this.ground.worked(this);
     for (const settle of flight.waiting) settle(undefined);
     this.again();
   }

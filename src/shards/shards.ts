@@ -7,7 +7,8 @@ import { Committer } from "./committer.ts";
 import { resolveDoubt } from "./doubt.ts";
 import { Fold, type Hot } from "./fold.ts";
 import { shardMeters } from "./meters.ts";
-import { type Logged, loggedOf, logRows, rowKey } from "./logs.ts";
+import { readLog } from "./log-pages.ts";
+import type { Logged } from "./logs.ts";
 import { openShard } from "./open.ts";
 import { type Ground, Shard } from "./shard.ts";
 import { Snapshotter } from "./snapshotter.ts";
@@ -186,22 +187,11 @@ export class Shards {
    *  than `limit` or so. */
   async events(shard: Shard, topic: string, after: number, limit: number): Promise<readonly Logged[]> {
     const { logs } = shard.fold;
-    for (;;) {
-      const { last, floor } = logs.of(topic);
-      if (after >= last) return [];
-      const recent = logs.recent(topic);
-      const first = recent[0]?.n ?? Infinity;
-      const from = recent.findIndex(({ n }) => n > after);
-      if (from > 0 || (from === 0 && after >= Math.max(floor, first) - 1)) return recent.slice(from, from + limit);
-      const key = rowKey(Math.max(after, floor - 1));
-      const cells = await this.#options.store.search(logRows(topic), "", key, limit, shard.number);
+    return readLog(logs, topic, after, limit, async (type, from, most) => {
+      const cells = await this.#options.store.search(type, "", from, most, shard.number);
       if (shard.fold.logs !== logs) throw new SheafError("NOT_OWNER");
-      const old = cells.map(loggedOf).filter(({ n }) => n >= logs.of(topic).floor && n < first);
-      if (old.length > 0) return old;
-      // All that is kept is in memory, or has left it while the store was read.
-      if (logs.recent(topic)[0]?.n === first || (recent.length === 0 && logs.recent(topic).length === 0))
-        return logs.recent(topic).slice(0, limit);
-    }
+      return cells;
+    });
   }
 
   #saveLater(): void {

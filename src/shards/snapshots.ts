@@ -15,6 +15,7 @@ import {
   toHex,
 } from "../base/index.ts";
 import { decodeSnapshot, encodeSnapshot, type SnapshotName } from "../journal/index.ts";
+import { isLogRow } from "./logs.ts";
 import type { Shard } from "./shard.ts";
 import type { Cell, Image, Position, SavedOp, Store } from "./store.ts";
 
@@ -47,14 +48,14 @@ async function writeImage(
   if (seq === 0) return void (await leave(image));
   const name: SnapshotName = { shard: shard.number, generation, epoch, seq, hash: toHex(hash) };
   if (await isStrange(shard, name)) throw strange();
-  const withoutOps = host.faults.mutant("M10");
+  const leaves = { ops: host.faults.mutant("M10"), logs: host.faults.mutant("T3") };
   if (host.faults.mutant("M7")) await engine.trim(shard.number, seq);
   let bytes = 0;
   const count = (chunk: Uint8Array): void => {
     if (givenUp()) throw new SheafError("STOPPING");
     bytes += chunk.length;
   };
-  const chunks = encodeSnapshot(snapshotOptions, name, items(image, withoutOps));
+  const chunks = encodeSnapshot(snapshotOptions, name, items(image, leaves));
   await engine.snapshots.put(name, shown(chunks, count));
   await verify(shard, name);
   await retire(shard, name);
@@ -78,10 +79,15 @@ async function leave({ cells, ops }: Image): Promise<void> {
     } catch {} // It is let go already.
 }
 
-async function* items(image: Image, withoutOps: boolean): AsyncIterable<readonly Item[]> {
+/** `leaves`: what a planted defect leaves out. */
+async function* items(
+  image: Image,
+  leaves: { readonly ops: boolean; readonly logs: boolean },
+): AsyncIterable<readonly Item[]> {
   yield [["position", image.position]];
-  for await (const cells of image.cells) yield cells.map((cell) => ["cell", cell]);
-  if (!withoutOps) for await (const ops of image.ops) yield ops.map((op) => ["op", op]);
+  for await (const cells of image.cells)
+    yield (leaves.logs ? cells.filter(({ type }) => !isLogRow(type)) : cells).map((cell) => ["cell", cell]);
+  if (!leaves.ops) for await (const ops of image.ops) yield ops.map((op) => ["op", op]);
 }
 
 /** Keeps the two newest snapshots that are whole, of which this node has just verified `mine`: the others may have rotted

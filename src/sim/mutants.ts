@@ -133,6 +133,28 @@ export const mutants: readonly Mutant[] = [
     within: 100,
     trial: { workloads: ["schedules"], faults: ["crash", "restart"] },
   },
+  { name: "T1", says: "moves a subscription on without what it sends", within: 20, trial: { workloads: ["topics"] } },
+  { name: "T2", says: "sends what a subscription made, and leaves it", within: 20, trial: { workloads: ["topics"] } },
+  {
+    name: "T3",
+    says: "leaves the events of topics out of snapshots",
+    within: 100,
+    trial: { workloads: ["topics"], faults: ["crash"] },
+  },
+  { name: "T4", says: "lets go of one event too many", within: 20, trial: { workloads: ["topics"] } },
+  { name: "T5", says: "forgets what an operation has published", within: 100, trial: { workloads: ["topics"] } },
+  {
+    name: "T6",
+    says: "misses what comes before it has noted who waits for it",
+    within: 100,
+    trial: { workloads: ["topics"] },
+  },
+  {
+    name: "T7",
+    says: "gives the number of an event again after a restart",
+    within: 100,
+    trial: { workloads: ["topics"], faults: ["crash", "restart"] },
+  },
 ];
 
 /** The seed that caught it, counted from 1, and what it said; undefined when none did. A seed that fails without the

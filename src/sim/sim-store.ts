@@ -1,8 +1,10 @@
 // A node's local store, which outlives the node. Saves are atomic and in order, but the last few are lost with the power:
 // the store is a cache, and says of itself up to where it is folded.
 
-import { type Cell, memoryStore, type Changes, type Store } from "../shards/index.ts";
-import type { Shard } from "../base/index.ts";
+import { type Cell, loggedOf, logRows, memoryStore, type Changes, type Store } from "../shards/index.ts";
+import type { LogsMemo } from "../shards/logs.ts";
+import type { Seq, Shard } from "../base/index.ts";
+import { unpack } from "../wire/index.ts";
 import type { Random } from "./random.ts";
 
 type Step =
@@ -14,6 +16,8 @@ export interface SimStore {
   open(alive: () => boolean): Store;
   /** What is kept of an entity. */
   cell(shard: Shard, type: string, key: string): Promise<Cell | undefined>;
+  /** What is kept of topics, in words, and as of which record. */
+  topics(shard: Shard): Promise<{ readonly seq: Seq; readonly says: string } | undefined>;
   /** Undoes a random number of the newest saves. */
   losePower(random: Random): Promise<void>;
   /** As after the disk was replaced. */
@@ -51,6 +55,7 @@ export function simStore(): SimStore {
       };
     },
     cell: (shard, type, key) => kept.cell(shard, type, key),
+    topics: (shard) => topicsOf(kept, shard),
     async losePower(random) {
       steps = steps.slice(0, Math.max(0, steps.length - random.below(4)));
       kept = await replay(steps);
@@ -60,4 +65,20 @@ export function simStore(): SimStore {
       kept = memoryStore();
     },
   };
+}
+
+async function topicsOf(kept: Store, shard: Shard): Promise<{ readonly seq: Seq; readonly says: string } | undefined> {
+  const position = await kept.position(shard);
+  if (!position) return undefined;
+  const { logs } = unpack(position.extra) as { logs?: LogsMemo };
+  const all: string[] = [];
+  for (const [topic, last, , floor, bytes] of logs?.logs ?? []) {
+    const cells = await kept.search(logRows(topic), "", undefined, Infinity, shard);
+    const left = cells.map(loggedOf).map(({ n, key, value }) => `${n} ${key} ${value.length}`);
+    all.push(`${topic} ${last} ${floor} ${bytes}: ${left.join(", ")}`);
+  }
+  const places = (logs?.groups ?? []).map(
+    ([group, topic, through, paused]) => `${group} ${topic} ${through} ${paused}`,
+  );
+  return { seq: position.seq, says: [...all.sort(), ...places.sort()].join("\n") };
 }

@@ -7,6 +7,7 @@ import { gateApp } from "./gate-app.ts";
 import { describeCall } from "./history.ts";
 import { type Random, seeded } from "./random.ts";
 import { schedulesApp } from "./schedules-app.ts";
+import { releases, topicsApp } from "./topics-app.ts";
 import { clusterFaults, type FaultName, faultNames, type Tally } from "./weather.ts";
 import type { Stage } from "./stage.ts";
 import { workloads, type WorkloadName } from "./workloads.ts";
@@ -58,10 +59,11 @@ const usual: readonly WorkloadName[] = [
 ];
 
 /** Nodes that do not know each other cannot send each other anything. */
-const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "alarms", "schedules"]);
+const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "alarms", "schedules", "topics"]);
 
 /** Of all trials; drawn apart, so that the others stay what they are. */
 const schedulesShare = 0.015;
+const topicsShare = 0.015;
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
 const clusterShare = 0.12;
@@ -73,7 +75,8 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const random = seeded(seed).fork("plan");
   const drawn = random.pick(options.workloads ?? usual);
   const isScheduled = !options.workloads && seeded(seed).fork("schedules").chance(schedulesShare);
-  const workload = isScheduled ? "schedules" : drawn;
+  const isOfTopics = !options.workloads && seeded(seed).fork("topics").chance(topicsShare);
+  const workload = isScheduled ? "schedules" : isOfTopics ? "topics" : drawn;
   const orderly = workload === "rolling" || workload === "apart";
   const nodes = orderly
     ? 2 + random.below(2)
@@ -108,18 +111,22 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
         maxIssuedOperations: random.pick(orderly ? [4096] : [5, 4096, 4096]),
         ...(isLinked && workLimits(random)),
         ...(workload === "schedules" && { maxTasks: 20_000 }),
+        ...(workload === "topics" && { trimEveryMs: 20 }),
       },
       mutants: options.mutants ?? [],
       encryptionKey: random.chance(0.1) ? random.bytes(32) : undefined,
       faultEveryMs: random.pick([15, 30, 60]),
       strict: true,
       direct: false,
+      ...(workload === "topics" && { each: releases() }),
     },
   };
 }
 
-const appOf = ({ workload, world }: Plan): AppShape =>
-  workload === "schedules" ? schedulesApp(world.faults) : gateApp;
+const appOf = ({ workload, world }: Plan): AppShape => {
+  if (workload === "topics") return topicsApp;
+  return workload === "schedules" ? schedulesApp(world.faults) : gateApp;
+};
 
 /** Few attempts and little room are met in turn: a place that is full of dead letters takes nothing more. */
 function workLimits(random: Random): Partial<Limits> {

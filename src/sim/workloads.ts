@@ -9,6 +9,7 @@ import { registers } from "./registers.ts";
 import { calmly, named, openCalls, perClient, type Workload } from "./stage.ts";
 import { alarms, transfers } from "./workloads-messages.ts";
 import { schedules } from "./workloads-schedules.ts";
+import { topics } from "./workloads-topics.ts";
 import { apart, errands, glances, rolling, sessions } from "./workloads-cluster.ts";
 
 /** W3: whatever was acknowledged is there, once. */
@@ -125,5 +126,6 @@ export const workloads = {
   transfers,
   alarms,
   schedules,
+  topics,
 } as const;
 export type WorkloadName = keyof typeof workloads;

@@ -79,7 +79,7 @@ export class Publications {
     const causes = call.session ? this.#options.tokens()?.read(call.session) : undefined;
     const published = new Promise<void>((resolve, reject) =>
       shard.note(
-        { kind: "published", topic, key, events: [{ schema, value }], ...(op && { op }) },
+        { kind: "published", topic, key, events: [{ schema, value }], ...(op && !host.faults.mutant("T5") && { op }) },
         (error) => (error ? reject(error) : resolve()),
         causes,
       ),

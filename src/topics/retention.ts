@@ -2,19 +2,18 @@
 //
 // R1. An event is trimmed by a record, so that every copy of the shard trims the same.
 
-import { asSheafError, type Instant, type Millis } from "../base/index.ts";
+import { asSheafError, type Instant, type Limits } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import { type CompiledApp, defaultRetention, type Retention as Kept } from "../model/index.ts";
 import { type Logged, loggedBytes, type Logs, type Shard, type Shards } from "../shards/index.ts";
 
 export type RetentionOptions = {
   readonly host: Host;
+  readonly limits: Limits;
   readonly shards: Shards;
   readonly app: () => CompiledApp;
 };
 
-/** How often it is looked. */
-const everyMs: Millis = 30_000;
 const pageEvents = 512;
 
 export class Retention {
@@ -34,8 +33,8 @@ export class Retention {
   }
 
   #later(): void {
-    const { clock, dice } = this.#options.host;
-    this.#timer = clock.after(everyMs * (0.5 + dice.random()), () => {
+    const { host, limits } = this.#options;
+    this.#timer = host.clock.after(limits.trimEveryMs * (0.5 + host.dice.random()), () => {
       void this.look().then(() => this.#timer && this.#later());
     });
   }
@@ -75,7 +74,8 @@ export class Retention {
       return false;
     }
     known.delete(topic);
-    const below = events[count]?.n ?? events.at(-1)!.n + 1;
+    const one = this.#options.host.faults.mutant("T4") ? 1 : 0;
+    const below = events[count + one]?.n ?? events.at(-1)!.n + 1;
     await new Promise<void>((resolve, reject) =>
       shard.note({ kind: "trimmed", topic, below, bytes: freed }, (error) => (error ? reject(error) : resolve())),
     );

@@ -1,6 +1,6 @@
 // The topics of one node: events taken in, read, made something of, and let go.
 
-import type { Limits } from "../base/index.ts";
+import { type Limits, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { CompiledApp } from "../model/index.ts";
 import type { Call, Reply, Sessions } from "../rpc/index.ts";
@@ -40,12 +40,14 @@ export class Topics {
 
   /** What is asked of a topic at a shard: to publish, or to read. */
   call(call: Call): Promise<Reply> {
-    return call.target.name === "read" ? this.#readers.read(call) : this.#publications.publish(call);
+    const { kind, name } = call.target;
+    if (name === "read") return this.#readers.read(call);
+    if (name === "publish" && kind === "command") return this.#publications.publish(call);
+    return Promise.reject(new SheafError("UNKNOWN_TARGET"));
   }
 
   /** Events have come at a shard that is owned here, or it has just been won. */
   wake(shard: Shard): void {
-    if (!shard.fold.logs.isUsed) return;
     this.#readers.wake(shard);
     this.#subscriptions.wake(shard);
   }
