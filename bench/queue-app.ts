@@ -7,7 +7,8 @@ import { app, queue } from "../src/model/index.ts";
 export const Jobs = queue("jobs", { input: z.object({ n: z.number(), memo: z.string() }), output: z.number() });
 
 export const queueAppFile = fileURLToPath(import.meta.url);
-const queueApp = app("jobs", { queues: [Jobs.work(({ input }) => input.n, { concurrency: 512 })] });
+// Clients of the bench know the application by this name.
+const queueApp = app("bench", { queues: [Jobs.work(({ input }) => input.n, { concurrency: 512 })] });
 
 /** The default export that an app file has. */
 export { queueApp as default };

@@ -10,7 +10,8 @@ export const Ticks = topic("ticks", {
 });
 
 export const topicAppFile = fileURLToPath(import.meta.url);
-export const topicApp = app("ticks", { topics: [Ticks] });
+// Clients of the bench know the application by this name.
+const topicApp = app("bench", { topics: [Ticks] });
 
 /** The default export that an app file has. */
 export { topicApp as default };
