@@ -157,7 +157,7 @@ export function scheduleEntity(schedules: readonly ScheduleShape[], faults: Faul
       const times = timesDue(state, due, until);
       const chosen = faults.mutant("S1") ? times.slice(-1) : begun(state.missed, times, until);
       for (const at of chosen) begin(state, { at, asked: false }, after);
-      state.passedOver += times.length - chosen.length;
+      state.passedOver += Math.min(mostMissed, times.length - chosen.length);
       state.next = dueAfter(timingOf(state), until) ?? null;
       setNext(state, after, cancel);
     },

@@ -223,7 +223,8 @@ export class Entities {
       left: this.#leave,
       ended: this.#ended,
     });
-    if (attempt.phase === "done") return;
+    const { poison, limits } = this.#options;
+    if (attempt.phase === "done" || (poison.wary && poison.refuses(attempt, limits.maxCrashes))) return;
     if (opId !== undefined) this.#originals.set(opId, attempt);
     this.#admit(attempt);
     this.#wake(attempt);

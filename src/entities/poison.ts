@@ -4,7 +4,7 @@
 // enough. Only crashes of a command that ran alone are counted, so no bystander is ever parked. Commands that wait for it,
 // because it was called from within them, do not count as company.
 
-import { toHex } from "../base/index.ts";
+import { SheafError, toHex } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { pack, packed, unpack } from "../wire/index.ts";
 import type { Attempt } from "./attempt.ts";
@@ -15,6 +15,10 @@ const countFile = "crashes";
 
 /** A suspect that runs alone, and the one that it was called from within. */
 type Alone = { readonly attempt: Attempt; readonly name: string; readonly around: Alone | undefined };
+
+/** Why one is parked. */
+export const reasonOf = (crashes: number): string =>
+  `it crashed the process ${crashes === 1 ? "once" : `${crashes} times`}`;
 
 /** Names type, key and command. */
 export const label = ({ task }: Attempt): string => `${task.entity.contract.name}/${task.key}/${task.operation.name}`;
@@ -81,6 +85,19 @@ export class Poison {
   /** Precise names that have crashed the process at least `max` times. */
   convicted(max: number): string[] {
     return [...this.#crashes].filter(([, count]) => count >= max).map(([name]) => name);
+  }
+
+  /** What has crashed the process at least `max` times is refused, once it is parked: a task would begin again as soon as its shard is served. */
+  refuses(attempt: Attempt, max: number): boolean {
+    if (!this.#suspects.has(label(attempt))) return false;
+    const name = this.precise(attempt);
+    if ((this.#crashes.get(name) ?? 0) < max) return false;
+    const parked = attempt.task.shard.park(name, reasonOf(max), true).then(
+      () => this.forget(name),
+      () => {},
+    );
+    void parked.then(() => attempt.reject(new SheafError("NOT_READY", reasonOf(max))));
+    return true;
   }
 
   /** Was it called from within a command that is running? */

@@ -254,5 +254,6 @@ test("messages: one that crashes the process is parked, a dead letter, and those
   await w.pass(60_000);
   assert.deepEqual(await read(w, "z"), ["behind"]);
   assert.equal(counted(w, "sheaf_dead_letters_total"), 1);
-  assert.ok(crashes >= limits.maxCrashes && crashes < 20, `${crashes} crashes`);
+  // The first one says only what ran; each later one that it was this.
+  assert.equal(crashes, 1 + limits.maxCrashes);
 });

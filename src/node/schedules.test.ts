@@ -138,6 +138,7 @@ test("a schedule that catches up: the last hundred of very many, in one go, each
     all.slice(0, 100),
     Array.from({ length: 100 }, (_, n) => begin + 301_000 + n * 1000),
   );
+  assert.equal((await viewOf(w2)).passedOver, 100);
 });
 
 test("a clock that jumps ahead: what lies between is missed, and nothing runs twice when it comes back", async () => {

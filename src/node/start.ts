@@ -10,7 +10,7 @@ import {
 } from "../base/index.ts";
 import { type Member, mostAccused, packMemberRecord, unpackMemberRecord } from "../cluster/index.ts";
 import { endpointFinder, scheduleEntity, systemEntities } from "../control/index.ts";
-import { type AskWaiting, Entities, inboxEntity, Poison, readChains, Work } from "../entities/index.ts";
+import { type AskWaiting, Entities, inboxEntity, Poison, readChains, reasonOf, Work } from "../entities/index.ts";
 import type { Host } from "../host/index.ts";
 import { type Cluster, maxRegistryBytes, recordCodec } from "../journal/index.ts";
 import {
@@ -287,7 +287,7 @@ async function insist<T>({ options: { host } }: Parts, attempt: () => Promise<T>
 async function park({ poison, shards, membership, options: { host } }: Placed, maxCrashes: number): Promise<void> {
   for (const name of poison.convicted(maxCrashes)) {
     const shard = shardOfCommand(shards, name);
-    const reason = `it crashed the process ${maxCrashes === 1 ? "once" : `${maxCrashes} times`}`;
+    const reason = reasonOf(maxCrashes);
     const owner = membership?.ownerOf(shard);
     try {
       if (shard.tenure.kind === "serving") await shard.park(name, reason, true);
