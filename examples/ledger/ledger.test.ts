@@ -202,7 +202,8 @@ for (const seed of [1, 2, 3, 4, 5]) {
 async function follow(bank: Ledger, order: Order, sleep: (ms: number) => Promise<void>): Promise<string> {
   await insist(() => bank.service(Bank).transfer(order), sleep);
   for (;;) {
-    const { phase } = await insist(() => bank.entity(Transfer, order.id).status(), sleep);
+    const { phase, late } = await insist(() => bank.entity(Transfer, order.id).status(), sleep);
+    assert.equal(late, false, `${order.id} stays ${phase}`);
     if (phase === "done" || phase === "refused" || phase === "returned") return phase;
     await sleep(2);
   }
