@@ -131,7 +131,7 @@ export class JobCalls {
       command: "add",
       name: id,
       chosen,
-      due: Math.ceil(shard.now() + delayMs),
+      delayMs,
       priority,
       input: pack(plain(addition.input, `the input of a job in queue ${name}`, "BAD_INPUT")),
       by: [call.principal.id, ...call.principal.roles],

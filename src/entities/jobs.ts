@@ -45,6 +45,8 @@ const longestPause: Millis = 60_000;
 /** Until it is looked again whether somebody is there to do what is due. */
 const lookMs: Millis = 250;
 const restMs: Millis = 100;
+/** Until what could not be noted is noted again. */
+const againMs: Millis = 20;
 
 export class Jobs {
   readonly calls: JobCalls;
@@ -144,18 +146,19 @@ export class Jobs {
     const running = this.#runningAt(agenda);
     for (;;) {
       const job = agenda.firstJob(type, shard.now());
-      if (!job || (!running.has(job.id) && !(terms && isExhausted(job, terms)))) return job;
+      if (!job) return undefined;
+      // It is entered again when what is noted of it is durable.
+      const isHeld = running.has(job.id) || shard.settles(job.id);
+      if (!isHeld && !(terms && isExhausted(job, terms))) return job;
       agenda.takeJob(type);
-      if (!running.has(job.id)) void this.#bury(shard, job, running);
+      if (!isHeld) void this.#bury(shard, job, running);
     }
   }
 
   async #bury(shard: Shard, job: Job, running: Set<string>): Promise<void> {
-    const { agenda } = shard.fold;
     running.add(job.id);
     await this.#leases.bury(shard, job);
     running.delete(job.id);
-    agenda.back(job.id);
     this.wake(shard);
   }
 
@@ -176,7 +179,7 @@ export class Jobs {
     if (leased) {
       try {
         const { output } = await this.#options.calls.call(callOf(shard, leased, deadline));
-        await this.#leases.done(shard, job.id, leased.attempts, output === undefined ? noResult : pack(output));
+        await this.#keep(shard, leased, output === undefined ? noResult : pack(output), deadline);
         if (desk.room < Infinity) desk.room += 1 / desk.room;
       } catch (error) {
         await this.#failed(shard, job, leased.attempts, terms, desk, asSheafError(error)).catch(() => {});
@@ -184,10 +187,26 @@ export class Jobs {
     }
     desk.busy--;
     running.delete(job.id);
-    agenda.back(job.id);
+    if (leased) agenda.back(job.id);
     if (agenda.nextJob(desk.type) <= shard.now()) desk.shards.add(shard);
     this.#begin(desk);
     this.wake(shard);
+  }
+
+  /** Notes that a job is done; tries again, while its time lasts, where that could not be noted. */
+  async #keep(shard: Shard, { id, attempts }: Job, result: Uint8Array, deadline: Tick): Promise<void> {
+    const { clock } = this.#options.host;
+    for (;;) {
+      try {
+        return await this.#leases.done(shard, id, attempts, result);
+      } catch (error) {
+        const { code } = asSheafError(error);
+        if (code === "TOO_LARGE") throw error;
+        // Another has the shard, or the lease is over. Whoever looks at the job next finds out what was kept.
+        if (code === "PRECONDITION_FAILED" || shard.tenure.kind !== "serving" || clock.tick() >= deadline) return;
+        await new Promise<void>((resolve) => void clock.after(againMs, resolve));
+      }
+    }
   }
 
   async #failed(shard: Shard, job: Job, attempt: number, terms: Terms, desk: Desk, error: SheafError): Promise<void> {
@@ -224,8 +243,12 @@ export class Jobs {
 
   async #leaseOf(shard: Shard, job: Job, terms: Terms): Promise<Job | undefined> {
     const { agenda } = shard.fold;
+    const running = this.#runningAt(agenda);
+    // It may be entered twice: nobody else takes it meanwhile.
+    running.add(job.id);
     const leased = await this.#leases.take(shard, job, terms);
-    if (!leased) agenda.back(job.id);
+    running.delete(job.id);
+    if (leased) agenda.back(job.id);
     return leased;
   }
 

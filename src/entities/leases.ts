@@ -59,7 +59,7 @@ export class Leases {
       throw new SheafError("TOO_LARGE", `the result of a job is at most ${mostResultBytes} bytes`);
     const job = await this.#standing(shard, id, attempt);
     if (this.#options.host.faults.mutant("Q2")) return;
-    const refusal = await noted(shard, { kind: "done", task: id, attempts: attempt, result });
+    const refusal = await this.#noted(shard, id, { kind: "done", task: id, attempts: attempt, result });
     if (refusal) throw refusal;
     this.#options.meters.done(job, shard.now());
     this.#tell(shard, id);
@@ -122,7 +122,19 @@ export class Leases {
 
   #note(shard: Shard, { id }: Job, rest: Outcome): Promise<SheafError | undefined> {
     const { due, attempts, cause } = rest;
-    return noted(shard, { kind: "failed", task: id, ...(due !== undefined && { due }), attempts, cause });
+    return this.#noted(shard, id, { kind: "failed", task: id, ...(due !== undefined && { due }), attempts, cause });
+  }
+
+  /** What could not be noted of a job is as if nobody had tried: it is looked at again soon. */
+  async #noted(shard: Shard, id: string, note: Note): Promise<SheafError | undefined> {
+    const { agenda } = shard.fold;
+    const refusal = await noted(shard, note);
+    if (refusal)
+      this.#options.host.clock.after(unbegunMs, () => {
+        agenda.back(id);
+        if (shard.fold.agenda === agenda && shard.tenure.kind === "serving") shard.ground.worked(shard);
+      });
+    return refusal;
   }
 
   #tell(shard: Shard, id: string): void {

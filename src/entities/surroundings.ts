@@ -90,7 +90,7 @@ export class CommandSurroundings implements Surroundings {
       command: "add",
       name: jobIdOf(queue.contract.key && line, own),
       chosen: id !== undefined,
-      due: Math.ceil(this.now + delayMs),
+      delayMs,
       priority,
       input: packedInput(input),
       by: this.#by,

@@ -14,13 +14,14 @@ import {
   type Plan,
   type Readiness,
 } from "../http/index.ts";
-import type { AppContractShape } from "../model/index.ts";
+import type { AppContractShape, QueueShape } from "../model/index.ts";
 import type { Calls, Target } from "../rpc/index.ts";
 import type { Authenticator, Policy } from "../security/index.ts";
 import { directoryOf, checkProcedure, entityNamed, memberKind, topicNamed, type Directory } from "./directory.ts";
 import { docs } from "./docs.ts";
 import { exchange, type Outlet } from "./exchange.ts";
 import { openApiOf } from "./openapi.ts";
+import { addPlan, leasePlan, queueOf, resultPlan, takePlan } from "./queues.ts";
 import { publish } from "./publish.ts";
 import { createWithin } from "./within.ts";
 
@@ -94,6 +95,19 @@ export function gateway(options: GatewayOptions): Edge {
   http.guarded("GET", "/entities/:entity/:key/:member", onEntity);
   http.guarded("POST", "/services/:service/:procedure", onService);
   http.guarded("POST", "/topics/:topic", onTopic);
+  const onQueue =
+    (make: (ask: Ask, queue: QueueShape, outlet: Outlet) => Plan) =>
+    (ask: Ask): Plan =>
+      make(ask, queueOf(options.contract().queues ?? [], decodeSegment(ask.segments[1] ?? "")), outlet);
+  const jobIn = (ask: Ask): string => decodeSegment(ask.segments[3] ?? "");
+
+  http.guarded("POST", "/queues/:queue", onQueue(addPlan));
+  http.guarded("POST", "/queues/:queue/take", onQueue(takePlan));
+  const onJob = onQueue((ask, queue, within) => resultPlan(ask, queue, jobIn(ask), within));
+  http.guarded("GET", "/queues/:queue/jobs/:job", onJob);
+  const onLease = (ask: Ask, queue: QueueShape, within: Outlet): Plan =>
+    leasePlan(ask, queue, jobIn(ask), decodeSegment(ask.segments[4] ?? ""), within);
+  http.guarded("POST", "/queues/:queue/jobs/:job/:ending", onQueue(onLease));
   http.guarded("GET", "/openapi.json", () => ({
     action: "describe",
     resource: { kind: "contract" },

@@ -15,6 +15,7 @@ import {
 import { jsonSchema, type AppContractShape, type CommandShape, type QueryShape, type Schema } from "../model/index.ts";
 import { directoryOf } from "./directory.ts";
 import { exampleOf } from "./example.ts";
+import { queuePaths } from "./openapi-queues.ts";
 
 const every: readonly ErrorCode[] = [
   "BAD_INPUT",
@@ -245,6 +246,15 @@ export function openApiOf(contract: AppContractShape): Node {
       paths[`/services/${service.name}/${name}`] = { post: procedureOperation(shelf, service.name, name, shape) };
     }
   }
+  const queues = contract.queues ?? [];
+  for (const queue of queues) {
+    const tools = {
+      media: (name: string, schema: Schema, side: "input" | "output") => media(shelf, name, schema, side),
+      parameter,
+      problems: problemRefs(ofCommands),
+    };
+    Object.assign(paths, queuePaths(queue, tools));
+  }
   return {
     openapi: openApiVersion,
     info: { title: contract.name, version: "1", summary: `The HTTP interface of ${contract.name}.` },
@@ -253,6 +263,7 @@ export function openApiOf(contract: AppContractShape): Node {
     tags: [
       ...[...entities.keys()].map((name) => ({ name, "x-sheaf-kind": "entity" })),
       ...[...services.keys()].map((name) => ({ name, "x-sheaf-kind": "service" })),
+      ...queues.map(({ name }) => ({ name, "x-sheaf-kind": "queue" })),
     ],
     paths,
     components: {

@@ -6,7 +6,7 @@
 // J2. A job that is over is remembered as an operation is: for the window of journal time under an id that somebody chose, bounded in number
 //     under any other. One that is added again meanwhile is not begun again.
 
-import type { Instant, Limits } from "../base/index.ts";
+import type { Instant, Limits, Millis } from "../base/index.ts";
 import type { Message } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { Heap } from "./heap.ts";
@@ -34,8 +34,8 @@ export type JobMessage = {
   readonly name?: string | undefined;
   /** As for an operation: whoever chose the name may add it again until the window of repeats is over. */
   readonly chosen?: boolean | undefined;
-  /** Not before. */
-  readonly due?: Instant | undefined;
+  /** Not before so long after it came: clocks of two shards may be far apart. */
+  readonly delayMs?: Millis | undefined;
   readonly priority?: number | undefined;
   /** msgpack; empty for none. */
   readonly input: Uint8Array;
@@ -43,29 +43,29 @@ export type JobMessage = {
 };
 
 /** A message that becomes a job. It goes to the shard of its type and key. */
-export const jobMessage = ({ type, key, command, name, chosen, due, priority, input, by }: JobMessage): Message => ({
+export const jobMessage = ({ type, key, command, name, chosen, delayMs, priority, input, by }: JobMessage): Message => ({
   type,
   key,
   command,
-  input: pack([name ?? null, chosen ?? false, due ?? 0, priority ?? 0, input]),
+  input: pack([name ?? null, chosen ?? false, delayMs ?? 0, priority ?? 0, input]),
   by,
 });
 
-type Packed = [name: string | null, chosen: boolean, due: Instant, priority: number, input: Uint8Array];
+type Packed = [name: string | null, chosen: boolean, delayMs: Millis, priority: number, input: Uint8Array];
 
 /** Rows of the agenda that are jobs begin with it. */
 export const jobTaskId = (type: string, name: string): string => `j${type}/${name}`;
 
 /** The job that a message makes which came under `id` at `at`. */
 export function jobOf(message: Message, id: string, at: Instant): Omit<Job, "order" | "attempts" | "cause"> {
-  const [given, chosen, due, priority, input] = unpack(message.input) as Packed;
+  const [given, chosen, delayMs, priority, input] = unpack(message.input) as Packed;
   const name = given ?? id;
   return {
     ...message,
     kind: "job",
     id: jobTaskId(message.type, name),
     input,
-    due: Math.max(at, due),
+    due: at + delayMs,
     at,
     job: { name, chosen, priority },
   };
