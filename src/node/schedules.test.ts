@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import { scheduleBook, type Schedules } from "../control/index.ts";
+import { Schedule, scheduleBook, type Schedules } from "../control/index.ts";
 import {
   app,
   type AppShape,
@@ -11,6 +11,7 @@ import {
   type ScheduleShape,
   service,
 } from "../model/index.ts";
+import { inCluster, nodeOf } from "./cluster.fixture.ts";
 import { code, type World, world, type WorldOptions } from "./world.fixture.ts";
 
 const Report = entity("report", {
@@ -352,4 +353,32 @@ test("a timer of a schedule that was taken back: it is set again when code follo
   assert.deepEqual(await times(w), []);
   w.node.reload(shop(nightly(every5)));
   assert.deepEqual(await times(w), [at5(2)]);
+});
+
+test("a rolling deployment: an older node that takes over a schedule begins runs at the newer times, each once", async () => {
+  const older = shop(nightly({ every: "1s" }));
+  const newer = shop(nightly({ every: "50ms" }));
+  const given = { each: (name: string) => ({ app: name === "node-1" ? older : newer }), shards: 4 };
+  await inCluster(newer, given, async (client, cluster) => {
+    const look = async () =>
+      (await client.entity(Schedule, "nightly").get()) as { everyMs: number | null; runs: number };
+    // Whoever started later; from now on the second node has.
+    nodeOf(cluster, 1).reload(newer);
+    await cluster.sleep(200);
+    assert.equal((await look()).everyMs, 50);
+    cluster.machines[1]!.crash();
+    await cluster.sleep(2_000);
+    const before = await look();
+    await cluster.sleep(1_000);
+    const after = await look();
+    assert.equal(after.everyMs, 50);
+    const begun = after.runs - before.runs;
+    assert.ok(begun >= 18 && begun <= 22, `${begun} runs in a second`);
+    const { made: all } = (await client.entity(Report, "daily").get()) as Made;
+    assert.deepEqual(
+      all.map(([, number]) => number).toSorted((a, b) => a - b),
+      all.map((_, n) => n + 1),
+    );
+    assert.equal(new Set(all.map(([at]) => at)).size, all.length);
+  });
 });
