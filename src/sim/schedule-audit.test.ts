@@ -66,7 +66,7 @@ const fire = (at: number, next: number | undefined, ...runs: readonly ScheduledR
   timers: [...runs.map(begun), set(next)],
 });
 
-test("schedule audit: what is as it should be is no problem, by each policy", () => {
+test("schedule audit: what is begun at its times, by each policy, is no problem", () => {
   const [a, b, c] = [runAt(1000, 1), runAt(1025, 2), runAt(1050, 3)];
   const made: Step = { at: 1061, command: "make", runs: [a, c] };
   assert.equal(problems("all", follow, fire(1060, 1075, a, b, c), made), "");
