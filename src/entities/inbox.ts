@@ -2,8 +2,9 @@
 
 import { asSheafError, type Limits, type Shard as ShardNumber, SheafError } from "../base/index.ts";
 import type { Message } from "../journal/index.ts";
+import { topicType } from "../model/index.ts";
 import type { Call, Reply, Sessions } from "../rpc/index.ts";
-import type { Shard, Shards } from "../shards/index.ts";
+import { eventOf, isJobType, jobOf, type Shard, type Shards } from "../shards/index.ts";
 
 /** What the inboxes of shards are called by, as if they were entities: so calls to them go where the shard is owned. */
 export const inboxEntity = "sheaf.inbox";
@@ -58,6 +59,8 @@ export class Inbox {
       await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
       return agenda.through(from);
     }
+    if (shard.full)
+      throw new SheafError("OVERLOADED", "too much waits for the engine or the local store", { retryAfterMs: 100 });
     // What waits here for other shards does not count: two that wait for each other would wait for ever.
     const room = agenda.room(this.#options.limits, false);
     if (room <= 0)
@@ -101,5 +104,22 @@ function frameOf(input: unknown): Frame {
   const kept = (messages as Frame["messages"]).map(
     ([type, key, command, bytes, by]) => [type, key, command, bytes.slice(), by] as const,
   );
+  if (!kept.every(([type, key, command, bytes, by]) => isReadable({ type, key, command, input: bytes, by })))
+    throw new SheafError("MALFORMED", "these hold no events or jobs");
   return { from: from!, after: after!, first: first!, messages: kept };
+}
+
+/** Can every copy of the shard read what it holds? */
+function isReadable(message: Message): boolean {
+  try {
+    if (message.type === topicType) {
+      const { schema, value } = eventOf(message);
+      return Number.isSafeInteger(schema) && value instanceof Uint8Array;
+    }
+    if (!isJobType(message.type)) return true;
+    const { due = NaN, input, job } = jobOf(message, "", 0);
+    return Number.isFinite(due + job.priority) && input instanceof Uint8Array && typeof job.name === "string";
+  } catch {
+    return false;
+  }
 }

@@ -152,6 +152,23 @@ test("fold: what was seen of an earlier generation is there up to its base, also
   }
 });
 
+test("fold: a log ends with its last event when its journal was restored, and numbers the next one anew (G1)", () => {
+  const fold = new Fold(0, limits);
+  const event: Payload = {
+    kind: "batch",
+    commits: [],
+    notes: [{ kind: "published", topic: "orders", key: "k", events: [{ schema: 1, value: bytes(1) }] }],
+  };
+  fold.apply(record(fold, event));
+  const { last } = fold.logs.of("orders");
+  const restored = record(fold, { kind: "generation", was: 1, why: "restored" });
+  fold.apply({ ...restored, header: { ...restored.header, generation: 40 } });
+  assert.equal(fold.logs.of("orders").last, last, "who has read it has nothing before him");
+  const next = record(fold, event);
+  fold.apply({ ...next, header: { ...next.header, generation: 40 } });
+  assert.ok(fold.logs.of("orders").last > 40 * 2 ** 20);
+});
+
 test("fold: who reads it has seen all up to its place, and what its writers had seen elsewhere, also after a restart", () => {
   const fold = new Fold(0, limits);
   assert.deepEqual(fold.seen, [], "nothing was journaled");

@@ -1,8 +1,18 @@
 export type { Agenda } from "./agenda.ts";
-export { eventMessage } from "./event-message.ts";
+export { eventMessage, eventOf } from "./event-message.ts";
 export { type Outgoing, refOf, type Task, timerId, timerName, messageBytes } from "./task.ts";
 export { isJob, isJobType, isLeased, type Job, jobMessage, jobOf, jobTaskId } from "./jobs.ts";
-export { type GroupPlace, type Logged, loggedBytes, loggedOf, isLogRow, logRows, type Logs, rowKey } from "./logs.ts";
+export {
+  type GroupPlace,
+  type Logged,
+  type LogsMemo,
+  loggedBytes,
+  loggedOf,
+  isLogRow,
+  logRows,
+  type Logs,
+  rowKey,
+} from "./logs.ts";
 export { type Fold, type Hot, type Value } from "./fold.ts";
 export { within } from "./pause.ts";
 export type { Settle } from "./notes.ts";

@@ -1,8 +1,7 @@
 // A node's local store, which outlives the node. Saves are atomic and in order, but the last few are lost with the power:
 // the store is a cache, and says of itself up to where it is folded.
 
-import { type Cell, loggedOf, logRows, memoryStore, type Changes, type Store } from "../shards/index.ts";
-import type { LogsMemo } from "../shards/logs.ts";
+import { type Cell, loggedOf, logRows, memoryStore, type Changes, type LogsMemo, type Store } from "../shards/index.ts";
 import type { Seq, Shard } from "../base/index.ts";
 import { unpack } from "../wire/index.ts";
 import type { Random } from "./random.ts";

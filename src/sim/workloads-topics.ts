@@ -100,9 +100,9 @@ export const topics: Workload = {
     kept.set(world, state);
     void watch.run();
     const reading = pull(stage, state);
-    const release = random.below(2 * rounds * stage.clients.length);
+    const release = random.below(rounds * stage.clients.length);
     let done = 0;
-    await perClient({ ...stage, rounds: 2 * rounds }, async (client, index, round) => {
+    await perClient(stage, async (client, index, round) => {
       if (done++ === release) await publishRelease(stage);
       const to = random.pick(keys);
       const failsMs = random.chance(0.2) ? random.below(40) : 0;
