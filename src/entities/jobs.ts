@@ -254,6 +254,7 @@ export class Jobs {
 
   /** Resolves when there may be a job of that type, or after so long. */
   #ask(type: string, ms: Millis): Promise<void> {
+    if (this.#closed) return Promise.reject(new SheafError("STOPPING"));
     const { asking } = this.#deskOf(type);
     return new Promise((resolve) => {
       const heard = (): void => {
@@ -261,7 +262,7 @@ export class Jobs {
         asking.delete(heard);
         resolve();
       };
-      const timer = this.#options.host.clock.after(this.#closed ? 0 : ms, heard);
+      const timer = this.#options.host.clock.after(ms, heard);
       asking.add(heard);
     });
   }

@@ -120,6 +120,14 @@ export const mutants: readonly Mutant[] = [
     trial: { workloads: ["transfers"], faults: ["crash", "restart"] },
   },
   { name: "D6", says: "accepts messages behind one that is missing", within: 100, trial: { workloads: ["transfers"] } },
+  {
+    name: "Q1",
+    says: "hands a job out before its lease is noted",
+    within: 20,
+    trial: { workloads: ["jobs"] },
+  },
+  { name: "Q2", says: "keeps no mark that a job is done", within: 20, trial: { workloads: ["jobs"] } },
+  { name: "Q3", says: "takes the end of a lease that is over", within: 100, trial: { workloads: ["jobs"] } },
   { name: "M12", says: "keeps no mark that a timer has fired", within: 20, trial: { workloads: ["alarms"] } },
   {
     name: "S1",

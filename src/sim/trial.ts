@@ -6,6 +6,7 @@ import { bindClient } from "../model/index.ts";
 import { gateApp } from "./gate-app.ts";
 import { describeCall } from "./history.ts";
 import { type Random, seeded } from "./random.ts";
+import { jobsApp } from "./jobs-app.ts";
 import { schedulesApp } from "./schedules-app.ts";
 import { releases, topicsApp } from "./topics-app.ts";
 import { clusterFaults, type FaultName, faultNames, type Tally } from "./weather.ts";
@@ -59,11 +60,12 @@ const usual: readonly WorkloadName[] = [
 ];
 
 /** Nodes that do not know each other cannot send each other anything. */
-const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "alarms", "schedules", "topics"]);
+const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "alarms", "schedules", "topics", "jobs"]);
 
 /** Of all trials; drawn apart, so that the others stay what they are. */
 const schedulesShare = 0.015;
 const topicsShare = 0.015;
+const jobsShare = 0.01;
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
 const clusterShare = 0.12;
@@ -76,7 +78,8 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const drawn = random.pick(options.workloads ?? usual);
   const isScheduled = !options.workloads && seeded(seed).fork("schedules").chance(schedulesShare);
   const isOfTopics = !options.workloads && seeded(seed).fork("topics").chance(topicsShare);
-  const workload = isScheduled ? "schedules" : isOfTopics ? "topics" : drawn;
+  const isOfJobs = !options.workloads && seeded(seed).fork("jobs").chance(jobsShare);
+  const workload = isScheduled ? "schedules" : isOfTopics ? "topics" : isOfJobs ? "jobs" : drawn;
   const orderly = workload === "rolling" || workload === "apart";
   const nodes = orderly
     ? 2 + random.below(2)
@@ -110,7 +113,7 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
         maxBatchCommits: random.pick([1, 3, 4096]),
         maxIssuedOperations: random.pick(orderly ? [4096] : [5, 4096, 4096]),
         ...(isLinked && workLimits(random)),
-        ...(workload === "schedules" && { maxTasks: 20_000 }),
+        ...((workload === "schedules" || workload === "jobs") && { maxTasks: 20_000 }),
         ...(workload === "topics" && { trimEveryMs: 20 }),
       },
       mutants: options.mutants ?? [],
@@ -125,6 +128,7 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
 
 const appOf = ({ workload, world }: Plan): AppShape => {
   if (workload === "topics") return topicsApp;
+  if (workload === "jobs") return jobsApp;
   return workload === "schedules" ? schedulesApp(world.faults) : gateApp;
 };
 

@@ -51,6 +51,8 @@ export class WorkAudit {
   readonly #groups = new Map<string, number>();
   /** Jobs that were done, with how often they were begun. */
   readonly ended = new Map<string, number>();
+  /** Jobs in the order of their first leases. */
+  readonly begun: string[] = [];
   #places = 0;
   #seq = 0;
 
@@ -170,6 +172,7 @@ export class WorkAudit {
       if (attempts !== (chore.attempts ?? 0) + 1)
         this.#problem(`${task} was leased for attempt ${attempts} behind ${chore.attempts}`);
       if (chore.due === undefined || chore.due > at) this.#problem(`${task} was leased before it was due`);
+      if (attempts === 1) this.begun.push(task);
       const [front] = this.#line(chore.message);
       if (front !== task) this.#problem(`${task} was leased before ${front}`);
     }

@@ -7,6 +7,7 @@ import type { CallRecord } from "./history.ts";
 import { checkCounter, type Count } from "./idempotent-counter.ts";
 import { registers } from "./registers.ts";
 import { calmly, named, openCalls, perClient, type Workload } from "./stage.ts";
+import { jobs } from "./workloads-jobs.ts";
 import { alarms, transfers } from "./workloads-messages.ts";
 import { schedules } from "./workloads-schedules.ts";
 import { topics } from "./workloads-topics.ts";
@@ -126,6 +127,7 @@ export const workloads = {
   transfers,
   alarms,
   schedules,
+  jobs,
   topics,
 } as const;
 export type WorkloadName = keyof typeof workloads;
