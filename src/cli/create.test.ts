@@ -25,7 +25,7 @@ function installFromHere(app: string): void {
   }
 }
 
-for (const template of ["ledger", "blank"]) {
+for (const template of ["ledger", "booking", "blank"]) {
   test(`create: the ${template} app type-checks and passes its own tests`, async (t) => {
     const dir = folder(t);
     const ran = await sheaf(["create", "My Shop", "--template", template, "--yes", "--no-install", "--json"], {

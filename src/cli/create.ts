@@ -15,6 +15,7 @@ type CreateOptions = { readonly template?: string; readonly yes?: boolean; reado
 
 const templates = {
   ledger: "transfers that never lose or invent money, with load and a checker",
+  booking: "seats, holds that expire, a line and payments, with load and a checker",
   blank: "one entity, one test",
 } as const;
 type Template = keyof typeof templates;
@@ -125,7 +126,7 @@ function packageOf(dir: string, name: string, template: Template): object {
   const versions = own.devDependencies ?? {};
   // From a clone the app refers to the clone, so that it works before anything is published.
   const clone = existsSync(join(packageFolder, ".git")) || own.private === true;
-  const failure = template === "ledger" ? { "break-it": "node src/break-it.ts" } : {};
+  const failure = template === "blank" ? {} : { "break-it": "node src/break-it.ts" };
   return {
     name,
     version: "0.1.0",

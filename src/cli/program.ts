@@ -35,7 +35,7 @@ function dailyLoop(program: Command, act: Act): void {
   program
     .command("create [DIR]")
     .description("make a new app from a template")
-    .option("--template <NAME>", "ledger or blank")
+    .option("--template <NAME>", "ledger, booking or blank")
     .option("-y, --yes", "take the defaults, ask nothing")
     .option("--no-install", "do not run npm install")
     .action(act(async () => (await import("./create.ts")).create));
