@@ -3,10 +3,11 @@
 
 import { catalogue, SheafError, utf8, type Limits, type Millis } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import { type AppContractShape, topicType } from "../model/index.ts";
+import { type AppContractShape, queueNamed, topicType } from "../model/index.ts";
 import { type Calls, type Pipe, respond, type Responder, type ResponderOptions, type Target } from "../rpc/index.ts";
 import type { Action, Authenticator, Policy, Principal, Resource } from "../security/index.ts";
 import { checkProcedure, directoryOf, entityNamed, memberKind, topicNamed, type Directory } from "./directory.ts";
+import { queueOf } from "./queues.ts";
 
 export type SocketOptions = {
   readonly host: Host;
@@ -125,11 +126,32 @@ function checkTarget(directory: Directory, target: Target, limits: Limits): void
   const topic = topicOf(target);
   // Whoever keeps the event holds its key against what the topic makes of it.
   if (topic !== undefined) return void topicNamed(directory, topic);
+  const queue = queueNamed(target.entity);
+  if (queue !== undefined) return checkQueue(directory, queue, target, limits);
   const kind = memberKind(entityNamed(directory, target.entity), target.name);
   if (kind !== target.kind)
     throw new SheafError("UNKNOWN_TARGET", `${target.entity}.${target.name} is a ${kind}, not a ${target.kind}`);
-  const { key } = target;
-  if (key === "") throw new SheafError("BAD_INPUT", "the key is empty");
+  if (target.key === "") throw new SheafError("BAD_INPUT", "the key is empty");
+  checkKey(target.key, limits);
+}
+
+/** What is asked of a queue need not name a job. */
+function checkQueue(
+  { contract }: Directory,
+  name: string,
+  { kind, name: what, key }: Target & Keyed,
+  limits: Limits,
+): void {
+  queueOf(contract.queues ?? [], name);
+  const isAsked = kind === "query" ? what === "result" : queueCommands.has(what);
+  if (!isAsked) throw new SheafError("UNKNOWN_TARGET", `a queue has no ${kind} "${what.slice(0, 80)}"`);
+  checkKey(key, limits);
+}
+
+type Keyed = { readonly key: string };
+const queueCommands: ReadonlySet<string> = new Set(["add", "take", "ack", "reject", "extend", "progress"]);
+
+function checkKey(key: string, limits: Limits): void {
   if (key.length * 3 > limits.maxKeyBytes && utf8(key).length > limits.maxKeyBytes) {
     throw new SheafError("BAD_INPUT", `the key is over ${limits.maxKeyBytes} bytes`);
   }

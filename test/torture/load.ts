@@ -23,7 +23,7 @@ import { checkLinearizable, type Operation } from "../../src/sim/linearizability
 import { register, type RegisterInput } from "../../src/sim/models.ts";
 import type { Random } from "../../src/sim/random.ts";
 import { checkSessions, type SessionStep } from "../../src/sim/sessions.ts";
-import tortureApp, { Pouch, pouchCents } from "./app.ts";
+import tortureApp, { Box, Letters, Mill, Parcels, Pouch, pouchCents } from "./app.ts";
 import type { Booked, Stretch, Tally, Voice } from "./tally.ts";
 
 type Client = ConnectedClient<typeof tortureApp.contract>;
@@ -37,7 +37,7 @@ type Chapter = {
   check(calm: Client): Promise<readonly string[]>;
 };
 
-export const kinds = ["registers", "sets", "bank", "messages", "counters", "sessions"] as const;
+export const kinds = ["registers", "sets", "bank", "messages", "events", "counters", "sessions"] as const;
 export type Kind = (typeof kinds)[number];
 
 export interface Load {
@@ -91,6 +91,7 @@ export function startLoad(tally: Tally, gateways: readonly string[], token: stri
     sets(work),
     bank(work),
     messages(work),
+    events(work),
     counters(work),
     sessions(work, (session) => opened(gateways, session)),
   ];
@@ -311,6 +312,67 @@ function messages(work: Work): Part {
       await work.tally.book(voice, () => client.entity(Pouch, from).pay(order));
     },
   );
+}
+
+/** W8 and W10: what is emitted, published and put in a queue has its effect once, in order for each key. */
+function events(work: Work): Part {
+  type Sending = { readonly box: string; readonly id: string; readonly outcome: Booked<unknown>["outcome"] };
+  type Boxes = Chapter & { readonly keys: readonly string[]; readonly sent: Sending[] };
+  return crew<Boxes>(
+    work,
+    3,
+    100,
+    (stretch, key) => {
+      const keys = Array.from({ length: 3 }, (_, n) => `${key}.${n}`);
+      const sent: Sending[] = [];
+      const check = async (calm: Client): Promise<readonly string[]> => {
+        for (const until = performance.now() + arrivalMs; ;) {
+          const problems = await Promise.all(keys.map((each) => boxProblems(calm, each, sent)));
+          const wrong = problems.flatMap((each) => each.wrong);
+          const missing = problems.flatMap((each) => each.missing);
+          if (missing.length === 0 || wrong.length > 0 || performance.now() >= until) return [...wrong, ...missing];
+          await sleep(50);
+        }
+      };
+      return { stretch, kind: "events", ops: 0, check, keys, sent };
+    },
+    async (chapter, client, voice, index) => {
+      const target = work.random.pick(chapter.keys);
+      const id = `${index}.${chapter.ops++}`;
+      const dice = work.random.float();
+      if (dice < 0.4) return void (await work.tally.book(voice, () => client.entity(Mill, target).grind()));
+      const { outcome } = await work.tally.book<unknown>(voice, () =>
+        dice < 0.7
+          ? client.topic(Letters).publish({ box: target, id }, { idempotencyKey: `${target}/${id}` })
+          : client.queue(Parcels).add({ box: target, id }, { id: `${target}.${id}` }),
+      );
+      chapter.sent.push({ box: target, id, outcome });
+    },
+  );
+}
+
+/** What is in a box against what was sent to it. */
+async function boxProblems(
+  calm: Client,
+  key: string,
+  sent: readonly { readonly box: string; readonly id: string; readonly outcome: string }[],
+): Promise<{ readonly wrong: readonly string[]; readonly missing: readonly string[] }> {
+  const ground = await calm.entity(Mill, key).count();
+  const box = await calm.entity(Box, key).look();
+  const wrong = [...box.wrong];
+  const missing: string[] = [];
+  if (box.flour !== ground) missing.push(`${box.flour} of ${ground} published events came`);
+  if (box.ground !== ground) missing.push(`${box.ground} of ${ground} emitted events came`);
+  const mine = sent.filter((each) => each.box === key);
+  for (const { id, outcome } of mine) {
+    const times = box.post[id] ?? 0;
+    if (times > 1) wrong.push(`${id} came ${times} times`);
+    if (times > 0 && outcome === "not-applied") wrong.push(`${id} was refused, and came`);
+    if (times === 0 && outcome === "applied") missing.push(`${id} did not come`);
+  }
+  const all = new Set(mine.map(({ id }) => id));
+  for (const id of Object.keys(box.post)) if (!all.has(id)) wrong.push(`${id} was never sent, and came`);
+  return { wrong: wrong.map((says) => `${key}: ${says}`), missing: missing.map((says) => `${key}: ${says}`) };
 }
 
 /** W5: an operation counts once, however often and through whichever node it is sent. */

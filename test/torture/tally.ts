@@ -1,6 +1,6 @@
 // What callers met while one fault after the other struck: calls, answers, failures, and how long each caller went unanswered.
 
-import { messageOf, SheafError } from "../../src/base/index.ts";
+import { type ErrorCode, messageOf, SheafError } from "../../src/base/index.ts";
 
 /** One fault from its strike until everybody was answered again, or a stretch without any. */
 export type Stretch = {
@@ -46,6 +46,9 @@ export type Booked<T> = {
   readonly output: T | undefined;
   readonly error: SheafError | undefined;
 };
+
+/** What no fault is an excuse for. */
+const noFault: ReadonlySet<ErrorCode> = new Set(["UNKNOWN_TARGET", "BAD_INPUT", "BAD_OUTPUT", "INTERNAL", "CORRUPT"]);
 
 /** Each call has `deadlineMs`. */
 export function openTally(deadlineMs: number): Tally {
@@ -119,6 +122,7 @@ export function openTally(deadlineMs: number): Tally {
         const name = known === undefined ? messageOf(error) : `${known.code}, ${known.outcome}: ${known.message}`;
         stretch.failures.set(name, (stretch.failures.get(name) ?? 0) + 1);
         if (known === undefined) stretch.violations.push(`a call ended with what is no SheafError: ${name}`);
+        else if (noFault.has(known.code)) stretch.violations.push(`no fault explains ${name}`);
         return { start, end, outcome: known?.outcome ?? "unknown", output: undefined, error: known };
       } finally {
         underWay--;

@@ -101,7 +101,7 @@ const stretch = (fault: string, more: Partial<Stretch> = {}): Stretch => ({
   violations: [],
   ...more,
 });
-const seen = { registers: 900, sets: 900, bank: 900, messages: 900, counters: 900, sessions: 900 };
+const seen = { registers: 900, sets: 900, bank: 900, messages: 900, events: 900, counters: 900, sessions: 900 };
 const outcome = (more: Partial<Outcome> = {}): Outcome => ({
   stretches: [stretch("none"), stretch("kill")],
   notRun: new Map(),
