@@ -17,10 +17,10 @@ export const Pouch = entity("pouch", {
     /** Payments ever made and received, by the other's key. */
     paid: Counts,
     got: Counts,
-    /** Timers ever set; those that went off, and how late the latest one was. */
+    /** Timers ever set; those that went off, and how late each of these was. */
     timers: z.number().int(),
     gone: z.array(z.number().int()),
-    lateMs: z.number(),
+    late: z.array(z.number()),
     /** What must never happen. */
     wrong: z.array(z.string()),
   }),
@@ -38,7 +38,7 @@ export const Pouch = entity("pouch", {
         got: Counts,
         timers: z.number(),
         gone: z.number(),
-        lateMs: z.number(),
+        late: z.array(z.number()),
         wrong: z.array(z.string()),
       }),
     },
@@ -46,7 +46,7 @@ export const Pouch = entity("pouch", {
 });
 
 const pouch = Pouch.implement({
-  initial: () => ({ cents: pouchCents, paid: {}, got: {}, timers: 0, gone: [], lateMs: 0, wrong: [] }),
+  initial: () => ({ cents: pouchCents, paid: {}, got: {}, timers: 0, gone: [], late: [], wrong: [] }),
   pay({ state, input: { to, cents, inMs }, key, now, send, after }) {
     const n = (state.paid[to] ?? 0) + 1;
     state.paid[to] = n;
@@ -65,15 +65,15 @@ const pouch = Pouch.implement({
     if (state.gone.includes(n)) state.wrong.push(`timer ${n} went off twice`);
     if (now < due) state.wrong.push(`timer ${n} went off ${due - now} ms early`);
     state.gone.push(n);
-    state.lateMs = Math.max(state.lateMs, now - due);
+    state.late.push(now - due);
   },
-  look: ({ state: { cents, paid, got, timers, gone, lateMs, wrong } }) => ({
+  look: ({ state: { cents, paid, got, timers, gone, late, wrong } }) => ({
     cents,
     paid: { ...paid },
     got: { ...got },
     timers,
     gone: gone.length,
-    lateMs,
+    late: [...late],
     wrong: [...wrong],
   }),
 });

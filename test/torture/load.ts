@@ -45,6 +45,8 @@ export interface Load {
   turnOver(): void;
   /** Stops, reads everything, and puts what is wrong down to the stretches. How much was held against its checker, by kind. */
   verify(): Promise<Readonly<Record<Kind, number>>>;
+  /** Milliseconds that each timer went off late, once all was verified; clocks that were set wrong are in it. */
+  readonly late: readonly number[];
 }
 
 /** Under the time that a strike lasts, so that failures show; over that of a failover. */
@@ -58,6 +60,7 @@ type Work = {
   readonly tally: Tally;
   readonly random: Random;
   chapters: Chapter[];
+  readonly late: number[];
   stopping: boolean;
   readonly anywhere: () => Client;
   readonly gateways: readonly string[];
@@ -80,6 +83,7 @@ export function startLoad(tally: Tally, gateways: readonly string[], token: stri
     tally,
     random,
     chapters: [],
+    late: [],
     stopping: false,
     anywhere: () => opened(gateways),
     gateways,
@@ -96,6 +100,7 @@ export function startLoad(tally: Tally, gateways: readonly string[], token: stri
     sessions(work, (session) => opened(gateways, session)),
   ];
   return {
+    late: work.late,
     turnOver: () => parts.forEach((part) => part.turnOver()),
     async verify() {
       work.stopping = true;
@@ -297,6 +302,7 @@ function messages(work: Work): Part {
             await sleep(50);
             continue;
           }
+          work.late.push(...all.flatMap((each) => each.late));
           const sum = all.reduce((cents, each) => cents + each.cents, 0);
           const money = missing.length === 0 && sum !== keys.length * pouchCents ? [`${sum} cents are there`] : [];
           return [...wrong, ...missing, ...money].map((says) => `${key}: ${says}`);

@@ -20,6 +20,8 @@ export type Report = {
   readonly isGreen: boolean;
   readonly rows: readonly Row[];
   readonly checked: Outcome["seen"];
+  /** How many timers went off, and how late, in milliseconds. */
+  readonly timers: { readonly count: number; readonly p50: number; readonly p99: number; readonly worst: number };
   readonly journal: Outcome["journal"];
   readonly tooLittle: readonly string[];
   /** One line. */
@@ -27,7 +29,7 @@ export type Report = {
 };
 
 export function reportOf(outcome: Outcome): Report {
-  const { stretches, notRun, journal, tooLittle, seen } = outcome;
+  const { stretches, notRun, journal, tooLittle, seen, late } = outcome;
   const names = [...new Set([...stretches.map(({ fault }) => fault), ...notRun.keys()])];
   const rows = names.map((fault) => rowOf(fault, outcome));
   const violations = rows.reduce((sum, row) => sum + row.violations.length, journal.problems.length);
@@ -36,27 +38,30 @@ export function reportOf(outcome: Outcome): Report {
     violations > 0
       ? `${violations} VIOLATIONS`
       : `0 lost · 0 duplicated · 0 stale${tooLittle.length > 0 ? ", but the run SAW TOO LITTLE" : ""}`;
-  return { isGreen, rows, checked: seen, journal, tooLittle, verdict };
+  return { isGreen, rows, checked: seen, timers: { count: late.length, ...spread(late) }, journal, tooLittle, verdict };
 }
 
 function rowOf(fault: string, { stretches, notRun }: Outcome): Row {
   const mine = stretches.filter((stretch) => stretch.fault === fault);
   const sum = (of: "calls" | "answered" | "failed" | "takeovers"): number =>
     mine.reduce((total, stretch) => total + stretch[of], 0);
-  const silences = mine.map(({ silentMs }) => Math.round(silentMs)).toSorted((a, b) => a - b);
-  const at = (share: number): number =>
-    silences[Math.min(silences.length - 1, Math.floor(silences.length * share))] ?? 0;
   return {
     fault,
     strikes: fault === "none" ? 0 : mine.length,
     calls: sum("calls"),
     answered: sum("answered"),
     failed: sum("failed"),
-    unanswered: { p50: at(0.5), p99: at(0.99), worst: silences.at(-1) ?? 0 },
+    unanswered: spread(mine.map(({ silentMs }) => silentMs)),
     takeovers: sum("takeovers"),
     violations: mine.flatMap(({ number, violations }) => violations.map((says) => `strike ${number}: ${says}`)),
     notRun: notRun.get(fault),
   };
+}
+
+function spread(values: readonly number[]): { readonly p50: number; readonly p99: number; readonly worst: number } {
+  const sorted = values.map((each) => Math.round(each)).toSorted((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+  return { p50: at(0.5), p99: at(0.99), worst: sorted.at(-1) ?? 0 };
 }
 
 const heads = [
@@ -73,7 +78,7 @@ const heads = [
 ];
 
 /** The table, what was wrong, and the verdict as the last line. */
-export function textOf({ rows, journal, checked, tooLittle, verdict }: Report): string {
+export function textOf({ rows, journal, checked, timers, tooLittle, verdict }: Report): string {
   const cells = rows.map((row) => {
     const { fault, strikes, calls, answered, failed, unanswered, takeovers, violations, notRun } = row;
     if (notRun !== undefined) return [fault, `not run: ${notRun}`];
@@ -91,6 +96,7 @@ export function textOf({ rows, journal, checked, tooLittle, verdict }: Report): 
     ...[heads, ...cells].map(line),
     "",
     `checked: ${counts.join(" · ")} · journal records ${journal.records}, of them void ${journal.voided}`,
+    `timers: ${timers.count} went off, late by p50 ${timers.p50}, p99 ${timers.p99}, worst ${timers.worst} ms`,
     ...rows.flatMap(({ fault, violations }) => violations.map((says) => `VIOLATION  ${fault}, ${says}`)),
     ...journal.problems.map((says) => `VIOLATION  journal: ${says}`),
     ...tooLittle.map((says) => `TOO LITTLE  ${says}`),

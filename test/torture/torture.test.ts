@@ -106,6 +106,7 @@ const outcome = (more: Partial<Outcome> = {}): Outcome => ({
   stretches: [stretch("none"), stretch("kill")],
   notRun: new Map(),
   seen,
+  late: [],
   journal: { records: 9, voided: 0, problems: [] },
   tooLittle: [],
   ...more,
@@ -141,4 +142,10 @@ test("torture: a run that saw too little is red, and says what it did not see", 
 test("torture: a fault that this machine does not allow has a row that says why", () => {
   const report = reportOf(outcome({ notRun: new Map([["power", "this machine mounts no disk"]]) }));
   assert.match(textOf(report), /^power +not run: this machine mounts no disk$/m);
+});
+
+test("torture report: how late timers went off is told", () => {
+  const { timers } = reportOf(outcome({ late: [3, 1, 2, 900.4, ...Array.from({ length: 96 }, () => 5)] }));
+  assert.deepEqual(timers, { count: 100, p50: 5, p99: 900, worst: 900 });
+  assert.match(textOf(reportOf(outcome({ late: [7] }))), /^timers: 1 went off, late by p50 7, p99 7, worst 7 ms$/m);
 });

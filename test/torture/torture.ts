@@ -33,6 +33,8 @@ export type Outcome = {
   /** Faults that were asked for and cannot be had, and why. */
   readonly notRun: ReadonlyMap<string, string>;
   readonly seen: Readonly<Record<Kind, number>>;
+  /** Milliseconds that each timer went off late. */
+  readonly late: readonly number[];
   readonly journal: { readonly records: number; readonly voided: number; readonly problems: readonly string[] };
   /** Why the run proves too little, in words; none when it does not. */
   readonly tooLittle: readonly string[];
@@ -118,7 +120,7 @@ async function play(options: TortureOptions, scene: Set): Promise<Outcome> {
   const journal = await eye.audit();
   const { stretches } = tally;
   const tooLittle = emptiness(stretches, asked, seen, options.stopped.aborted);
-  return { stretches, notRun, seen, journal, tooLittle };
+  return { stretches, notRun, seen, late: load.late, journal, tooLittle };
 }
 
 const once = (signal: AbortSignal): Promise<void> =>
