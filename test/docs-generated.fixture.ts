@@ -92,6 +92,11 @@ const says: Readonly<Record<string, string>> = {
   "GET /livez": "200 while the event loop turns; `?verbose` for JSON",
   "GET /readyz": "200 when calls to this node go well, else 503; `?verbose` for each check as JSON",
   "GET /": "gateway: on to `/docs`; admin: what is here",
+  "POST /queues/:queue": "add a job: its input; `?delayMs=`, `?priority=`; `Idempotency-Key` is its id",
+  "POST /queues/:queue/take": "take jobs that are due; `?max=`, `?waitMs=`",
+  "GET /queues/:queue/jobs/:job": "where a job is, and what came of it; `?waitMs=`",
+  "POST /queues/:queue/jobs/:job/:ending":
+    "`ack`, `reject`, `extend`, or `progress` of a job that was taken; `?attempt=`",
   "POST /topics/:topic": "publish an event, or a list of them; JSON or CloudEvents; `Idempotency-Key` honoured; 204",
   "GET /metrics": "[metrics](metrics.md) in the Prometheus text format",
   "GET /admin/v1/openapi.json": "OpenAPI 3.1 document of the admin API",
