@@ -17,11 +17,12 @@ const longestPauseMs: Millis = 60;
 type Watching = { readonly watch: Watch; readonly audits: readonly ScheduleAudit[]; readonly early: readonly string[] };
 const watching = new WeakMap<World, Watching>();
 
-/** Asks some node to do something with a schedule. It may fail. */
+/** Asks some node to do something with a schedule, which may fail, or to load its code again. */
 async function operate({ world, random }: Stage, names: readonly string[]): Promise<void> {
   const state = random.pick(world.machines).state();
   if (state.kind !== "up") return;
   const { node, host } = state;
+  if (random.chance(0.2)) return node.reload(schedulesApp(world.options.faults));
   const book = scheduleBook({ host, calls: node, search: async () => [], declared: () => names });
   const by = { id: "operator", roles: ["admin"] };
   const act = random.pick([book.run, book.run, book.pause, book.resume, book.resume, book.resume]);
