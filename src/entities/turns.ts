@@ -9,6 +9,8 @@ const turnMs: Millis = 8;
 const mostCommands = 256;
 /** Commands over which what one takes is averaged. */
 const averaged = 64;
+/** So few are no crowd: where they wait for long the machine does something else. */
+const fewCommands = 64;
 /** Longer than this the process has stood still, which says nothing of the commands. */
 const longestMs: Millis = 1000;
 
@@ -24,7 +26,7 @@ export class Turns {
 
   /** How long one that comes now waits for its turn, about. */
   get behindMs(): Millis {
-    return this.ready * this.#paceMs;
+    return this.ready <= fewCommands ? 0 : this.ready * this.#paceMs;
   }
 
   /** Commands to carry out before one looks at the time again. */
