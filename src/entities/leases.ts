@@ -33,7 +33,7 @@ export class Leases {
     const attempts = job.attempts + 1;
     const due = Math.ceil(shard.now() + visibilityMs);
     const isForgotten = this.#options.host.faults.mutant("Q1");
-    const refusal = isForgotten ? undefined : await this.#note(shard, job, { due, attempts, cause: "" });
+    const refusal = await this.#note(shard, job, { due, attempts: isForgotten ? job.attempts : attempts, cause: "" });
     if (refusal || shard.fold.agenda !== agenda) return undefined;
     return { ...job, due, attempts, cause: "" };
   }

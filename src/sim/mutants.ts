@@ -122,7 +122,7 @@ export const mutants: readonly Mutant[] = [
   { name: "D6", says: "accepts messages behind one that is missing", within: 100, trial: { workloads: ["transfers"] } },
   {
     name: "Q1",
-    says: "hands a job out before its lease is noted",
+    says: "notes no attempt when it hands out a job",
     within: 20,
     trial: { workloads: ["jobs"] },
   },
