@@ -339,12 +339,14 @@ function powerCut(options: FaultScheduleOptions): boolean {
   return true;
 }
 
-/** Flips a bit of the newest or the older snapshot of a shard, unless one of the two has a flipped bit already. */
+/** Flips a bit of the newest or the older snapshot of a shard, unless one of the two has a flipped bit already. One that the
+ *  journal does not continue any more, as a copy that is behind may leave, does not count: nothing could start from it. */
 export async function rotSnapshot(
   { shared, random, rot, weather }: Pick<FaultScheduleOptions, "shared" | "random" | "rot" | "weather">,
   shard: Shard,
 ): Promise<void> {
-  const kept = (await shared.snapshots.list(shard)).map(snapshotId);
+  const { first } = await shared.read(shard, 1, 1);
+  const kept = (await shared.snapshots.list(shard)).filter(({ seq }) => seq >= first - 1).map(snapshotId);
   if (kept.length < 2 || kept.some((id) => rot.has(id))) return;
   rot.set((random.chance(0.75) ? kept[0] : kept[1]) as string, random.bits());
   weather.tally.injected["bit-rot"]++;

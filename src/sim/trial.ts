@@ -51,12 +51,12 @@ export type TrialOptions = {
 /** Drawn from; those named more often are drawn more often. */
 const usual: readonly WorkloadName[] = [
   ...(["registers", "bags", "bank", "counters", "errands", "sessions", "glances"] as const).flatMap((name) =>
-    Array<WorkloadName>(20).fill(name),
+    Array<WorkloadName>(40).fill(name),
   ),
   "rolling",
   "apart",
-  ...Array<WorkloadName>(3).fill("transfers"),
-  ...Array<WorkloadName>(2).fill("alarms"),
+  ...Array<WorkloadName>(6).fill("transfers"),
+  ...Array<WorkloadName>(4).fill("alarms"),
 ];
 
 /** Nodes that do not know each other cannot send each other anything. */
@@ -64,13 +64,13 @@ const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "a
 
 /** Of all trials; drawn apart, so that the others stay what they are. */
 const schedulesShare = 0.015;
-const topicsShare = 0.015;
+const topicsShare = 0.01;
 const jobsShare = 0.01;
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
-const clusterShare = 0.12;
+const clusterShare = 0.1;
 
-const longestCluster: Millis = 300;
+const longestCluster: Millis = 220;
 
 /** Everything about a trial that its seed decides beforehand. */
 export function planOf(seed: number, options: TrialOptions = {}): Plan {
@@ -93,11 +93,11 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const faults = fitting.filter(() => random.chance(share));
   if (faults.length === 0 && fitting.length > 0) faults.push(random.pick(fitting));
   // Snapshots, trims and what depends on them need journals that are long for their shard.
-  const long = options.long === true || random.chance(faults.includes("bit-rot") ? 0.25 : 0.05);
+  const long = options.long === true || random.chance(faults.includes("bit-rot") ? 0.15 : 0.04);
   return {
     workload,
-    clients: 2 + random.below(3),
-    rounds: (long ? 15 : 2) + random.below(6),
+    clients: 2 + random.below(2),
+    rounds: (long ? 12 : 2) + random.below(4),
     keys: 2 + random.below(3),
     rebuilds: !orderly && (options.long === true || random.chance(0.5)),
     world: {

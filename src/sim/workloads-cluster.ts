@@ -111,7 +111,7 @@ async function witness({ world, steps }: Stage, effect: string, cause: string): 
 export const glances: Workload = {
   async run(stage) {
     const { random, keys } = stage;
-    await perClient({ ...stage, rounds: 2 * stage.rounds }, async (client, index, round) => {
+    await perClient({ ...stage, rounds: 3 * stage.rounds }, async (client, index, round) => {
       const face = client.entity(Bag, random.pick(keys));
       await (random.chance(0.5) ? face.glance() : face.add(`${index}.${round}`));
     });

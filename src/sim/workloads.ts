@@ -17,7 +17,7 @@ import { apart, errands, glances, rolling, sessions } from "./workloads-cluster.
 const bags: Workload = {
   async run(stage) {
     const { random, keys } = stage;
-    await perClient(stage, async (client, index, round) => {
+    await perClient({ ...stage, rounds: 2 * stage.rounds }, async (client, index, round) => {
       const face = client.entity(Bag, random.pick(keys));
       if (random.chance(0.15)) await face.all();
       else await (random.chance(0.7) ? face.add : face.addSlowly)(`${index}.${round}`);
@@ -76,7 +76,7 @@ const counters: Workload = {
     await perClient(stage, async (_, index, round) => {
       const key = random.pick(keys);
       const options = { idempotencyKey: `${index}.${round}` };
-      const sends = Array.from({ length: 1 + random.below(4) }, async (_unused, send) => {
+      const sends = Array.from({ length: 1 + random.below(3) }, async (_unused, send) => {
         if (send > 0) await world.sleep(random.chance(0.5) ? random.float() * 3 : random.float() * 150);
         const face = random.pick(clients).entity(Tally, key);
         await (round % 3 === 0 ? face.addSlowly : face.add)(options);
