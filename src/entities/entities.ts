@@ -167,6 +167,11 @@ export class Entities {
     return behindMs > most / 2 && behindMs > (most / 2) * (1 + this.#options.host.dice.random());
   }
 
+  /** Tasks that may wait for their turn here: callers get theirs beside them. */
+  get room(): number {
+    return this.#turns.doneIn(this.#options.limits.maxBehindMs / 4);
+  }
+
   #checkKey(key: string): void {
     const { maxKeyBytes } = this.#options.limits;
     if (key.length === 0) throw new SheafError("BAD_INPUT", "an entity's key is not empty");

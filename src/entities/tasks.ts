@@ -10,6 +10,7 @@ import type { Host, Timer } from "../host/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
 import { type Agenda, type Hot, refOf, type Shard, type Shards, type Task, timerName } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
+import { Crowd } from "./crowd.ts";
 import { type TaskMeters, taskMeters } from "./task-meters.ts";
 
 export type TasksOptions = {
@@ -18,6 +19,8 @@ export type TasksOptions = {
   readonly shards: Shards;
   /** Carries a command out on this node. */
   readonly here: (call: Call) => Promise<Reply>;
+  /** How many may wait for their turn on this node, so that callers get theirs. */
+  readonly room: () => number;
 };
 
 const anyInput = new Uint8Array(16);
@@ -51,6 +54,7 @@ const passing: ReadonlySet<ErrorCode> = new Set([
 export class Tasks {
   readonly #options: TasksOptions;
   readonly #meters: TaskMeters;
+  readonly #crowd: Crowd;
   /** Under way, by agenda: what was begun in an earlier tenure keeps nothing from beginning anew. */
   readonly #running = new WeakMap<Agenda, Set<string>>();
   readonly #timers = new Map<Shard, Timer>();
@@ -59,6 +63,7 @@ export class Tasks {
   constructor(options: TasksOptions) {
     this.#options = options;
     this.#meters = taskMeters(options.host.meter);
+    this.#crowd = new Crowd(options.host.clock, options.room, (shard) => this.wake(shard));
   }
 
   /** Starts what is due at a shard, and comes back when the next is. */
@@ -76,6 +81,7 @@ export class Tasks {
           shard,
           clock.after(Math.min(wait, longestPause), () => this.wake(shard)),
         );
+      if (this.#crowd.keepsOut(shard)) return;
       agenda.take();
       if (!running.has(task.id)) void this.#start(shard, task, running);
     }
@@ -108,6 +114,7 @@ export class Tasks {
 
   close(): void {
     this.#closed = true;
+    this.#crowd.close();
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
   }
@@ -122,13 +129,14 @@ export class Tasks {
     const { agenda } = shard.fold;
     running.add(task.id);
     let pause: Millis = 0;
-    const begun = { yet: false };
+    const begun = { yet: false, waitsNoMore: this.#crowd.enter() };
     try {
       await this.#options.here(this.#callOf(shard, task, begun));
       this.#meters.done(task, shard.now());
     } catch (error) {
       pause = await this.#failed(shard, task, asSheafError(error), begun.yet);
     }
+    begun.waitsNoMore();
     if (pause > 0) await new Promise<void>((resolve) => void this.#options.host.clock.after(pause, resolve));
     running.delete(task.id);
     // Unless it is over: itself, or what was set in its place meanwhile and could not begin beside it.
@@ -137,7 +145,7 @@ export class Tasks {
   }
 
   /** `begun` tells whether its handler was run. */
-  #callOf(shard: Shard, task: Task, begun: { yet: boolean }): Call {
+  #callOf(shard: Shard, task: Task, begun: { yet: boolean; waitsNoMore: () => void }): Call {
     const { clock } = this.#options.host;
     const [id = "", ...roles] = task.by;
     const { agenda } = shard.fold;
@@ -152,12 +160,14 @@ export class Tasks {
       session: "",
       task: {
         id: refOf(task),
-        stands: (hot) =>
-          (begun.yet =
+        stands: (hot) => {
+          begun.waitsNoMore();
+          return (begun.yet =
             shard.fold.agenda === agenda &&
             agenda.tasks.get(task.id) === task &&
             !shard.settles(refOf(task)) &&
-            (name === undefined || !shard.retimes(hot as Hot, name))),
+            (name === undefined || !shard.retimes(hot as Hot, name)));
+        },
       },
     };
   }

@@ -29,6 +29,11 @@ export class Turns {
     return this.ready <= fewCommands ? 0 : this.ready * this.#paceMs;
   }
 
+  /** Commands that are done in so long, about. */
+  doneIn(ms: Millis): number {
+    return Math.max(1, Math.floor(ms / this.#paceMs));
+  }
+
   /** Commands to carry out before one looks at the time again. */
   get most(): number {
     return Math.max(1, Math.min(mostCommands, Math.floor(turnMs / this.#eachMs)));

@@ -18,6 +18,8 @@ export type WorkOptions = {
   readonly calls: Calls;
   /** Carries a command out on this node. */
   readonly here: (call: Call) => Promise<Reply>;
+  /** How many tasks may wait for their turn on this node, so that callers get theirs. */
+  readonly room: () => number;
   readonly tokens: () => Sessions | undefined;
   /** The application as it is now. */
   readonly app: () => CompiledApp;

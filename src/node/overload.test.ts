@@ -36,7 +36,7 @@ const tills = app("tills", {
       },
       wait: ({ input }) => task.rest(input),
       put: ({ input, after }) => void after(1000, "hear", input),
-      hear: () => {},
+      hear: () => task.take(),
     }),
   ],
   services: [],
@@ -182,4 +182,26 @@ test("overload: what waits at a shard is bounded in bytes, too", async () => {
   await assert.rejects(w.ask("", "", text, at("d", "put")), code("OVERLOADED", "not-applied"));
   await w.pass(2000);
   await w.ask("", "", text, at("d", "put"));
+});
+
+test("overload: callers are answered while very many timers are due at once", async () => {
+  const w = await open();
+  await ask(w, 0.5, 500);
+  await w.run(Promise.all(Array.from({ length: 3000 }, (_, n) => w.send("", "", "x", at(`t${n}`, "put")))));
+  await w.pass(500);
+  const { asked, good } = await ask(w, 0.4, 3000);
+  assert.ok(good >= 0.95 * asked, `${good} of ${asked}`);
+  await w.pass(3000);
+  assert.equal(w.host.metric("sheaf_tasks_done_total"), 3000, "and all timers go off");
+});
+
+test("overload: tasks that wait for entities that are busy keep no others out", async () => {
+  const w = await open();
+  await ask(w, 0.5, 500);
+  const keys = Array.from({ length: 100 }, (_, n) => `busy${n}`);
+  const busy = keys.map((key) => w.send("", "", 8000, { ...at(key, "wait"), deadline: w.host.clock.tick() + 9000 }));
+  for (const key of [...keys, "free"]) await w.ask("", "", key, at("from", "pass"));
+  await w.pass(1000);
+  assert.equal(w.host.metric("sheaf_tasks_done_total"), 1);
+  await w.run(Promise.all(busy));
 });

@@ -123,7 +123,17 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
   const among = meeting && { self: id, ask: askWaiting(() => parts) };
   const entities = new Entities(compiled, { host, limits, shards, poison, app, calls, tokens, derive, among });
   const hosts = (service: string): number => hostsOf(parts, service);
-  const work = new Work({ host, limits, shards, calls, here: (call) => entities.call(call), tokens, app, hosts });
+  const work = new Work({
+    host,
+    limits,
+    shards,
+    calls,
+    here: (call) => entities.call(call),
+    room: () => entities.room,
+    tokens,
+    app,
+    hosts,
+  });
   const topics = new Topics({ host, limits, shards, app, tokens });
   const services = new Services(compiled, { host, limits, calls, tokens, derive });
   const external = new External({

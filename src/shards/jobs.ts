@@ -43,7 +43,17 @@ export type JobMessage = {
 };
 
 /** A message that becomes a job. It goes to the shard of its type and key. */
-export const jobMessage = ({ type, key, command, name, chosen, delayMs, priority, input, by }: JobMessage): Message => ({
+export const jobMessage = ({
+  type,
+  key,
+  command,
+  name,
+  chosen,
+  delayMs,
+  priority,
+  input,
+  by,
+}: JobMessage): Message => ({
   type,
   key,
   command,

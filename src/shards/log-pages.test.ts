@@ -80,7 +80,13 @@ test("log pages: of large events no more are asked of the store at once than are
   for (let n = 0; n < 200; n++) bench.append(100_000);
   bench.save();
   const asked: number[] = [];
-  const large: readonly Logged[] = await readLog(bench.logs, topic, 0, 150, bench.rows(() => {}, asked));
+  const large: readonly Logged[] = await readLog(
+    bench.logs,
+    topic,
+    0,
+    150,
+    bench.rows(() => {}, asked),
+  );
   assert.equal(large.length, 32);
   assert.deepEqual(asked, [32]);
 });

@@ -66,7 +66,28 @@ test("gate: topics lose, double and turn round nothing, and subscriptions come t
   assert.deepEqual(failed, []);
 });
 
-for (const name of ["M2", "M4", "M6", "M7", "M11", "C3", "C4", "C5", "D1", "D3", "D5", "D6", "M12", "S1", "S2", "T1", "T3", "T5", "T6", "T7"]) {
+for (const name of [
+  "M2",
+  "M4",
+  "M6",
+  "M7",
+  "M11",
+  "C3",
+  "C4",
+  "C5",
+  "D1",
+  "D3",
+  "D5",
+  "D6",
+  "M12",
+  "S1",
+  "S2",
+  "T1",
+  "T3",
+  "T5",
+  "T6",
+  "T7",
+]) {
   test(`gate: the planted defect ${name} is caught`, async () => {
     const mutant = mutants.find((one) => one.name === name);
     assert.ok(mutant !== undefined && (await hunt({ ...mutant, within: 40 })) !== undefined);
