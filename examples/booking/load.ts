@@ -42,7 +42,7 @@ const walksAway = (booking: string): boolean => draw(`walks away: ${booking}`) <
 /** Sells out one show after the other. `past` is what the books say of an earlier run: what that had begun is finished first. */
 export async function load(office: Office, crowd: Crowd, outside: Outside, past: readonly Entry[] = []): Promise<void> {
   const { show: left, begun, shows } = unfinished(past);
-  const visiting = begun.map((booking) => visit(office, booking, outside));
+  const visiting = begun.map((booking) => visit(office, booking, crowd, outside));
   for (let n = shows; n < shows + crowd.shows && !outside.stopped(); n++) {
     const show = n === shows && left ? left : planned(crowd, n);
     if (show !== left) outside.note({ show: show.name, sections: show.sections, seats: crowd.seats });
@@ -79,7 +79,7 @@ function unfinished(past: readonly Entry[]): { show: Show | undefined; begun: st
 }
 
 /** People come until every section has said that it is sold out. */
-async function sellOut(office: Office, { people }: Crowd, outside: Outside, show: Show): Promise<void> {
+async function sellOut(office: Office, crowd: Crowd, outside: Outside, show: Show): Promise<void> {
   const open = [...show.sections];
   const person = async (): Promise<void> => {
     while (open.length > 0 && !outside.stopped()) {
@@ -87,19 +87,21 @@ async function sellOut(office: Office, { people }: Crowd, outside: Outside, show
       const section = open[n % open.length]!;
       const booking = `${section}.${n}`;
       outside.note({ begun: booking });
-      const why = await visit(office, booking, outside);
+      const why = await visit(office, booking, crowd, outside);
       if (why === "sold out" && open.includes(section)) open.splice(open.indexOf(section), 1);
       if (why === "line full") await outside.sleep(500);
     }
   };
-  await Promise.all(Array.from({ length: people }, person));
+  await Promise.all(Array.from({ length: crowd.people }, person));
 }
 
 /** One visitor, from the line to the end, which is noted. Resolves with why the visitor was refused, if so. */
-async function visit(office: Office, booking: string, outside: Outside): Promise<string | undefined> {
+async function visit(office: Office, booking: string, crowd: Crowd, outside: Outside): Promise<string | undefined> {
+  // A large crowd looks less often.
+  const longest = Math.max(500, 2 * crowd.people);
   const own = office.entity(Booking, booking);
   await insist(() => own.begin({ section: sectionOf(booking) }), outside);
-  for (let pause = 20; ; pause = Math.min(pause * 2, 500)) {
+  for (let pause = 20; ; pause = Math.min(pause * 2, longest)) {
     const status = await insist(() => own.status(), outside);
     if (status === undefined) return undefined;
     if (status.phase === "confirmed" || status.phase === "expired" || status.phase === "refused") {
