@@ -7,6 +7,7 @@ import { catalogue, type ErrorCode, type Issue, type Outcome, type Retry, SheafE
 import { topicType } from "../model/index.ts";
 import { abortSignal, type Call, type Calls, inDoubt, type Reply } from "../rpc/index.ts";
 import type { ClientHost } from "./host.ts";
+import { queueOutput, queueRequest } from "./queue-http.ts";
 
 export type HttpOptions = {
   readonly host: ClientHost;
@@ -47,13 +48,14 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
       const seen = call.session ?? options.session() ?? "";
       const headers = headersOf(call, left, bearer, body === undefined ? undefined : contentTypeOf(call), seen);
       const request = {
-        method: "POST",
+        method: queueRequest(call)?.method ?? "POST",
         headers,
         signal: AbortSignal.any(signals),
         ...(body === undefined ? {} : { body }),
       };
       const response = await host.fetch(`${urls[at % urls.length]}${pathOf(call)}`, request);
-      return await replyOf(response, (token) => options.keepSession(token, seen));
+      const reply = await replyOf(response, (token) => options.keepSession(token, seen));
+      return { ...reply, output: queueOutput(call, reply.output) };
     } catch (error) {
       throw failureOf(error, call, given.signal, closing.signal);
     } finally {
@@ -63,7 +65,8 @@ export function httpCalls(options: HttpOptions): Calls & { close(): void } {
 
   return {
     async call(call) {
-      const body = call.input === undefined ? undefined : jsonOf(bodyOf(call, host), options.maxRequestBytes);
+      const given = bodyOf(call, host);
+      const body = given === undefined ? undefined : jsonOf(given, options.maxRequestBytes);
       let before: SheafError | undefined;
       let doubt = false;
       const outOfTime = (pause: number): boolean => host.clock.tick() + pause + SHORTEST_TRY >= call.deadline;
@@ -113,13 +116,17 @@ const topicOf = ({ target }: Call): string | undefined =>
 /** An event that is a list would be taken for several events, if it were not in an envelope. */
 const isEnveloped = (call: Call): boolean => Array.isArray(call.input) && topicOf(call) !== undefined;
 const contentTypeOf = (call: Call): string => (isEnveloped(call) ? "application/cloudevents+json" : "application/json");
-const bodyOf = (call: Call, { dice }: ClientHost): unknown =>
-  isEnveloped(call)
-    ? { specversion: "1.0", id: toHex(dice.bytes(16)), source: "/", type: topicOf(call), data: call.input }
-    : call.input;
+function bodyOf(call: Call, { dice }: ClientHost): unknown {
+  if (isEnveloped(call))
+    return { specversion: "1.0", id: toHex(dice.bytes(16)), source: "/", type: topicOf(call), data: call.input };
+  const request = queueRequest(call);
+  return request ? request.body : call.input;
+}
 
 function pathOf(call: Call): string {
   const { target } = call;
+  const request = queueRequest(call);
+  if (request) return request.path;
   const topic = topicOf(call);
   const parts =
     target.kind === "procedure"
@@ -140,7 +147,8 @@ function headersOf(
   const headers: Record<string, string> = { "sheaf-deadline-ms": String(Math.max(1, Math.ceil(leftMs))) };
   if (contentType !== undefined) headers["content-type"] = contentType;
   if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
-  if (call.op !== undefined) headers["idempotency-key"] = call.op.id;
+  const key = queueRequest(call)?.id ?? call.op?.id;
+  if (key !== undefined) headers["idempotency-key"] = key;
   if (call.consistency !== undefined) headers["sheaf-consistency"] = call.consistency;
   if (call.ifVersion !== undefined) headers["if-match"] = `"v${call.ifVersion}"`;
   if (call.trace !== undefined) headers["traceparent"] = call.trace;

@@ -15,6 +15,7 @@ import {
 import {
   sampleBatch,
   sampleCauses,
+  sampleJobs,
   sampleWork,
   sampleCluster,
   sampleKey,
@@ -121,6 +122,15 @@ test("codec: work left to be done makes a record format 3; one that format 3 wro
 test("codec: what topics note is format 3, too; what format 3 wrote of them stays readable", () => {
   const line = readFileSync(new URL("./golden/records-3-topics.hex", import.meta.url), "utf8").trim();
   const record = sampleRecord(sampleTopics);
+  const { bytes } = plain.encode(record);
+  assert.equal(bytes[0], 3);
+  assert.equal(toHex(bytes), line);
+  assert.deepStrictEqual(withoutHash(plain.decode(fromHex(line), place)), record);
+});
+
+test("codec: what is noted of jobs is format 3, too; what format 3 wrote of them stays readable", () => {
+  const line = readFileSync(new URL("./golden/records-3-jobs.hex", import.meta.url), "utf8").trim();
+  const record = sampleRecord(sampleJobs);
   const { bytes } = plain.encode(record);
   assert.equal(bytes[0], 3);
   assert.equal(toHex(bytes), line);

@@ -108,6 +108,17 @@ export const sampleTopics: Payload = {
   ],
 };
 
+/** A batch with everything that jobs of queues need beside. */
+export const sampleJobs: Payload = {
+  kind: "batch",
+  commits: [],
+  notes: [
+    { kind: "added", messages: [message, { ...message, by: [] }] },
+    { kind: "done", task: "jqueue mails/ann/7", attempts: 2 ** 33 + 1, result: pack({ sent: true }) },
+    { kind: "done", task: "jqueue mails/ann/8", attempts: 1, result: new Uint8Array(0) },
+  ],
+};
+
 /** A record at (shard 17, sequence 2^33 + 5) with every field away from zero. */
 export const sampleRecord = (payload: Payload): JournalRecord => ({
   header: {
