@@ -113,8 +113,7 @@ function begun(missed: string, times: readonly Instant[], now: Instant): readonl
   }
 }
 
-/** What nodes run that have these schedules. */
-export function scheduleEntity(schedules: readonly ScheduleShape[], faults: Faults): EntityImplementation {
+function make(schedules: readonly ScheduleShape[], faults: Faults): EntityImplementation {
   const known = new Map(schedules.map((schedule) => [schedule.name, schedule]));
   return Schedule.implement({
     initial: () => ({
@@ -220,3 +219,10 @@ function begin(state: State, { at, asked }: Omit<ScheduledRun, "number">, after:
 function makeLater(run: ScheduledRun, ms: Millis, after: Context["after"]): void {
   after(ms, "make", run, { id: `run ${run.number}` });
 }
+
+/** Of applications that have none: it only tells of schedules that are gone. Made once, so that it is compiled once. */
+const ofNone = make([], { mutant: () => false });
+
+/** What nodes run that have these schedules. */
+export const scheduleEntity = (schedules: readonly ScheduleShape[], faults: Faults): EntityImplementation =>
+  schedules.length === 0 ? ofNone : make(schedules, faults);
