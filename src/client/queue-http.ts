@@ -18,7 +18,7 @@ export function queueRequest({ target, input }: Call): QueueRequest | undefined 
   if (queue === undefined) return undefined;
   const { id, attempt, waitMs, max, delayMs, priority, ...rest } = (input ?? {}) as Readonly<Record<string, unknown>>;
   const base = `/queues/${encodeURIComponent(queue)}`;
-  const job = `${base}/jobs/${encodeURIComponent(String(id))}`;
+  const job = `${base}/jobs/${encodeURIComponent((id as string | undefined) ?? "")}`;
   const post = { method: "POST", body: undefined, id: undefined } as const;
   switch (target.name) {
     case "add":
@@ -26,7 +26,7 @@ export function queueRequest({ target, input }: Call): QueueRequest | undefined 
         ...post,
         path: base + asked({ delayMs, priority }),
         body: rest["input"],
-        id: id === undefined ? undefined : String(id),
+        id: id as string | undefined,
       };
     case "take":
       return { ...post, path: `${base}/take${asked({ max, waitMs })}` };
