@@ -73,36 +73,44 @@ export async function settle(world: World): Promise<readonly string[]> {
   }
 }
 
-/** Problems in words, none when nodes hold what the journals give. */
+/** Problems in words, none when nodes hold what the journals give. Timers and schedules may go on meanwhile: what is ahead of a journal
+ *  as it was is none, where that has grown since. */
 export async function auditNodes(world: World, audits: readonly Audit[]): Promise<string[]> {
   const problems: string[] = [];
   // What copies hold is looked for where they keep it: they save it several times in this time.
   if (world.options.cluster) await world.sleep(savedMs);
   const reports = await reportsOf(world);
-  for (const { shard, epoch, entities } of audits) {
+  for (const { shard, epoch, head, entities } of audits) {
     const owner = reports.find(({ shards }) => shards[shard]?.state === "serving" && shards[shard].epoch === epoch);
     const followers = world.options.cluster ? reports.filter(({ shards }) => shards[shard]?.state === "following") : [];
+    const found: Difference[] = [];
     for (const entity of entities.values()) {
       if (entity.type.startsWith("sheaf.")) continue;
-      if (owner)
-        problems.push(...differences(owner.name, entity, await owner.node.local.entity(entity.type, entity.key)));
+      if (owner) found.push(...differences(owner.name, entity, await owner.node.local.entity(entity.type, entity.key)));
       for (const { name, machine } of followers) {
-        const found = await machine.store.cell(shard, entity.type, entity.key);
-        problems.push(...differences(name, entity, found && { ...found, state: unpack(found.state) }));
+        const cell = await machine.store.cell(shard, entity.type, entity.key);
+        found.push(...differences(name, entity, cell && { ...cell, state: unpack(cell.state) }));
       }
     }
+    if (found.length === 0) continue;
+    const [now] = await world.shared.barrier([shard]);
+    const hasGrown = now !== undefined && now.seq > head;
+    problems.push(...found.filter(({ isAhead }) => !isAhead || !hasGrown).map(({ says }) => says));
   }
   return problems;
 }
 
 type Held = { readonly version: number; readonly schema: number; readonly state: unknown };
+type Difference = { readonly says: string; readonly isAhead: boolean };
 
-function differences(node: string, folded: Folded, held: Held | undefined): string[] {
+function differences(node: string, folded: Folded, held: Held | undefined): Difference[] {
   const name = `${folded.type}/${folded.key}`;
-  if (held?.version !== folded.version)
-    return [`${name} is at version ${held?.version ?? "none"} at ${node} but journaled at ${folded.version}`];
+  if (held?.version !== folded.version) {
+    const says = `${name} is at version ${held?.version ?? "none"} at ${node} but journaled at ${folded.version}`;
+    return [{ says, isAhead: held !== undefined && held.version > folded.version }];
+  }
   const isSame = held.schema !== folded.schema || canonical(held.state) === canonical(unpack(folded.state));
-  return isSame ? [] : [`${name} has another state at ${node} than its journal gives`];
+  return isSame ? [] : [{ says: `${name} has another state at ${node} than its journal gives`, isAhead: false }];
 }
 
 /** Equal for equal plain values whatever the order of their keys. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import { app, entity } from "../model/index.ts";
+import { app, entity, schedule } from "../model/index.ts";
 import { simulate } from "./simulate.ts";
 import { faultNames } from "./weather.ts";
 
@@ -65,6 +65,16 @@ test("simulate: a node that crashed answers again after it restarts, with everyt
   world.crash();
   await world.restart();
   assert.equal(await face.read(), 1);
+});
+
+test("simulate: an app whose schedule never rests is checked as any other", async () => {
+  const Clock = entity("clock", { state: z.object({ n: z.number() }), commands: { tick: {} } });
+  const clock = Clock.implement({ initial: () => ({ n: 0 }), tick: ({ state }) => void state.n++ });
+  const ticks = schedule("ticks", { every: "20ms" }).into(Clock, "tick", () => ({ key: "k" }));
+  const world = await simulate(app("clocks", { entities: [clock], schedules: [ticks] }), { nodes: 3, seed: 1 });
+  await world.run(() => world.sleep(300));
+  const audits = await world.check();
+  assert.ok(audits.some(({ records }) => records > 10));
 });
 
 test("simulate: virtual time costs no real time", async () => {
