@@ -56,6 +56,24 @@ test("topics: a subscription goes on when only what was acknowledged has made ro
   for (let n = 0; n < 40; n++) assert.deepEqual(await read(w, `n${n}`), [`n${n}`]);
 });
 
+test("topics: that messages were accepted is noted again where the engine refuses it", async () => {
+  let full = false;
+  const w = await world({
+    app: papers,
+    shards,
+    limits: { maxTasks: 4 },
+    decide: ({ kind }) => ({ kind: full && kind === "append" ? "full" : "ok" }),
+  });
+  await publish(w, "a");
+  // The messages are there at once; that they are is noted a little later.
+  await w.pass(100);
+  full = true;
+  await w.pass(1000);
+  full = false;
+  await w.pass(1000);
+  assert.deepEqual((await w.run(w.node.backlog())).items, []);
+});
+
 test("topics: a subscription for what comes from now on gets the first event that there ever is", async () => {
   const w = await world({ app: papers, shards });
   await w.pass(100);

@@ -366,6 +366,8 @@ export class Shard {
     if (result.kind === "durable") this.durable(flight);
     else if (result.kind === "refused") {
       this.discard(refusal(result.error));
+      // What was to be noted and nobody waits for is noted later.
+      this.ground.worked(this);
       this.again();
     } else {
       if (result.kind === "unknown" && this.ground.host.faults.mutant("M6")) {

@@ -144,6 +144,8 @@ export class Subscriptions {
         if (room <= 0) return;
         const events = await this.#options.shards.events(shard, topic.name, through, Math.min(room, batchEvents));
         if (!goesOn()) return;
+        // It was begun, moved, paused or forgotten meanwhile.
+        if (logs.place(name, topic.name) !== place) continue;
         const { last, floor } = logs.of(topic.name);
         if (floor > through + 1) this.#missed(shard, subscription, through);
         if (events.length > 0) await this.#move(shard, subscription, events);
@@ -161,9 +163,12 @@ export class Subscriptions {
   /** Where a subscription that is new to the shard begins; undefined when there is nothing for it yet. */
   async #begin(shard: Shard, subscription: CompiledSubscription): Promise<number | undefined> {
     const { logs } = shard.fold;
-    const { from, topic } = subscription.contract;
+    const { held } = shard;
+    const { from, name, topic } = subscription.contract;
     if (from === "beginning") return Math.max(0, logs.of(topic.name).floor - 1);
     const through = from === "now" ? logs.of(topic.name).last : await this.#before(shard, topic.name, from);
+    // Another owner may have begun it while it was looked for.
+    if (shard.held !== held || logs.place(name, topic.name)) throw new SheafError("NOT_OWNER");
     await this.#note(shard, moved(subscription, through, []));
     return through;
   }
