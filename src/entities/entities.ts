@@ -34,7 +34,7 @@ interface Open {
   giveUp(code: "DEADLINE" | "STOPPING"): void;
 }
 
-/** How long a suspect may keep others from starting. */
+/** How long suspects may keep others from starting, all of a process together: slow ones are many after a crash. */
 const aloneMs = 1000;
 const leaveCheckMs = 2;
 const noFingerprint = new Uint8Array(0);
@@ -56,6 +56,8 @@ export class Entities {
   readonly #turns = new Turns();
   #scheduled = false;
   #alone: Attempt | undefined;
+  #aloneSince: Tick = 0;
+  #aloneLeft: Millis = aloneMs;
   #waitedFor: Attempt | undefined;
   #count = 0;
 
@@ -408,7 +410,7 @@ export class Entities {
     const now = clock.tick();
     for (const attempts of turns) this.#run(attempts, now);
     const [first] = starting;
-    if (first && !held && poison.isolates(first)) this.#hold(first);
+    if (first && !held && this.#aloneLeft > 0 && poison.isolates(first)) this.#hold(first);
     const goesOn = this.#alone === undefined && this.#runnable.length > 0;
     this.#turns.worked(starting.length, now, clock.tick(), goesOn);
     if (goesOn) this.#soon();
@@ -418,7 +420,7 @@ export class Entities {
    *  that runs waits for it. */
   #mayStart(suspect: Attempt): boolean {
     const { poison } = this.#options;
-    if (!poison.busy || this.#waitedFor === suspect || poison.within(suspect)) return true;
+    if (!poison.busy || this.#aloneLeft <= 0 || this.#waitedFor === suspect || poison.within(suspect)) return true;
     this.#waitedFor = suspect;
     this.#hold(suspect);
     return false;
@@ -433,12 +435,15 @@ export class Entities {
   /** Others wait until a suspect is over, or long enough. */
   #hold(attempt: Attempt): void {
     this.#alone = attempt;
-    this.#options.host.clock.after(aloneMs, () => this.#release(attempt));
+    const { clock } = this.#options.host;
+    this.#aloneSince = clock.tick();
+    clock.after(this.#aloneLeft, () => this.#release(attempt));
   }
 
   #release(attempt: Attempt): void {
     if (this.#alone !== attempt) return;
     this.#alone = undefined;
+    this.#aloneLeft -= this.#options.host.clock.tick() - this.#aloneSince;
     this.#soon();
   }
 

@@ -93,3 +93,21 @@ test("poison: a suspect that a running command waits for starts at once", async 
   await w.ask("a", "plant", "b");
   assert.ok(w.host.clock.tick() - before < 100, `it took ${w.host.clock.tick() - before} ms`);
 });
+
+test("poison: many slow suspects keep others waiting for no more than a second in all", async () => {
+  let w: World = await world();
+  const slow = (): void => {
+    for (let i = 0; i < 20; i++)
+      quietly(w.send(`slow-${i}`, "hang", undefined, { deadline: w.host.clock.tick() + 60_000 }));
+  };
+  slow();
+  await w.pass(100);
+  w.host.kill();
+  w = await world({ from: w });
+  slow();
+  await w.pass(1);
+  const before = w.host.clock.tick();
+  await w.ask("other", "add", 1, { deadline: before + 60_000 });
+  const tookMs = w.host.clock.tick() - before;
+  assert.ok(tookMs <= 1000, `another key's command took ${tookMs} ms`);
+});
