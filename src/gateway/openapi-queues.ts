@@ -31,6 +31,28 @@ const answer = (description: string, schema: Node): Node => ({
 });
 const done: Node = { "204": { description: "Done." } };
 
+/** Where a job is, with a result of that schema. */
+const stateOf = (result: Node): Node => ({
+  ...object({ state: { enum: ["waiting", "running", "done", "dead"] } }),
+  properties: {
+    state: { enum: ["waiting", "running", "done", "dead"] },
+    attempts: { type: "integer" },
+    due: { type: "integer" },
+    cause: { type: "string" },
+    progress: {},
+    output: result,
+  },
+});
+const rejection: Node = {
+  type: "object",
+  required: ["cause"],
+  properties: {
+    cause: { type: "string" },
+    delayMs: { type: "integer", minimum: 0 },
+    final: { type: "boolean", description: "A dead letter at once." },
+  },
+};
+
 /** The paths of one queue. */
 export function queuePaths({ name, input, output }: QueueShape, { media, parameter, problems }: QueueTools): Node {
   const given = media(`${name}.input`, input, "input");
@@ -51,17 +73,7 @@ export function queuePaths({ name, input, output }: QueueShape, { media, paramet
     due: { type: "integer", description: "When the lease ends, milliseconds since the Unix epoch." },
     input: given["schema"],
   });
-  const state: Node = {
-    ...object({ state: { enum: ["waiting", "running", "done", "dead"] } }),
-    properties: {
-      state: { enum: ["waiting", "running", "done", "dead"] },
-      attempts: { type: "integer" },
-      due: { type: "integer" },
-      cause: { type: "string" },
-      progress: {},
-      output: result,
-    },
-  };
+  const state = stateOf(result);
   const at = `/queues/${name}`;
   const job = `${at}/jobs/{job}`;
   const keyed = { parameters: [jobId] };
@@ -104,15 +116,7 @@ export function queuePaths({ name, input, output }: QueueShape, { media, paramet
     [`${job}/ack`]: { ...keyed, ...ended("ack", result, output !== undefined) },
     [`${job}/reject`]: {
       ...keyed,
-      ...ended("reject", {
-        type: "object",
-        required: ["cause"],
-        properties: {
-          cause: { type: "string" },
-          delayMs: { type: "integer", minimum: 0 },
-          final: { type: "boolean", description: "A dead letter at once." },
-        },
-      }),
+      ...ended("reject", rejection),
     },
     [`${job}/extend`]: { ...keyed, ...ended("extend", object({ ms: { type: "integer", minimum: 1 } })) },
     [`${job}/progress`]: { ...keyed, ...ended("progress", {}) },

@@ -123,17 +123,8 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
   const among = meeting && { self: id, ask: askWaiting(() => parts) };
   const entities = new Entities(compiled, { host, limits, shards, poison, app, calls, tokens, derive, among });
   const hosts = (service: string): number => hostsOf(parts, service);
-  const work = new Work({
-    host,
-    limits,
-    shards,
-    calls,
-    here: (call) => entities.call(call),
-    room: () => entities.room,
-    tokens,
-    app,
-    hosts,
-  });
+  const shared = { host, limits, shards, calls, tokens, app, hosts };
+  const work = new Work({ ...shared, here: (call) => entities.call(call), room: () => entities.room });
   const topics = new Topics({ host, limits, shards, app, tokens });
   const services = new Services(compiled, { host, limits, calls, tokens, derive });
   const external = new External({
@@ -145,15 +136,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     app,
     changed: reporter(host, "address"),
   });
-  const carry = (call: Call): Promise<Reply> => {
-    const { target } = call;
-    if (target.kind !== "procedure") {
-      if (target.entity === inboxEntity) return work.accept(call);
-      if (queueNamed(target.entity) !== undefined) return work.ofQueue(call);
-      return target.entity === topicType ? topics.call(call) : entities.call(call);
-    }
-    return parts.compiled.external.has(target.service) ? external.call(call, target.service) : services.call(call);
-  };
+  const carry = (call: Call): Promise<Reply> => carriedBy(parts, call);
   const level = (call: Call): Consistency => levelOf(parts, call);
   const here = (call: Call): Promise<Reply> => {
     if (call.session === undefined) return carry(call);
@@ -184,6 +167,17 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     secrets: meeting && !encryptionKey ? undefined : openSecrets(host, cluster, encryptionKey ?? ownSecret(host)),
   };
   return parts;
+}
+
+/** Whoever on this node carries out what is called so. */
+function carriedBy(parts: Running, call: Call): Promise<Reply> {
+  const { target } = call;
+  const { compiled, work, topics, entities, services, external } = parts;
+  if (target.kind === "procedure")
+    return compiled.external.has(target.service) ? external.call(call, target.service) : services.call(call);
+  if (target.entity === inboxEntity) return work.accept(call);
+  if (queueNamed(target.entity) !== undefined) return work.ofQueue(call);
+  return target.entity === topicType ? topics.call(call) : entities.call(call);
 }
 
 /** Who is in line behind a command, asked of the node where it runs. */
