@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { z } from "zod";
 import { app, entity, queue } from "../model/index.ts";
 import { testApp, type TestApp } from "../sim/index.ts";
+import { world } from "./world.fixture.ts";
 
 const Mail = queue("mail", { input: z.object({ to: z.string(), text: z.string() }), output: z.string() });
 const Ordered = queue("ordered", {
@@ -238,4 +239,39 @@ test("adding: what does not fit is refused, and so is more than a shard takes", 
   const codes = ends.map((end) => (end.status === "rejected" ? (end.reason as { code: string }).code : "added"));
   assert.deepEqual(new Set(codes), new Set(["added", "OVERLOADED"]));
   assert.equal(codes.filter((code) => code === "added").length, 12);
+});
+
+test("a job that is a dead letter: it is listed with its cause, tried again under its id, and then done, or dropped", async () => {
+  seen.length = 0;
+  const w = await world({ app: shop });
+  const call = async (name: string, input: object, key: string): Promise<unknown> =>
+    (await w.ask(key, name, input, { target: { kind: "command", entity: "queue pulled", key, name } })).output;
+  const look = (id: string): Promise<unknown> =>
+    w
+      .ask(
+        id,
+        "result",
+        { id, waitMs: 0 },
+        { target: { kind: "query", entity: "queue pulled", key: id, name: "result" } },
+      )
+      .then(({ output }) => output);
+  for (const id of ["a", "b"]) {
+    await call("add", { input: 1, id }, id);
+    assert.equal(((await call("take", { max: 1, waitMs: 0 }, "")) as unknown[]).length, 1);
+    await call("reject", { id, attempt: 1, cause: "no", final: true }, id);
+  }
+  const { items } = await w.run(w.node.deadLetters(undefined, undefined, 50));
+  assert.deepEqual(
+    items.map(({ kind, entity: type, key, cause, attempts }) => [kind, type, key, cause, attempts]),
+    ["a", "b"].map((id) => ["job", "queue pulled", id, "REJECTED: no", 1]),
+  );
+  for (const { id } of items) assert.match(id, /^[\w/.%~-]+$/);
+  const [a, b] = items.map(({ id }) => id) as [string, string];
+  await w.run(w.node.redrive(a));
+  assert.equal((await w.run(w.node.drop(b))).input, 1);
+  const [again] = (await call("take", { max: 9, waitMs: 0 }, "")) as { id: string; attempt: number }[];
+  assert.deepEqual([again?.id, again?.attempt], ["a", 1]);
+  await call("ack", { id: "a", attempt: 1, output: 7 }, "a");
+  assert.deepEqual(await look("a"), { state: "done", output: 7 });
+  await assert.rejects(look("b"), { code: "NOT_FOUND" });
 });
