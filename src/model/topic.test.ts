@@ -69,7 +69,7 @@ test("a subscription: the event is the topic's, and what is made of it fits the 
   assert.equal(Account.topic("withdrawn").name, "account.withdrawn");
 });
 
-test("a topic or subscription that cannot be is refused when it is loaded, with what is wrong", () => {
+test("topics and subscriptions: one that cannot be is refused when it is loaded, with what is wrong", () => {
   const make = ({ key }: { key: string }): { key: string } => ({ key });
   const closes = subscription("closes", Orders).into(Account, "close", make);
   const Other = entity("other", { state: z.object({}), commands: { add: {} } });
