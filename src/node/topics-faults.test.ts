@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import { keyIn, SheafError } from "../base/index.ts";
+import { keyIn, type SheafError } from "../base/index.ts";
 import { inboxEntity } from "../entities/index.ts";
 import { app, entity, subscription, topic, topicKey, topicType } from "../model/index.ts";
-import { type Call } from "../rpc/index.ts";
+import type { Call } from "../rpc/index.ts";
 import { system } from "../security/index.ts";
 import { eventMessage, memoryStore } from "../shards/index.ts";
 import type { ReadReply } from "../topics/index.ts";

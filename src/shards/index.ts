@@ -11,7 +11,6 @@ export {
   isLogRow,
   logRows,
   type Logs,
-  rowKey,
 } from "./logs.ts";
 export { type Fold, type Hot, type Value } from "./fold.ts";
 export { within } from "./pause.ts";

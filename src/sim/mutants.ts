@@ -149,7 +149,7 @@ export const mutants: readonly Mutant[] = [
     within: 100,
     trial: { workloads: ["topics"], faults: ["crash"] },
   },
-  { name: "T4", says: "lets go of one event too many", within: 20, trial: { workloads: ["topics"] } },
+  { name: "T4", says: "lets go of one event too many", within: 100, trial: { workloads: ["topics"] } },
   { name: "T5", says: "forgets what an operation has published", within: 100, trial: { workloads: ["topics"] } },
   {
     name: "T6",
