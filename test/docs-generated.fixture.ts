@@ -98,6 +98,8 @@ const says: Readonly<Record<string, string>> = {
   "POST /queues/:queue/jobs/:job/:ending":
     "`ack`, `reject`, `extend`, or `progress` of a job that was taken; `?attempt=`",
   "POST /topics/:topic": "publish an event, or a list of them; JSON or CloudEvents; `Idempotency-Key` honoured; 204",
+  "GET /topics/:topic/events": "its events as Server-Sent Events; `?from=`, `?group=`, `Last-Event-ID`",
+  "POST /topics/:topic/groups/:group": "all up to the event of `{ id }` is done; 204",
   "GET /metrics": "[metrics](metrics.md) in the Prometheus text format",
   "GET /admin/v1/openapi.json": "OpenAPI 3.1 document of the admin API",
   "GET /admin/v1/status": "the cluster, its nodes and its shards",

@@ -58,6 +58,7 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
   };
   const http = gateway({
     ...shared,
+    shards: node.cluster.shards,
     ready: () => node.ready(),
     ...(options.insecure && { hosts: loopbackHosts }),
   });
@@ -76,10 +77,12 @@ export async function openGateway({ options, host, node, keys, limits }: Parts):
     ...told(listener, options.port),
     leave() {
       sessions.drain();
+      http.drain();
       listener.leave();
     },
     async close() {
       sessions.drain();
+      http.drain();
       const closed = listener.close(graceMs);
       // Callers that are told to go elsewhere go once they are owed nothing. To close before that would lose what they had sent
       // before they heard; who does not go stands still.

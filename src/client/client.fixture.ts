@@ -31,7 +31,7 @@ export async function town(
   const host = realHost({ dir, log: { debug() {}, info() {}, warn() {}, error() {} } });
   const limits = { ...defaultLimits, ...given.limits };
   const shared = { host, calls, contract: () => bank, limits, authenticator: onlyKey, policy: rolePolicy() };
-  const edge = gateway({ ...shared, ready: () => ({ ok: true, checks: {} }) });
+  const edge = gateway({ ...shared, shards: 8, ready: () => ({ ok: true, checks: {} }) });
   const open = sockets({ ...shared, cluster: "0f".repeat(16) });
   const server = socketServer({ limits, open: (pipe) => open.open(pipe) });
   const requests: string[] = [];

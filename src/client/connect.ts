@@ -8,10 +8,13 @@ import {
   type CommandOptions,
   type Invoke,
   type QueryOptions,
+  type TopicClient,
+  type TopicShape,
 } from "../model/index.ts";
 import { type Call, Caller, type Calls, keptWith, mostReplyBytes, type Principal, type Reply } from "../rpc/index.ts";
 import { type Address, addressOf } from "./address.ts";
 import { automatic } from "./automatic.ts";
+import { ask, eventsOf, type EventsPort, type TopicEvents } from "./events.ts";
 import { type ClientHost, globalHost } from "./host.ts";
 import { httpCalls } from "./http.ts";
 
@@ -32,6 +35,7 @@ export type ConnectOptions = {
 };
 
 export interface ConnectedClient<A extends AppContractShape = AppContractShape> extends Client<A> {
+  topic<C extends TopicShape>(contract: C): TopicClient<C> & TopicEvents<C>;
   /** The session, if one is kept: what was seen through this client. A token, or several with commas between them. */
   readonly session: string | undefined;
   /** Fails calls under way (CANCELLED) and closes the connection. Calls made later are UNREACHABLE. */
@@ -107,8 +111,19 @@ export function connect<A extends AppContractShape>(contract: A, options: Connec
     caller.close();
     http.close();
   };
+  const client = bindClient<A>(invoke);
+  const port: EventsPort = { host, urls: addresses.map((address) => address.http), token };
   return {
-    ...bindClient<A>(invoke),
+    ...client,
+    topic: (topic) => ({
+      ...client.topic(topic),
+      events: (given = {}) => eventsOf(port, topic.name, given),
+      async done(group, place) {
+        const path = `/topics/${encodeURIComponent(topic.name)}/groups/${encodeURIComponent(group)}`;
+        const body = JSON.stringify({ id: place });
+        await ask(port, 0, path, { method: "POST", headers: { "content-type": "application/json" }, body });
+      },
+    }),
     get session() {
       return caller.session;
     },

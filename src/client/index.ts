@@ -1,2 +1,3 @@
 export { connect, type ConnectedClient, type ConnectOptions } from "./connect.ts";
+export type { EventsOptions, ReadEvent, TopicEvents } from "./events.ts";
 export type { ClientHost } from "./host.ts";

@@ -43,7 +43,7 @@ async function open(t: TestContext): Promise<string> {
   const authenticator = openAuthenticator({ id: "me", roles: ["app"] });
   const contract = (): typeof office.contract => office.contract;
   const shared = { host, calls: node, contract, limits, authenticator, policy: rolePolicy(), reveal: true };
-  const edge = gateway({ ...shared, ready: () => node.ready() });
+  const edge = gateway({ ...shared, shards: node.cluster.shards, ready: () => node.ready() });
   const answering = sockets({ ...shared, cluster: node.cluster.id });
   const server = socketServer({ limits, open: (pipe) => answering.open(pipe) });
   const listener = await listen({ port: 0, answer: edge.answer, onUpgrade: server.onUpgrade, limits });

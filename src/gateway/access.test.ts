@@ -24,7 +24,8 @@ const filled = (pattern: string): string =>
     .replace(":member", "deposit")
     .replace(":service", "rates")
     .replace(":procedure", "quote")
-    .replace(":topic", "orders");
+    .replace(":topic", "orders")
+    .replace(":group", "mine");
 
 test("access: every route refuses a caller without credentials, but for the open list", async () => {
   const { b } = guarded();

@@ -34,6 +34,7 @@ async function serveGateway(): Promise<number> {
     limits: defaultLimits,
     authenticator: openAuthenticator({ id: "dev", roles: ["admin"] }),
     policy: rolePolicy(),
+    shards: 8,
     ready: () => ({ ok: true, checks: {} }),
   });
   return (await listen({ port: 0, answer: http.answer, limits: defaultLimits })).port;

@@ -60,6 +60,7 @@ export function bench(options: Partial<Omit<GatewayOptions, "limits">> & { limit
       limits: { ...defaultLimits, ...limits },
       authenticator: openAuthenticator({ id: "dev", roles: ["admin"] }),
       policy: rolePolicy(),
+      shards: 8,
       ready: () => ({ ok: true, checks: { shards: "64 of 64" } }),
       ...given,
     }),

@@ -8,21 +8,31 @@ import {
   edge,
   probes,
   wrongMethod,
+  type Answer,
   type Ask,
   type Edge,
   type OriginRules,
   type Plan,
   type Readiness,
 } from "../http/index.ts";
-import type { AppContractShape, QueueShape } from "../model/index.ts";
+import type { AppContractShape, TopicShape, QueueShape } from "../model/index.ts";
 import type { Calls, Target } from "../rpc/index.ts";
 import type { Authenticator, Policy } from "../security/index.ts";
-import { directoryOf, checkProcedure, entityNamed, memberKind, topicNamed, type Directory } from "./directory.ts";
+import {
+  directoryOf,
+  checkProcedure,
+  entityNamed,
+  memberKind,
+  readableTopic,
+  topicNamed,
+  type Directory,
+} from "./directory.ts";
 import { docs } from "./docs.ts";
 import { exchange, type Outlet } from "./exchange.ts";
 import { openApiOf } from "./openapi.ts";
 import { addPlan, leasePlan, queueOf, resultPlan, takePlan } from "./queues.ts";
 import { publish } from "./publish.ts";
+import { Subscribers } from "./subscribe.ts";
 import { createWithin } from "./within.ts";
 
 export type GatewayOptions = OriginRules & {
@@ -34,6 +44,8 @@ export type GatewayOptions = OriginRules & {
   readonly authenticator: Authenticator;
   readonly policy: Policy;
   readonly ready: () => Readiness;
+  /** Of the cluster. */
+  readonly shards: number;
   /** One session token that covers all of these; the last of them covers what it covers when absent. */
   readonly joinSessions?: ((tokens: readonly string[]) => string) | undefined;
   /** Show server-side error messages to callers: only where the caller is the developer. */
@@ -46,7 +58,10 @@ function remembered<K extends object, V>(make: (from: K) => V): (from: K) => V {
   return (from) => (last = last?.from === from ? last : { from, value: make(from) }).value;
 }
 
-export function gateway(options: GatewayOptions): Edge {
+/** `drain`: asks those who read streams of events to go on elsewhere. */
+export type Gateway = Edge & { drain(): void };
+
+export function gateway(options: GatewayOptions): Gateway {
   const http = edge({ ...options, name: "gateway" });
   const outlet: Outlet = {
     host: options.host,
@@ -91,10 +106,20 @@ export function gateway(options: GatewayOptions): Edge {
     };
   };
 
+  const subscribers = new Subscribers(outlet, options.shards);
+  const onEvents = (ask: Ask, run: (topic: TopicShape) => Promise<Answer>): Plan => {
+    const topic = readableTopic(now(), decodeSegment(ask.segments[1] ?? ""));
+    return { action: "subscribe", resource: { kind: "topic", name: topic.name }, run: () => run(topic) };
+  };
+
   http.guarded("POST", "/entities/:entity/:key/:member", onEntity);
   http.guarded("GET", "/entities/:entity/:key/:member", onEntity);
   http.guarded("POST", "/services/:service/:procedure", onService);
   http.guarded("POST", "/topics/:topic", onTopic);
+  http.guarded("GET", "/topics/:topic/events", (ask) => onEvents(ask, (topic) => subscribers.events(ask, topic)));
+  http.guarded("POST", "/topics/:topic/groups/:group", (ask) =>
+    onEvents(ask, (topic) => subscribers.done(ask, topic, decodeSegment(ask.segments[3] ?? ""))),
+  );
   const onQueue =
     (make: (ask: Ask, queue: QueueShape, outlet: Outlet) => Plan) =>
     (ask: Ask): Plan =>
@@ -116,5 +141,5 @@ export function gateway(options: GatewayOptions): Edge {
   probes(http, options.ready);
   docs(http);
   http.open("GET", "/", () => ({ status: 302, headers: { location: "/docs" } }));
-  return http;
+  return Object.assign(http, { drain: () => subscribers.drain() });
 }

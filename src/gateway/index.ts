@@ -1,3 +1,3 @@
-export { gateway, type GatewayOptions } from "./gateway.ts";
+export { type Gateway, gateway, type GatewayOptions } from "./gateway.ts";
 export { callOut, type Post, type PostAnswer, type PostRequest } from "./outward.ts";
 export { type SocketOptions, sockets, type Sockets } from "./socket.ts";

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { z } from "zod";
 import { SheafError } from "../base/index.ts";
 import { contract, entity, topic, topicKey, topicType } from "../model/index.ts";
-import type { Call, Reply } from "../rpc/index.ts";
+import type { Reply } from "../rpc/index.ts";
 import { bench, problem, type Bench } from "./gateway.fixture.ts";
 
 const Orders = topic("orders", {
@@ -147,5 +147,5 @@ test("publishing: the policy is asked for publish and the topic", async () => {
     policy: { decide: (_, action, resource) => (asked.push([action, resource]), { allow: false, why: "no" }) },
   });
   assert.equal((await b.post("/topics/orders", order("a"))).status, 403);
-  assert.deepEqual([asked, b.calls as Call[]], [[["publish", { kind: "topic", name: "orders" }]], []]);
+  assert.deepEqual([asked, b.calls], [[["publish", { kind: "topic", name: "orders" }]], []]);
 });

@@ -178,9 +178,9 @@ export function edge(options: EdgeOptions): Edge {
       given = refuse(ask, error, options);
     }
     measure(given.status, (clock.tick() - started) / 1000);
-    const { status, body } = given;
+    const { status, body, stream } = given;
     const headers = { ...apiHeaders, ...corsHeaders(request, options), ...given.headers, "x-request-id": ask.id };
-    return { status, headers, body };
+    return { status, headers, body, ...(stream !== undefined && { stream }) };
   };
 
   return {

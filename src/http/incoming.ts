@@ -22,6 +22,9 @@ export type Answer = {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: string | undefined;
+  /** Instead of a body, what follows piece by piece, for as long as it gives any. It is asked for the next piece once the one before
+   *  has left, or nearly; the signal aborts when the client goes away. */
+  readonly stream?: ((gone: Cancellation) => AsyncIterable<string>) | undefined;
 };
 
 export const tooLarge = (max: number): SheafError => new SheafError("TOO_LARGE", `the body is over ${max} bytes`);

@@ -1,6 +1,7 @@
 // The web-standard side of an edge: for tests, simulations and hosts that speak fetch.
 
-import { concat } from "../base/index.ts";
+import { concat, utf8 } from "../base/index.ts";
+import { Cancel } from "../rpc/index.ts";
 import { brokenOff, tooLarge, type Answer, type Incoming } from "./incoming.ts";
 
 async function drain(stream: ReadableStream<Uint8Array>, max: number): Promise<Uint8Array> {
@@ -37,5 +38,21 @@ export function fromRequest(request: Request): Incoming {
   };
 }
 
-export const toResponse = ({ status, headers = {}, body }: Answer, method: string): Response =>
-  new Response(method === "HEAD" ? null : (body ?? null), { status, headers });
+export const toResponse = ({ status, headers = {}, body, stream }: Answer, method: string): Response =>
+  new Response(method === "HEAD" ? null : stream === undefined ? (body ?? null) : streamOf(stream), {
+    status,
+    headers,
+  });
+
+function streamOf(stream: NonNullable<Answer["stream"]>): ReadableStream<Uint8Array> {
+  const gone = new Cancel();
+  const pieces = stream(gone)[Symbol.asyncIterator]();
+  return new ReadableStream({
+    async pull(controller) {
+      const next: IteratorResult<string, unknown> = await pieces.next();
+      if (next.done === true) controller.close();
+      else controller.enqueue(utf8(next.value));
+    },
+    cancel: (reason) => gone.abort(reason),
+  });
+}

@@ -80,11 +80,36 @@ export class Exchange implements Incoming {
     if (!this.#request.complete) discard(this.#request);
   }
 
+  /** Answers piece by piece: the next is asked for when those before have left, or fit into what the socket holds anyway. */
+  async stream({ status, headers, stream }: Answer): Promise<void> {
+    const response = this.#response;
+    response.writeHead(status, { ...headers });
+    response.flushHeaders();
+    if (this.method === "HEAD" || stream === undefined) return void response.end();
+    for await (const piece of stream(this.signal)) {
+      if (response.closed || response.destroyed) return;
+      if (!response.write(piece)) await emptied(response);
+    }
+    response.end();
+  }
+
   /** Answers so, or cuts the connection when an answer has begun already. */
   abandon(answer: Answer): void {
     if (this.#response.headersSent) this.#response.destroy();
     else this.write(answer);
   }
+}
+
+/** What was written has left, or never will. */
+function emptied(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    if (response.closed || response.destroyed) return resolve();
+    response.on("drain", done).on("close", done);
+  });
 }
 
 /** Takes in what is left of a body, for a moment and not for ever; then the connection ends. */

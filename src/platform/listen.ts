@@ -115,7 +115,9 @@ function refuse(response: ServerResponse, detail: string): void {
 
 async function serve(exchange: Exchange, { answer }: ListenOptions): Promise<void> {
   try {
-    exchange.write(await answer(exchange));
+    const given = await answer(exchange);
+    if (given.stream === undefined) exchange.write(given);
+    else await exchange.stream(given);
   } catch {
     exchange.abandon(broken);
   }

@@ -5,6 +5,7 @@ import type { Host } from "../host/index.ts";
 import type { CompiledApp } from "../model/index.ts";
 import type { Call, Reply, Sessions } from "../rpc/index.ts";
 import type { Shard, Shards } from "../shards/index.ts";
+import { movePlace, placeOf } from "./places.ts";
 import { Publications } from "./publications.ts";
 import { Readers } from "./readers.ts";
 import { Retention } from "./retention.ts";
@@ -20,6 +21,7 @@ export type TopicsOptions = {
 };
 
 export class Topics {
+  readonly #options: TopicsOptions;
   readonly #shards: Shards;
   readonly #publications: Publications;
   readonly #readers: Readers;
@@ -27,6 +29,7 @@ export class Topics {
   readonly retention: Retention;
 
   constructor(options: TopicsOptions) {
+    this.#options = options;
     this.#shards = options.shards;
     this.#publications = new Publications(options);
     this.#readers = new Readers(options);
@@ -38,12 +41,14 @@ export class Topics {
     return this.#publications.inFlight;
   }
 
-  /** What is asked of a topic at a shard: to publish, or to read. */
-  call(call: Call): Promise<Reply> {
+  /** What is asked of a topic at a shard: to publish, to read, or where a group is. */
+  async call(call: Call): Promise<Reply> {
     const { kind, name } = call.target;
     if (name === "read") return this.#readers.read(call);
     if (name === "publish" && kind === "command") return this.#publications.publish(call);
-    return Promise.reject(new SheafError("UNKNOWN_TARGET"));
+    if (name === "place") return placeOf(this.#options, call);
+    if (name === "move" && kind === "command") return movePlace(this.#options, call);
+    throw new SheafError("UNKNOWN_TARGET");
   }
 
   /** Events have come at a shard that is owned here, or it has just been won. */
