@@ -1,4 +1,4 @@
-// `sheaf dlq ls|show|redrive|drop`: messages and timers that failed for good.
+// `sheaf dlq ls|show|redrive|drop`: messages, timers and jobs that failed for good.
 
 import type { TaskDetail, TaskView } from "../admin/index.ts";
 import { SheafError } from "../base/index.ts";
@@ -20,6 +20,8 @@ import { printable } from "./terminal.ts";
 type RedriveOptions = RemoteOptions & {
   readonly all?: boolean;
   readonly entity?: string;
+  readonly cause?: string;
+  readonly rate?: string;
   readonly dryRun?: boolean;
 };
 
@@ -42,7 +44,12 @@ async function one(admin: Remote, id: string, method: "GET" | "DELETE" = "GET"):
   }
 }
 
-export const list: Run<ListOptions & { readonly after?: string }> = async (context, _args, options) => {
+export const list: Run<ListOptions & { readonly after?: string; readonly byCause?: boolean }> = async (
+  context,
+  args,
+  options,
+) => {
+  if (options.byCause) return byCause(context, args, options);
   const { output } = context;
   const limit = parseCount(options.limit, "--limit", 1, mostListed);
   const query = queryOf(options, limit);
@@ -60,6 +67,53 @@ export const list: Run<ListOptions & { readonly after?: string }> = async (conte
   return 0;
 };
 
+/** How many failed of what, and why: those of one cause are usually mended, and tried again, together. */
+const byCause: Run<ListOptions> = async (context, _args, options) => {
+  const { output } = context;
+  const groups = new Map<string, { entity: string; cause: string; count: number; since: number }>();
+  for await (const page of pagesOf(output.warn, adminOf(context, options), options.entity))
+    for (const { entity, cause, at } of page) {
+      const name = `${entity}\n${cause}`;
+      const group = groups.get(name) ?? { entity, cause, count: 0, since: at };
+      groups.set(name, { ...group, count: group.count + 1 });
+    }
+  output.list(
+    "sheaf.dlq.causes/v1",
+    [...groups.values()].toSorted((a, b) => b.count - a.count),
+    {
+      columns: [
+        { title: "count", value: ({ count }) => count, align: "right" },
+        { title: "entity", value: ({ entity }) => entity },
+        { title: "since", value: ({ since }) => new Date(since).toISOString() },
+        { title: "cause", value: ({ cause }) => cause },
+      ],
+      id: ({ cause }) => cause,
+      empty: "there are no dead letters",
+    },
+  );
+  if (groups.size > 0) output.note("try those of one again with: sheaf dlq redrive --all --cause TEXT");
+  return 0;
+};
+
+/** Each dead letter once, also those that fail again meanwhile. */
+async function* pagesOf(
+  warn: (text: string) => void,
+  admin: Remote,
+  entity: string | undefined,
+): AsyncIterable<readonly TaskView[]> {
+  const query = queryOf(entity === undefined ? {} : { entity }, mostListed);
+  const missing = new Set<string>();
+  for (;;) {
+    const answer = await admin.ask(`/admin/v1/dead-letters?${query}`);
+    for (const warning of warningsOf(answer)) missing.add(warning);
+    const page = answer.body as readonly TaskView[];
+    yield page;
+    if (page.length < mostListed) break;
+    query.set("after", cursorOf(page.at(-1)!));
+  }
+  for (const warning of missing) warn(warning);
+}
+
 export const show: Run<RemoteOptions> = async (context, [id = ""], options) => {
   const letter = await one(adminOf(context, options), id);
   context.output.one("sheaf.dlq/v1", letter, (paint) => described(letter, (text) => paint("dim", text)), id);
@@ -74,15 +128,19 @@ export const drop: Run<RemoteOptions> = async (context, [id = ""], options) => {
 };
 
 export const redrive: Run<RedriveOptions> = async (context, [id], options) => {
-  const { all = false, entity, dryRun = false } = options;
+  const { all = false, entity, cause, dryRun = false } = options;
+  const rate = options.rate === undefined ? Infinity : parseCount(options.rate, "--rate", 1, 1_000_000);
   if ((id === undefined) !== all)
     throw new SheafError("USAGE", "say which dead letter is to be tried again, or --all", {
       hint: "See: sheaf dlq ls",
     });
-  if (!all && entity !== undefined) throw new SheafError("USAGE", "--entity goes with --all, not with an id");
+  for (const [name, given] of Object.entries({ entity, cause, rate: options.rate }))
+    if (!all && given !== undefined) throw new SheafError("USAGE", `--${name} goes with --all, not with an id`);
   const admin = adminOf(context, options);
   const letters =
-    id === undefined ? await redriveAll(context, admin, { entity, dryRun }) : [await redriveOne(admin, id, dryRun)];
+    id === undefined
+      ? await redriveAll(context, admin, { entity, cause, rate, dryRun })
+      : [await redriveOne(admin, id, dryRun)];
   const { output } = context;
   const said = dryRun ? "would be tried again" : "is tried again";
   output.list(
@@ -112,28 +170,31 @@ async function redriveOne(admin: Remote, id: string, dryRun: boolean): Promise<T
   return letter;
 }
 
-/** Each once, also those that fail again meanwhile. */
+type Wanted = {
+  readonly entity: string | undefined;
+  readonly cause: string | undefined;
+  /** In a second, at most. */
+  readonly rate: number;
+  readonly dryRun: boolean;
+};
+
 async function redriveAll(
   { output }: Context,
   admin: Remote,
-  { entity, dryRun }: { readonly entity: string | undefined; readonly dryRun: boolean },
+  { entity, cause, rate, dryRun }: Wanted,
 ): Promise<readonly TaskView[]> {
   const done: TaskView[] = [];
-  const query = queryOf(entity === undefined ? {} : { entity }, mostListed);
-  const missing = new Set<string>();
-  for (;;) {
-    const answer = await admin.ask(`/admin/v1/dead-letters?${query}`);
-    for (const warning of warningsOf(answer)) missing.add(warning);
-    const page = answer.body as readonly TaskView[];
-    for (let from = 0; from < page.length; from += atOnce) {
-      const some = page.slice(from, from + atOnce);
+  const size = Math.min(atOnce, rate);
+  for await (const page of pagesOf(output.warn, admin, entity)) {
+    const wanted = page.filter((letter) => cause === undefined || letter.cause.includes(cause));
+    for (let from = 0; from < wanted.length; from += size) {
+      const some = wanted.slice(from, from + size);
+      if (done.length > 0 && !dryRun && rate < Infinity)
+        await new Promise((resolve) => setTimeout(resolve, (some.length / rate) * 1000));
       const tried = await Promise.all(some.map(async (letter) => dryRun || (await again(output.warn, admin, letter))));
       done.push(...some.filter((_, at) => tried[at]));
     }
-    if (page.length < mostListed) break;
-    query.set("after", cursorOf(page.at(-1)!));
   }
-  for (const warning of missing) output.warn(warning);
   return done;
 }
 

@@ -193,9 +193,10 @@ function leftToDo(program: Command, act: Act): void {
   remoteOptions(task.command("cancel ID").description("take back a timer that is not to fire")).action(
     act(async () => (await import("./task.ts")).cancel),
   );
-  const dlq = program.command("dlq").description("dead letters: messages and timers that failed for good");
+  const dlq = program.command("dlq").description("dead letters: messages, timers and jobs that failed for good");
   remoteOptions(dlq.command("ls").description("list them, and why they failed"))
     .option("--entity <NAME>", entity)
+    .option("--by-cause", "how many failed of what, and why")
     .option("--after <PLACE>", "start after it, as the page before says")
     .option("--limit <N>", "at most so many", "50")
     .action(act(async () => (await import("./dlq.ts")).list));
@@ -205,6 +206,8 @@ function leftToDo(program: Command, act: Act): void {
   remoteOptions(dlq.command("redrive [ID]").description("try one again, or all, once the handler is mended"))
     .option("--all", "all there are")
     .option("--entity <NAME>", `with --all: ${entity}`)
+    .option("--cause <TEXT>", "with --all: only those with this in their cause")
+    .option("--rate <N>", "with --all: at most so many in a second")
     .option("--dry-run", "only say what would be done")
     .action(act(async () => (await import("./dlq.ts")).redrive));
   remoteOptions(dlq.command("drop ID").description("give one up: it is never carried out")).action(
