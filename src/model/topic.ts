@@ -21,7 +21,7 @@ export type TopicDefinition<S> = {
   readonly event: S;
   /** Events of one key stay in their order. Without one all of the topic's events are in one order, in one shard. 1 to 256 characters. */
   readonly key?: ((event: StandardSchemaV1.InferOutput<SchemaOf<S>>) => string) | undefined;
-  /** What is kept, whichever is less; events that are older, or beyond the size, are dropped. Default 7 days, 64 MB per shard. */
+  /** What is kept, whichever is less; events that are older, or beyond the size, are dropped. Default 7 days, 16 MB per shard. */
   readonly retain?: { readonly days?: number | undefined; readonly megabytes?: number | undefined } | undefined;
 };
 
@@ -77,7 +77,7 @@ export function topic<const N extends string, S extends Schema | StateShape>(
 
 type Retain = NonNullable<TopicDefinition<Schema>["retain"]>;
 
-function retention(what: string, { days = 7, megabytes = 64 }: Retain = {}): Retention {
+function retention(what: string, { days = 7, megabytes = 16 }: Retain = {}): Retention {
   for (const [name, value] of Object.entries({ days, megabytes }))
     if (!(value > 0)) throw new SheafError("USAGE", `${what}: retain.${name} is a number above 0`);
   return Object.freeze({ ageMs: days * dayMs, bytes: Math.ceil(megabytes * 1024 * 1024) });

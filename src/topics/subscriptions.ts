@@ -8,7 +8,7 @@
 import { asSheafError, type Instant, type Limits, type Millis, SheafError } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import type { Message, Note } from "../journal/index.ts";
-import { type CompiledApp, type CompiledSubscription } from "../model/index.ts";
+import { type CompiledApp, type CompiledSubscription, plain } from "../model/index.ts";
 import { jobMessage, type Logged, type Logs, messageBytes, type Shard, type Shards } from "../shards/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 
@@ -236,7 +236,8 @@ export class Subscriptions {
     });
     if (!made) return undefined;
     const { target, name } = contract;
-    const input = made.input === undefined ? noInput : pack(made.input);
+    const input =
+      made.input === undefined ? noInput : pack(plain(made.input, `what ${contract.name} made`, "BAD_INPUT"));
     const by = [`subscription:${name}`];
     if (target.kind === "command") {
       const { entity, command } = target;
