@@ -1,7 +1,7 @@
 // The OpenAPI 3.1 document of an application, made from its contract's schemas. Every schema is a component, so that the document
 // can be read by a person and turned into types by a generator.
 
-import type { ErrorCode } from "../base/index.ts";
+import { defaultLimits, type ErrorCode } from "../base/index.ts";
 import {
   bearerScheme,
   openApiVersion,
@@ -16,6 +16,7 @@ import { jsonSchema, type AppContractShape, type CommandShape, type QueryShape, 
 import { directoryOf } from "./directory.ts";
 import { exampleOf } from "./example.ts";
 import { queuePaths } from "./openapi-queues.ts";
+import { topicPaths } from "./openapi-topics.ts";
 
 const every: readonly ErrorCode[] = [
   "BAD_INPUT",
@@ -228,7 +229,7 @@ function procedureOperation(shelf: Shelf, tag: string, name: string, shape: Comm
 
 /** The document. Its schemas describe JSON; a schema that cannot be expressed is `{}`. */
 export function openApiOf(contract: AppContractShape): Node {
-  const { entities, services } = directoryOf(contract);
+  const { entities, services, topics, emitted } = directoryOf(contract);
   const shelf: Shelf = { schemas: { Problem: problemSchema } };
   const paths: Record<string, unknown> = {};
   for (const entity of entities.values()) {
@@ -246,15 +247,16 @@ export function openApiOf(contract: AppContractShape): Node {
       paths[`/services/${service.name}/${name}`] = { post: procedureOperation(shelf, service.name, name, shape) };
     }
   }
+  const tools = {
+    media: (name: string, schema: Schema, side: "input" | "output") => media(shelf, name, schema, side),
+    parameter,
+    problems: problemRefs(ofCommands),
+    mostEvents: defaultLimits.maxEventsPerRequest,
+  };
   const queues = contract.queues ?? [];
-  for (const queue of queues) {
-    const tools = {
-      media: (name: string, schema: Schema, side: "input" | "output") => media(shelf, name, schema, side),
-      parameter,
-      problems: problemRefs(ofCommands),
-    };
-    Object.assign(paths, queuePaths(queue, tools));
-  }
+  for (const queue of queues) Object.assign(paths, queuePaths(queue, tools));
+  for (const topic of topics.values()) Object.assign(paths, topicPaths(topic, true, tools));
+  for (const topic of emitted.values()) Object.assign(paths, topicPaths(topic, false, tools));
   return {
     openapi: openApiVersion,
     info: { title: contract.name, version: "1", summary: `The HTTP interface of ${contract.name}.` },
@@ -264,6 +266,7 @@ export function openApiOf(contract: AppContractShape): Node {
       ...[...entities.keys()].map((name) => ({ name, "x-sheaf-kind": "entity" })),
       ...[...services.keys()].map((name) => ({ name, "x-sheaf-kind": "service" })),
       ...queues.map(({ name }) => ({ name, "x-sheaf-kind": "queue" })),
+      ...[...topics.keys(), ...emitted.keys()].map((name) => ({ name, "x-sheaf-kind": "topic" })),
     ],
     paths,
     components: {

@@ -149,3 +149,22 @@ test("publishing: the policy is asked for publish and the topic", async () => {
   assert.equal((await b.post("/topics/orders", order("a"))).status, 403);
   assert.deepEqual([asked, b.calls], [[["publish", { kind: "topic", name: "orders" }]], []]);
 });
+
+test("publishing: the OpenAPI document has the topics that are published to, and those that are only read", async () => {
+  const document = (await (await open().fetch("/openapi.json")).json()) as { paths: Record<string, object> };
+  assert.deepEqual(
+    Object.keys(document.paths)
+      .filter((path) => path.startsWith("/topics/"))
+      .toSorted(),
+    [
+      "/topics/account.opened/events",
+      "/topics/account.opened/groups/{group}",
+      "/topics/lists",
+      "/topics/lists/events",
+      "/topics/lists/groups/{group}",
+      "/topics/orders",
+      "/topics/orders/events",
+      "/topics/orders/groups/{group}",
+    ],
+  );
+});
