@@ -201,22 +201,26 @@ export class JobCalls {
     const { host, leases, limits } = this.#options;
     const until = host.clock.tick() + count(input["waitMs"] ?? 0, "waitMs", 0, limits.maxDeadlineMs);
     for (;;) {
-      await settled(shard);
-      const state = this.#stateOf(shard, id);
-      const left = until - host.clock.tick();
-      if (state.state === "done" || state.state === "dead" || left <= 0) return state;
-      await leases.news(shard, id, Math.min(left, lookMs));
       shard.serving();
+      const known = this.#find(shard, id);
+      const left = until - host.clock.tick();
+      // What is done stays so, whoever owns the shard by now.
+      if (known?.state === "done") return known;
+      if (!known || known.state === "dead" || left <= 0) break;
+      await leases.news(shard, id, Math.min(left, lookMs));
     }
+    await settled(shard);
+    const state = this.#find(shard, id);
+    if (!state) throw new SheafError("NOT_FOUND", "no such job is known, or no longer");
+    return state;
   }
 
-  #stateOf(shard: Shard, id: string): JobState {
+  #find(shard: Shard, id: string): JobState | undefined {
     const { agenda } = shard.fold;
     const job = agenda.tasks.get(id);
     if (!job || !isJob(job)) {
       const ended = agenda.ended(id);
-      if (!ended) throw new SheafError("NOT_FOUND", "no such job is known, or no longer");
-      return { state: "done", output: ended.result.length === 0 ? undefined : unpack(ended.result) };
+      return ended && { state: "done", output: ended.result.length === 0 ? undefined : unpack(ended.result) };
     }
     const { attempts, due, cause } = job;
     if (due === undefined) return { state: "dead", attempts, cause };
