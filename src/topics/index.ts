@@ -1,3 +1,3 @@
 export type { Read, ReadReply } from "./readers.ts";
-export { eventId, type Stuck } from "./subscriptions.ts";
+export type { Stuck } from "./subscriptions.ts";
 export { Topics } from "./topics.ts";
