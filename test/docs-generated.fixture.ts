@@ -112,6 +112,8 @@ const says: Readonly<Record<string, string>> = {
   "GET /admin/v1/tasks": "messages and timers that are to be carried out, by due time; `?entity=`, `?limit=`",
   "DELETE /admin/v1/tasks/:id": "take back a timer; the answer is what it was",
   "GET /admin/v1/backlog": "shards that have something to do: how much, and for how long it has waited",
+  "GET /admin/v1/queues": "queues: what waits in them, for how long, and which nodes do it",
+  "GET /admin/v1/queues/:queue/jobs": "the jobs that are begun next, with their inputs; `?limit=`",
   "GET /admin/v1/dead-letters": "messages and timers that failed for good; `?entity=`, `?after=`, `?limit=`",
   "GET /admin/v1/dead-letters/:id": "one with its input and who sent it",
   "POST /admin/v1/dead-letters/:id/redrive": "try one again; 204",

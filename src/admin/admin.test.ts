@@ -75,6 +75,8 @@ function desk(): Desk {
     tasks: async (...given) => note({ items: [], warnings: [] }, "tasks", ...given),
     deadLetters: async (...given) => note({ items: [], warnings: [] }, "deadLetters", ...given),
     backlog: async () => note({ items: [], warnings: [] }, "backlog"),
+    queues: async () => note({ items: [], warnings: [] }, "queues"),
+    jobs: async (...given) => note({ items: [], warnings: [] }, "jobs", ...given),
     deadLetter: async (id) => note(letter(id), "deadLetter", id),
     redrive: async (id) => note(undefined, "redrive", id),
     drop: async (id) => note(letter(id), "drop", id),
@@ -159,6 +161,8 @@ test("admin: dead letters, timers and what waits are asked for by ids that hold 
   assert.deepEqual(await json("tasks?entity=account&limit=7"), []);
   assert.deepEqual(await json("dead-letters?after=5%2F3%2Fm1.2"), []);
   assert.deepEqual(await json("backlog"), []);
+  assert.deepEqual(await json("queues"), []);
+  assert.deepEqual(await json("queues/mails/jobs?limit=3"), []);
   assert.deepEqual(await json("dead-letters/3%2Fm1.2"), letter("3/m1.2"));
   assert.equal((await ask("/admin/v1/dead-letters/3%2Fm1.2/redrive", { method: "POST" })).status, 204);
   await json("dead-letters/3%2Fm1.2", "DELETE");
@@ -167,6 +171,8 @@ test("admin: dead letters, timers and what waits are asked for by ids that hold 
     ["tasks", "account", 7],
     ["deadLetters", undefined, "5/3/m1.2", 50],
     ["backlog"],
+    ["queues"],
+    ["jobs", "mails", 3],
     ["deadLetter", "3/m1.2"],
     ["redrive", "3/m1.2"],
     ["drop", "3/m1.2"],

@@ -163,6 +163,87 @@ export type Backlog = {
   readonly lateMs: Millis;
 };
 
+/** A queue: its jobs at all shards, and the nodes that do them. */
+export type QueueView = {
+  readonly queue: string;
+  /** Due, and nobody has them; those behind another of their key are among them. */
+  readonly ready: number;
+  /** With a worker or a consumer. */
+  readonly leased: number;
+  /** Not due yet: added for later, or to be tried again then. */
+  readonly delayed: number;
+  /** Dead letters. */
+  readonly dead: number;
+  /** For how long the one that was due first has been due. */
+  readonly waitMs: Millis;
+  /** Names of the nodes that have its worker, with the jobs that each does at the same time. */
+  readonly workers: readonly { readonly node: string; readonly hands: number }[];
+};
+
+/** A job that nobody has. */
+export type JobView = {
+  readonly id: string;
+  readonly shard: Shard;
+  /** By which it is in line. */
+  readonly key: string;
+  readonly state: "ready" | "delayed";
+  readonly priority: number;
+  readonly due: Instant;
+  /** When it was added. */
+  readonly at: Instant;
+  readonly attempts: number;
+  /** Why the last attempt failed; empty when there was none, or when its lease ended. */
+  readonly cause: string;
+  readonly input: unknown;
+};
+
+/** A topic: what all shards keep of it. */
+export type TopicView = {
+  readonly topic: string;
+  /** Events that are kept. `atLeast`: more may be, of before the cluster was restored from a backup. */
+  readonly events: number;
+  readonly atLeast: boolean;
+  /** What they take, about. */
+  readonly bytes: number;
+  /** When the oldest and the newest that are kept were published; null when none is. */
+  readonly oldest: Instant | null;
+  readonly newest: Instant | null;
+};
+
+/** A subscription of the application, or another group that goes through a topic. */
+export type GroupView = {
+  readonly group: string;
+  readonly topic: string;
+  /** `subscription`: of the application. `reader`: read from outside, or of an earlier application. */
+  readonly kind: "subscription" | "reader";
+  /** Events that it has before it. `atLeast`: as of a topic. */
+  readonly lag: number;
+  readonly atLeast: boolean;
+  /** How old the oldest of these is. */
+  readonly lagMs: Millis;
+  /** `partly`: paused at some shards. */
+  readonly state: "open" | "paused" | "partly";
+  /** Shards where it stands still: before which event (empty when the event is not why), since when and why. */
+  readonly stuck: readonly {
+    readonly shard: Shard;
+    readonly event: string;
+    readonly since: Instant;
+    readonly cause: string;
+  }[];
+};
+
+/** Where a group is to go on: with all that is kept, with what comes, or with what was published then or later. */
+export type SeekTo = "beginning" | "now" | Instant;
+
+/** What is to be done with a group. With `dryRun` it is only told what would come of it. */
+export type GroupAsk =
+  | { readonly act: "pause" | "resume" }
+  | { readonly act: "remove"; readonly dryRun: boolean }
+  | { readonly act: "seek"; readonly to: SeekTo; readonly dryRun: boolean };
+
+/** What a change of its place means to a group: events that it meets again, and events that it never meets. */
+export type GroupChange = { readonly again: number; readonly over: number; readonly atLeast: boolean };
+
 /** What one node measures of itself and of what is around it. */
 export type Checkup = {
   readonly node: string;
@@ -210,6 +291,18 @@ export interface Operator {
   deadLetters(entity: string | undefined, after: string | undefined, limit: number): Promise<Found<TaskView>>;
   /** Shards that have something to do. */
   backlog(): Promise<Found<Backlog>>;
+  /** Queues of the application, and those that jobs were left in, by name. */
+  queues(): Promise<Found<QueueView>>;
+  /** The jobs of a queue that are begun next: ready ones by priority, then those that are due first. NOT_FOUND when there is no such
+   *  queue. */
+  jobs(queue: string, limit: number): Promise<Found<JobView>>;
+  /** Topics of the application, and those that have events, by name. */
+  topics(): Promise<Found<TopicView>>;
+  /** Subscriptions of the application and other groups that have a place, by name. */
+  groups(): Promise<Found<GroupView>>;
+  /** Pauses, resumes, moves or forgets a group at all shards. What was not reached is in the warnings. NOT_FOUND when there is no
+   *  such group, IN_USE when a subscription of the application is to be forgotten, BAD_INPUT when a group rests that is none. */
+  changeGroup(topic: string, group: string, ask: GroupAsk): Promise<Found<GroupChange>>;
   /** NOT_FOUND when no dead letter has this id, as of `redrive` and `drop`. */
   deadLetter(id: string): Promise<TaskDetail>;
   /** Tries it again now, as often as the first time. IN_USE, as of `drop`, while another asks for the same. */

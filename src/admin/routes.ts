@@ -1,5 +1,6 @@
 // The admin API as data: each address with what it needs, what it answers and how it is carried out. The OpenAPI document is made from
 // the same list, so neither can forget the other.
+// Long because: one list, with every address.
 
 import { SheafError, type Issue, type Limits } from "../base/index.ts";
 import type { EndpointOptions, Endpoints, Keys, Schedules } from "../control/index.ts";
@@ -15,7 +16,7 @@ import {
   type Node,
 } from "../http/index.ts";
 import type { Principal, Resource } from "../security/index.ts";
-import type { Found, Operator } from "./operator.ts";
+import type { Found, GroupAsk, Operator, SeekTo } from "./operator.ts";
 import * as schemas from "./schemas.ts";
 
 /** A request to the admin API; `segments` begin after `/admin/v1`. */
@@ -218,6 +219,100 @@ function taskRoutes(operator: Operator): AdminRoute[] {
       run: async (ask) => json(await operator.drop(idOf(ask))),
     },
   ];
+}
+
+function queueRoutes(operator: Operator): AdminRoute[] {
+  return [
+    {
+      method: "GET",
+      pattern: "/queues",
+      name: "listQueues",
+      summary: "Queues: how many jobs they have, for how long these have waited, and which nodes do them",
+      answer: schemas.listOf(schemas.queueView),
+      run: async () => found(await operator.queues()),
+    },
+    {
+      method: "GET",
+      pattern: "/queues/:queue/jobs",
+      name: "peekQueue",
+      summary: "The jobs of a queue that are begun next, with their inputs",
+      query: { limit: pageSize },
+      answer: schemas.listOf(schemas.jobView),
+      run: async ({ request, segments }) =>
+        found(await operator.jobs(decodeSegment(segments[1] ?? ""), limitOf(request))),
+    },
+  ];
+}
+
+function topicRoutes({ operator, limits }: Ports): AdminRoute[] {
+  const named = ({ segments }: AdminAsk): [topic: string, group: string] => [
+    decodeSegment(segments[1] ?? ""),
+    decodeKey(segments[3] ?? "", limits),
+  ];
+  return [
+    {
+      method: "GET",
+      pattern: "/topics",
+      name: "listTopics",
+      summary: "Topics, and what is kept of them",
+      answer: schemas.listOf(schemas.topicView),
+      run: async () => found(await operator.topics()),
+    },
+    {
+      method: "GET",
+      pattern: "/groups",
+      name: "listGroups",
+      summary: "Subscriptions and other groups: how far behind they are, and where they stand still",
+      answer: schemas.listOf(schemas.groupView),
+      run: async () => found(await operator.groups()),
+    },
+    ...(["pause", "resume"] as const).map((act) => ({
+      method: "POST" as const,
+      pattern: `/topics/:topic/groups/:group/${act}`,
+      name: `${act}Group`,
+      summary:
+        act === "pause"
+          ? "Let a subscription rest until it is resumed; it keeps its place"
+          : "Let a subscription go on from its place",
+      answer: schemas.listOf(schemas.groupChange),
+      run: async (ask: AdminAsk) => found(await operator.changeGroup(...named(ask), { act })),
+    })),
+    {
+      method: "POST",
+      pattern: "/topics/:topic/groups/:group/seek",
+      name: "seekGroup",
+      summary: "Have a group go on elsewhere; tells how many events it meets again, and how many never",
+      body: schemas.seekTo,
+      answer: schemas.listOf(schemas.groupChange),
+      run: async (ask) => found(await operator.changeGroup(...named(ask), seekOf(await readJson(ask.request, limits)))),
+    },
+    {
+      method: "DELETE",
+      pattern: "/topics/:topic/groups/:group",
+      name: "removeGroup",
+      summary: "Forget where a group is that is no subscription of the application",
+      query: { dryRun: { type: "boolean", default: false } },
+      answer: schemas.listOf(schemas.groupChange),
+      run: async (ask) => {
+        const dryRun = queryParameter(ask.request.url, "dryRun") === "true";
+        return found(await operator.changeGroup(...named(ask), { act: "remove", dryRun }));
+      },
+    },
+  ];
+}
+
+function seekOf(body: unknown): Extract<GroupAsk, { act: "seek" }> {
+  const {
+    to,
+    dryRun = false,
+    ...rest
+  } = (typeof body === "object" ? (body ?? {}) : {}) as Readonly<Record<string, unknown>>;
+  const issues: Issue[] = Object.keys(rest).map((field) => ({ path: [field], message: "unknown field" }));
+  if (to !== "beginning" && to !== "now" && !Number.isSafeInteger(to))
+    issues.push({ path: ["to"], message: "beginning, now, or milliseconds since 1970" });
+  if (typeof dryRun !== "boolean") issues.push({ path: ["dryRun"], message: "true or false" });
+  if (issues.length > 0) throw new SheafError("BAD_INPUT", "the body does not say where to", { issues });
+  return { act: "seek", to: to as SeekTo, dryRun: dryRun as boolean };
 }
 
 function nodeRoutes(operator: Operator): AdminRoute[] {
@@ -452,6 +547,8 @@ export function adminRoutes(ports: Ports): readonly AdminRoute[] {
       },
     },
     ...taskRoutes(operator),
+    ...queueRoutes(operator),
+    ...topicRoutes(ports),
     ...nodeRoutes(operator),
     ...shardRoutes(ports),
     ...keyRoutes(ports),

@@ -78,6 +78,54 @@ export const backlog = object({
   outgoingMs: ms,
   lateMs: ms,
 });
+export const queueView = object({
+  queue: text,
+  ready: whole,
+  leased: whole,
+  delayed: whole,
+  dead: whole,
+  waitMs: ms,
+  workers: listOf(object({ node: text, hands: whole })),
+});
+export const jobView = object({
+  id: text,
+  shard: whole,
+  key: text,
+  state: { type: "string", enum: ["ready", "delayed"] },
+  priority: { type: "integer" },
+  due: time,
+  at: time,
+  attempts: whole,
+  cause: text,
+  input: anything,
+});
+
+export const topicView = object({
+  topic: text,
+  events: whole,
+  atLeast: flag,
+  bytes: whole,
+  oldest: orNull(time),
+  newest: orNull(time),
+});
+export const groupView = object({
+  group: text,
+  topic: text,
+  kind: { type: "string", enum: ["subscription", "reader"] },
+  lag: whole,
+  atLeast: flag,
+  lagMs: ms,
+  state: { type: "string", enum: ["open", "paused", "partly"] },
+  stuck: listOf(object({ shard: whole, event: text, since: time, cause: text })),
+});
+export const groupChange = object({ again: whole, over: whole, atLeast: flag });
+export const seekTo = object(
+  {
+    to: { anyOf: [{ type: "string", enum: ["beginning", "now"] }, time] },
+    dryRun: { ...flag, description: "Only tell what would come of it." },
+  },
+  ["dryRun"],
+);
 
 const nodeStatus = object({
   id: text,

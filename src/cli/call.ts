@@ -81,7 +81,7 @@ const show = (value: unknown): string =>
   typeof value === "object" ? JSON.stringify(value, null, 2) : JSON.stringify(value);
 
 /** JSON from the argument, from stdin for `-`; undefined for none. */
-async function readInput(input: string | undefined): Promise<unknown> {
+export async function readInput(input: string | undefined): Promise<unknown> {
   if (input === undefined) return undefined;
   const text = input === "-" ? await readAll(process.stdin) : input;
   try {

@@ -2,7 +2,7 @@
 // options come from the command tree; entity types and what can be called come from the running node, if it answers fast.
 
 import type { Command } from "commander";
-import type { Status } from "../admin/index.ts";
+import type { QueueView, Status } from "../admin/index.ts";
 import { SheafError } from "../base/index.ts";
 import type { ScheduleView } from "../control/index.ts";
 import { targets } from "./call.ts";
@@ -73,6 +73,7 @@ async function candidates(context: Context, words: readonly string[]): Promise<s
   if (argument === "SHELL") return Object.keys(scripts).filter(starts);
   if (argument === "ID") return (await inTime(context, idsOf(context, command.parent?.name() ?? ""))).filter(starts);
   if (argument === "SCHEDULE") return (await inTime(context, schedulesOf(context))).filter(starts);
+  if (argument === "QUEUE") return (await inTime(context, queuesOf(context))).filter(starts);
   if (argument === "NODE") return (await inTime(context, nodesOf(context))).filter(starts);
   if (argument !== "TARGET" && argument !== "TYPE") return [];
   const known = await inTime(context, targets(gatewayOf(context, { data: ".sheaf" })));
@@ -101,6 +102,11 @@ async function nodesOf(context: Context): Promise<string[]> {
 async function schedulesOf(context: Context): Promise<string[]> {
   const { body } = await adminOf(context, { data: ".sheaf" }).ask("/admin/v1/schedules?limit=1000");
   return (body as readonly ScheduleView[]).map(({ name }) => name);
+}
+
+async function queuesOf(context: Context): Promise<string[]> {
+  const { body } = await adminOf(context, { data: ".sheaf" }).ask("/admin/v1/queues");
+  return (body as readonly QueueView[]).map(({ queue }) => queue);
 }
 
 /** What `key revoke`, `parked release`, `dlq show` and `task cancel` take. */

@@ -292,6 +292,26 @@ const rows: Readonly<Record<string, Row>> = {
     fields: ["shard", "tasks", "deadLetters", "outgoing", "outgoingMs", "lateMs"],
     mistake: ["task", "shards", "--nonsense"],
   },
+  "queue ls": {
+    good: at(["queue", "ls"]),
+    list: true,
+    schema: "sheaf.queue.list/v1",
+    fields: ["queue", "ready", "leased", "delayed", "dead", "waitMs", "workers"],
+    mistake: ["queue", "ls", "--nonsense"],
+  },
+  "queue peek QUEUE": {
+    good: at(["queue", "peek", "labels"]),
+    list: true,
+    schema: "sheaf.queue.peek/v1",
+    fields: ["id", "shard", "key", "state", "priority", "due", "at", "attempts", "cause", "input"],
+    mistake: ["queue", "peek", "labels", "--limit", "0"],
+  },
+  "queue add QUEUE JSON": {
+    good: at(["queue", "add", "labels", '{"order":9}']),
+    schema: "sheaf.queue.add/v1",
+    fields: ["id", "replayed"],
+    mistake: ["queue", "add", "labels", '{"order":9}', "--priority", "many"],
+  },
   "schedule ls": {
     good: at(["schedule", "ls"]),
     list: true,
@@ -500,6 +520,32 @@ describe("every command", () => {
     assert.equal(missed.code, 3);
     assert.ok(missed.err.includes(`Nearest: ${timerId}`), missed.err);
     assert.equal((await run(["task", "cancel", first, ...data])).code, 3);
+  });
+
+  test("queue: what waits is shown with its input, in the order in which it is begun, and who would do it", async () => {
+    const data = ["--data", store];
+    const add = (order: number, ...options: string[]): Promise<Ran> =>
+      run(["queue", "add", "labels", JSON.stringify({ order }), ...options, ...data]);
+    assert.equal((await add(1, "--id", "label-1", "--priority", "-3")).out, "✓ job label-1 is added\n");
+    assert.equal((await add(1, "--id", "label-1")).out, "✓ job label-1 was added before\n");
+    assert.equal((await add(2, "--id", "label-2", "--delay", "1h")).code, 0);
+    assert.equal((await add(3, "--id", "label-3", "--priority", "5")).code, 0);
+    assert.match(
+      (await run(["queue", "ls", ...data])).out,
+      /^labels\t\d+\t\d+\.\d\t0\t1\t0\tnone\nmails\t.*\t.* \(3\)\n$/,
+    );
+    const peeked = (await run(["queue", "peek", "labels", ...data])).out.trim().split("\n");
+    assert.match(peeked[0]!, /^label-3\tready\t.*\t5\t0\t\{"order":3\}\t$/);
+    assert.match(peeked.at(-1)!, /^label-2\tdelayed\t/);
+    assert.equal((await run(["queue", "peek", "labels", "-q", "--limit", "1", ...data])).out, "label-3\n");
+    const refused = await add("one" as never);
+    assert.match(refused.err, /order/);
+    assert.notEqual(refused.code, 0);
+    const missed = await run(["queue", "peek", "lables", ...data]);
+    assert.equal(missed.code, 3, missed.err);
+    assert.match(missed.err, /there is no queue "lables"[^]*labels/);
+    const options = { cwd: home, env: { SHEAF_COMPLETION_MS: "60000" } };
+    assert.equal((await sheaf(["__complete", "--", "queue", "peek", "la"], options)).out, "labels\n");
   });
 
   test("schedule: what is scheduled is shown, paused and resumed by whoever asks, and run at once when that is asked for", async () => {

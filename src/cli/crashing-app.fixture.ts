@@ -1,8 +1,8 @@
-// An app with a command that ends the process, one that leaves behind what fails, and a schedule, for what is said and done about such.
+// An app with a command that ends the process, one that leaves behind what fails, queues and a schedule, for what is said and done about such.
 
 import process from "node:process";
 import { z } from "zod";
-import { app, entity, schedule, service } from "../index.ts";
+import { app, entity, queue, schedule, service } from "../index.ts";
 import { Echo } from "./bench-app.ts";
 
 const Count = z.object({ count: z.number() });
@@ -18,6 +18,10 @@ const Thing = entity("thing", {
 });
 
 const Rates = service("rates", { procedures: { quote: { output: z.number() } } });
+
+/** Without a worker: its jobs wait. */
+const Labels = queue("labels", { input: z.object({ order: z.number() }) });
+const Mails = queue("mails", { input: z.object({ to: z.string() }) });
 
 /** The default export that an app file has. */
 export { crashing as default };
@@ -37,6 +41,7 @@ const crashing = app("crashing", {
   ],
   services: [Echo.implement({ say: ({ input }) => input })],
   external: [Rates],
+  queues: [Labels, Mails.work(() => undefined, { concurrency: 3 })],
   schedules: [
     schedule("yearly", { cron: "0 0 1 1 *", zone: "Europe/Vienna" }).into(Thing, "add", () => ({ key: "year" })),
   ],

@@ -153,6 +153,7 @@ function operatorResources(program: Command, act: Act): void {
   );
 
   leftToDo(program, act);
+  queues(program, act);
   schedules(program, act);
   backups(program, act);
 
@@ -213,6 +214,21 @@ function leftToDo(program: Command, act: Act): void {
   remoteOptions(dlq.command("drop ID").description("give one up: it is never carried out")).action(
     act(async () => (await import("./dlq.ts")).drop),
   );
+}
+
+function queues(program: Command, act: Act): void {
+  const queue = program.command("queue").description("queues of jobs");
+  remoteOptions(queue.command("ls").description("list queues, what waits in them, and which nodes do it")).action(
+    act(async () => (await import("./queue.ts")).list),
+  );
+  remoteOptions(queue.command("peek QUEUE").description("show the jobs that are begun next, with their inputs"))
+    .option("--limit <N>", "at most so many", "10")
+    .action(act(async () => (await import("./queue.ts")).peek));
+  remoteOptions(queue.command("add QUEUE JSON").description("add a job; - reads its input from stdin"))
+    .option("--id <ID>", "added once, however often it is given")
+    .option("--delay <SPAN>", "not before so long from now, such as 10s or 12h")
+    .option("--priority <N>", "of jobs that are due the higher first: -100 to 100")
+    .action(act(async () => (await import("./queue.ts")).add));
 }
 
 function schedules(program: Command, act: Act): void {

@@ -6,6 +6,7 @@ import type {
   Checkup,
   EntityView,
   Found,
+  JobView,
   NodeStatus,
   Operator,
   Parked,
@@ -18,13 +19,27 @@ import type { Member } from "../cluster/index.ts";
 import { checkupHere, readClock } from "./checkup.ts";
 import type { Membership } from "./membership.ts";
 import { parkedHere, searchHere } from "./operate.ts";
-import { foundIn, type Part } from "./operate-parts.ts";
+import { foundIn, mapped, type Part } from "./operate-parts.ts";
 import { backlogHere, deadLettersHere, nextTasks, oldest, shardOfTask, tasksHere } from "./operate-tasks.ts";
+import {
+  changeGroupHere,
+  changesOf,
+  type ChangeShare,
+  groupsHere,
+  type GroupShare,
+  groupsOf,
+  topicsHere,
+  type TopicShare,
+  topicsOf,
+} from "./operate-topics.ts";
+import { jobsHere, nextJobs, type QueueShare, queuesHere, queuesOf } from "./operate-queues.ts";
 import { movesOf, mayMoveTo } from "./shard-moves.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 
 /** A node that takes longer to tell its status is shown without. */
 const patienceMs: Millis = 1_500;
+/** What changes something at many shards takes its time. */
+const changeMs: Millis = 10_000;
 
 /** What is asked of the owner of one shard. */
 type OfOneShard = "entity" | "history" | "release" | "deadLetter" | "redrive" | "drop" | "cancelTimer";
@@ -36,6 +51,11 @@ type Asked = { readonly [Name in "status" | OfOneShard]: Operator[Name] } & {
   tasks(...asked: Parameters<Operator["tasks"]>): Promise<Part<TaskView>>;
   deadLetters(...asked: Parameters<Operator["deadLetters"]>): Promise<Part<TaskView>>;
   backlog(): Promise<Part<Backlog>>;
+  queues(): Promise<Part<QueueShare>>;
+  jobs(...asked: Parameters<Operator["jobs"]>): Promise<Part<JobView>>;
+  topics(): Promise<Part<TopicShare>>;
+  groups(): Promise<Part<GroupShare>>;
+  changeGroup(...asked: Parameters<Operator["changeGroup"]>): Promise<Part<ChangeShare>>;
   checkup(): Promise<Checkup>;
   /** Its wall clock. */
   clock(): Promise<Instant>;
@@ -57,6 +77,11 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     tasks: async (...given) => tasksHere(parts, ...given),
     deadLetters: async (...given) => deadLettersHere(parts, ...given),
     backlog: async () => backlogHere(parts),
+    queues: async () => queuesHere(parts),
+    jobs: async (...given) => jobsHere(parts, ...given),
+    topics: () => topicsHere(parts),
+    groups: () => groupsHere(parts),
+    changeGroup: (...given) => changeGroupHere(parts, ...given),
     checkup: () => checkupHere(parts),
     clock: async () => parts.options.host.clock.now(),
   };
@@ -84,9 +109,14 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
       .filter(({ member, why }) => member.id !== parts.id && why !== "left" && why !== "superseded")
       .map(({ member }) => member);
   /** What this node and all others that answer say, and why the rest does not. What is wrong with the question is thrown. */
-  const askAll = async <T>(mine: Promise<Part<T>>, name: keyof Asked, args: unknown[]): Promise<Found<T>> => {
+  const askAll = async <T>(
+    mine: Promise<Part<T>>,
+    name: keyof Asked,
+    args: unknown[],
+    forMs = patienceMs,
+  ): Promise<Found<T>> => {
     const there = others().filter(({ id }) => membership.view.byId.get(id)?.standing !== "dead");
-    const asks = await Promise.allSettled(there.map(({ id }) => membership.ask(id, name, args, patienceMs)));
+    const asks = await Promise.allSettled(there.map(({ id }) => membership.ask(id, name, args, forMs)));
     const said = asks.flatMap((ask) => (ask.status === "fulfilled" ? [ask.value as Part<T>] : []));
     const silent = asks.flatMap((ask, at) =>
       ask.status === "rejected" ? [`${there[at]?.name} did not answer: ${messageOf(ask.reason)}`] : [],
@@ -125,6 +155,15 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
       const { items, warnings } = await askAll(asked.backlog(), "backlog", []);
       return { items: [...new Map(items.map((one) => [one.shard, one])).values()], warnings };
     },
+    async queues() {
+      const { items, warnings } = await askAll(asked.queues(), "queues", []);
+      return { items: queuesOf(items), warnings };
+    },
+    jobs: async (...given) => nextJobs(parts, given[0], await askAll(asked.jobs(...given), "jobs", given), given[1]),
+    topics: async () => mapped(await askAll(asked.topics(), "topics", []), topicsOf),
+    groups: async () => mapped(await askAll(asked.groups(), "groups", []), groupsOf),
+    changeGroup: async (...given) =>
+      mapped(await askAll(asked.changeGroup(...given), "changeGroup", given, changeMs), (all) => changesOf(given, all)),
     async checkup() {
       const all = others();
       const asks = await Promise.allSettled(

@@ -18,7 +18,9 @@ import {
   tasksHere,
   timersOf,
 } from "./operate-tasks.ts";
-import { foundIn, type Part, servedHere } from "./operate-parts.ts";
+import { jobsHere, nextJobs, queuesHere, queuesOf } from "./operate-queues.ts";
+import { changeGroupHere, changesOf, groupsHere, groupsOf, topicsHere, topicsOf } from "./operate-topics.ts";
+import { foundIn, mapped, type Part, servedHere } from "./operate-parts.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 import { readiness } from "./readiness.ts";
 
@@ -40,6 +42,15 @@ export function operator(parts: Placed): Operator {
     tasks: async (...asked) => foundIn(parts, [tasksHere(parts, ...asked)], []),
     deadLetters: async (...asked) => foundIn(parts, [deadLettersHere(parts, ...asked)], []),
     backlog: async () => foundIn(parts, [backlogHere(parts)], []),
+    queues: async () => {
+      const { items, warnings } = foundIn(parts, [queuesHere(parts)], []);
+      return { items: queuesOf(items), warnings };
+    },
+    jobs: async (queue, limit) => nextJobs(parts, queue, foundIn(parts, [jobsHere(parts, queue, limit)], []), limit),
+    topics: async () => mapped(foundIn(parts, [await topicsHere(parts)], []), topicsOf),
+    groups: async () => mapped(foundIn(parts, [await groupsHere(parts)], []), groupsOf),
+    changeGroup: async (...asked) =>
+      mapped(foundIn(parts, [await changeGroupHere(parts, ...asked)], []), (all) => changesOf(asked, all)),
     deadLetter: (id) => deadLetter(parts, id),
     redrive: (id) => redrive(parts, id),
     drop: (id) => drop(parts, id),
