@@ -652,6 +652,22 @@ test("doctor: dead letters are worth a look, and so is what waits for more than 
   assert.match(well.out, /^✓\tmessages\tnone waits for long\t/m);
 });
 
+test("doctor: jobs that nobody does are worth a look once they wait for more than a minute", async (t) => {
+  const status = { engine: {}, nodes: [], shards: [] };
+  const queue = { queue: "mails", ready: 7, leased: 0, delayed: 0, dead: 0, waitMs: 75_400, workers: [] };
+  const workers = [{ node: "a", hands: 1 }];
+  const late = await doctored(t, {
+    "/admin/v1/status": status,
+    "/admin/v1/queues": [queue, { ...queue, queue: "slow", workers }, { ...queue, queue: "young", waitMs: 60_000 }],
+  });
+  assert.match(late.out, /^▲\tqueues\t7 jobs wait in mails, the oldest for 75 s\t.*sheaf queue peek mails/m);
+  assert.doesNotMatch(late.out, /slow|young/);
+  const well = await doctored(t, { "/admin/v1/status": status, "/admin/v1/queues": [{ ...queue, workers }] });
+  assert.match(well.out, /^✓\tqueues\tnone waits for long/m);
+  const without = await doctored(t, { "/admin/v1/status": status });
+  assert.doesNotMatch(without.out, /queues/);
+});
+
 test("doctor: a damaged journal is bad, whatever else is well", async (t) => {
   const status = {
     engine: { directory: "d", syncMs: 1.23456, folding: "stopped: record 7 of shard 1 is out of order" },

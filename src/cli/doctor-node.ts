@@ -1,7 +1,7 @@
 // Checks of the running node, if there is one: is it ready, does it serve all shards, is anything parked.
 
 import { createServer } from "node:net";
-import type { Backlog, Checkup, Parked, Status } from "../admin/index.ts";
+import type { Backlog, Checkup, Parked, QueueView, Status } from "../admin/index.ts";
 import { asSheafError, SheafError } from "../base/index.ts";
 import { clusterFindings } from "./doctor-cluster.ts";
 import { type Finding, finding } from "./findings.ts";
@@ -56,7 +56,7 @@ async function inside(admin: Remote, warn: (text: string) => void): Promise<Find
     const status = (await admin.ask("/admin/v1/status", { patienceMs: 5_000 })).body as Status;
     const known = [shards(status), versions(status), engine(status), ...settings(status)];
     const parked = poison(await parkedOf(admin, warn, 5_000));
-    return [...known, parked, ...(await backlog(admin)), ...(await cluster(admin))];
+    return [...known, parked, ...(await backlog(admin)), ...(await queues(admin)), ...(await cluster(admin))];
   } catch (error) {
     const failure = asSheafError(error);
     if (failure.code === "UNREACHABLE") return [];
@@ -82,7 +82,31 @@ async function backlog(admin: Remote): Promise<Finding[]> {
   return answer ? backlogFindings(answer.body as readonly Backlog[]) : [];
 }
 
-/** A message or timer that waits longer is not just behind others. */
+/** Nothing, where there are no queues, or the node is of a release that has none. */
+async function queues(admin: Remote): Promise<Finding[]> {
+  const answer = await admin.ask("/admin/v1/queues", { patienceMs: 5_000 }).catch((error: unknown) => {
+    if (error instanceof SheafError && error.code === "NOT_FOUND") return undefined;
+    throw error;
+  });
+  return answer ? queueFindings(answer.body as readonly QueueView[]) : [];
+}
+
+function queueFindings(all: readonly QueueView[]): Finding[] {
+  if (all.length === 0) return [];
+  const left = all.filter(({ workers, waitMs }) => workers.length === 0 && waitMs > lateMs);
+  if (left.length === 0) return [finding("ok", "queues", "none waits for long for a worker")];
+  return left.map(({ queue, ready, waitMs }) =>
+    finding(
+      "warn",
+      "queues",
+      `${ready} ${ready === 1 ? "job waits" : "jobs wait"} in ${queue}, the oldest for ${Math.round(waitMs / 1000)} s`,
+      `start a node with the role ${queue}, or a consumer that takes them; sheaf queue peek ${queue} shows them`,
+      { why: "no node has a worker for them, and no consumer takes them" },
+    ),
+  );
+}
+
+/** A message, timer or job that waits longer is not just behind others. */
 const lateMs = 60_000;
 
 function backlogFindings(shards: readonly Backlog[]): Finding[] {

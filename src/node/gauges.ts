@@ -4,6 +4,7 @@
 import type { Backlog } from "../admin/index.ts";
 import { type Standing, standings } from "../cluster/index.ts";
 import type { Placed } from "./membership.ts";
+import { type JobCounts, jobsAt, together } from "./operate-queues.ts";
 import { backlogOf } from "./operate-tasks.ts";
 
 const states = ["serving", "releasing", "following", "opening", "fenced", "quarantined", "closed"] as const;
@@ -49,8 +50,10 @@ export function nodeGauges(parts: Placed): () => void {
     outgoingAge.set(most((one) => one.outgoingMs) / 1000);
     late.set(most((one) => one.lateMs) / 1000);
   };
+  const queues = queueGauges(parts);
   return () => {
     work();
+    queues();
     const now = clock.tick();
     for (const [state, gauge] of inState) gauge.set(shards.all.filter(({ tenure }) => tenure.kind === state).length);
     const members = membership?.view.members;
@@ -62,5 +65,32 @@ export function nodeGauges(parts: Placed): () => void {
     waiting.set(entities.waiting);
     for (const [of, gauge] of open) gauge.set((of === "entities" ? entities : services).inFlight);
     queued.set(shards.all.reduce((sum, { pending }) => sum + pending, 0));
+  };
+}
+
+/** Of each queue that the application has, or a job was left in, as far as its jobs are at shards that are owned here. */
+function queueGauges(parts: Placed): () => void {
+  const { meter } = parts.options.host;
+  const known = new Map<string, (counts: JobCounts) => void>();
+  const gaugesOf = (queue: string): ((counts: JobCounts) => void) => {
+    const inState = (["ready", "leased", "delayed", "dead"] as const).map(
+      (state) =>
+        [state, meter.gauge("sheaf_queue_jobs", "Jobs of queues that are not done.", { queue, state })] as const,
+    );
+    const oldest = meter.gauge(
+      "sheaf_queue_oldest_seconds",
+      "For how long the oldest job has been due that nobody has begun.",
+      { queue },
+    );
+    return (counts) => {
+      for (const [state, gauge] of inState) gauge.set(counts[state]);
+      oldest.set(counts.waitMs / 1000);
+    };
+  };
+  return () => {
+    const held = parts.shards.all.filter((shard) => shard.held !== undefined).map(jobsAt);
+    for (const queue of [...parts.compiled.queues.keys(), ...held.flatMap((jobs) => [...jobs.keys()])])
+      if (!known.has(queue)) known.set(queue, gaugesOf(queue));
+    for (const [queue, set] of known) set(together(held.flatMap((jobs) => jobs.get(queue) ?? [])));
   };
 }

@@ -42,6 +42,13 @@ test("queues: what is ready, leased, delayed and dead is counted, and the next j
   );
   assert.ok(there!.waitMs >= 2000 && there!.waitMs < 3000, `${there!.waitMs}`);
   assert.deepEqual(mails, { queue: "mails", ...none, workers: [{ node: w.node.id, hands: 5 }] });
+  w.node.measure();
+  const measured = ["ready", "leased", "delayed", "dead"].map((state) =>
+    w.host.metric("sheaf_queue_jobs", { queue: "labels", state }),
+  );
+  assert.deepEqual(measured, [2, 1, 1, 1]);
+  assert.ok(w.host.metric("sheaf_queue_oldest_seconds", { queue: "labels" }) >= 2);
+  assert.equal(w.host.metric("sheaf_queue_jobs", { queue: "mails", state: "ready" }), 0);
   const next = (await w.run(w.node.jobs("labels", 50))).items;
   const left = ["l1", "l2", "l3"].filter((id) => id !== second!.id);
   assert.deepEqual(
@@ -50,6 +57,10 @@ test("queues: what is ready, leased, delayed and dead is counted, and the next j
   );
   assert.equal((await w.run(w.node.jobs("labels", 1))).items.length, 1);
   assert.deepEqual((await w.run(w.node.jobs("mails", 5))).items, []);
+  for (let job = (await w.run(labels.take()))[0]; job; [job] = await w.run(labels.take())) await w.run(labels.ack(job));
+  w.node.measure();
+  assert.equal(w.host.metric("sheaf_queue_jobs", { queue: "labels", state: "ready" }), 0);
+  assert.equal(w.host.metric("sheaf_queue_oldest_seconds", { queue: "labels" }), 0);
   await assert.rejects(w.run(w.node.jobs("lables", 5)), code("NOT_FOUND"));
 });
 
