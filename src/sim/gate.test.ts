@@ -66,6 +66,11 @@ test("gate: topics lose, double and turn round nothing, and subscriptions come t
   assert.deepEqual(failed, []);
 });
 
+test("gate: jobs are done at least once, those of a key in order, and dead letters are those that cannot be done, whatever fails", async () => {
+  const { failed } = await runSeeds(1, 12, 1, { workloads: ["jobs"] });
+  assert.deepEqual(failed, []);
+});
+
 for (const name of [
   "M2",
   "M4",
@@ -87,6 +92,9 @@ for (const name of [
   "T5",
   "T6",
   "T7",
+  "Q1",
+  "Q2",
+  "Q3",
 ]) {
   test(`gate: the planted defect ${name} is caught`, async () => {
     const mutant = mutants.find((one) => one.name === name);
