@@ -77,6 +77,9 @@ function desk(): Desk {
     backlog: async () => note({ items: [], warnings: [] }, "backlog"),
     queues: async () => note({ items: [], warnings: [] }, "queues"),
     jobs: async (...given) => note({ items: [], warnings: [] }, "jobs", ...given),
+    topics: async () => note({ items: [], warnings: [] }, "topics"),
+    groups: async () => note({ items: [], warnings: [] }, "groups"),
+    changeGroup: async (...given) => note({ items: [], warnings: [] }, "changeGroup", ...given),
     deadLetter: async (id) => note(letter(id), "deadLetter", id),
     redrive: async (id) => note(undefined, "redrive", id),
     drop: async (id) => note(letter(id), "drop", id),
@@ -177,6 +180,26 @@ test("admin: dead letters, timers and what waits are asked for by ids that hold 
     ["redrive", "3/m1.2"],
     ["drop", "3/m1.2"],
     ["cancelTimer", "3/hold/a%2Fb/x"],
+  ]);
+});
+
+test("admin: a group is paused, moved and forgotten under its topic; where to is a word or a time", async () => {
+  const { ask, asked } = desk();
+  const json = async (path: string, method = "GET", body?: unknown): Promise<number> =>
+    (await ask(`/admin/v1/${path}`, { method, ...(body !== undefined && { body: JSON.stringify(body) }) })).status;
+  assert.equal(await json("topics"), 200);
+  assert.equal(await json("groups"), 200);
+  const of = "topics/cake.baked/groups/a%2Fb";
+  assert.equal(await json(`${of}/pause`, "POST"), 200);
+  assert.equal(await json(`${of}/seek`, "POST", { to: 5, dryRun: true }), 200);
+  assert.equal(await json(of, "DELETE"), 200);
+  for (const to of ["end", 1.5, null]) assert.equal(await json(`${of}/seek`, "POST", { to }), 400);
+  assert.deepEqual(asked, [
+    ["topics"],
+    ["groups"],
+    ["changeGroup", "cake.baked", "a/b", { act: "pause" }],
+    ["changeGroup", "cake.baked", "a/b", { act: "seek", to: 5, dryRun: true }],
+    ["changeGroup", "cake.baked", "a/b", { act: "remove", dryRun: false }],
   ]);
 });
 

@@ -22,8 +22,8 @@ import { parkedHere, searchHere } from "./operate.ts";
 import { foundIn, mapped, type Part } from "./operate-parts.ts";
 import { backlogHere, deadLettersHere, nextTasks, oldest, shardOfTask, tasksHere } from "./operate-tasks.ts";
 import {
+  changeGroup,
   changeGroupHere,
-  changesOf,
   type ChangeShare,
   groupsHere,
   type GroupShare,
@@ -116,12 +116,15 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     forMs = patienceMs,
   ): Promise<Found<T>> => {
     const there = others().filter(({ id }) => membership.view.byId.get(id)?.standing !== "dead");
-    const asks = await Promise.allSettled(there.map(({ id }) => membership.ask(id, name, args, forMs)));
+    const [here, asks] = await Promise.all([
+      mine,
+      Promise.allSettled(there.map(({ id }) => membership.ask(id, name, args, forMs))),
+    ]);
     const said = asks.flatMap((ask) => (ask.status === "fulfilled" ? [ask.value as Part<T>] : []));
     const silent = asks.flatMap((ask, at) =>
       ask.status === "rejected" ? [`${there[at]?.name} did not answer: ${messageOf(ask.reason)}`] : [],
     );
-    return foundIn(parts, [await mine, ...said], silent);
+    return foundIn(parts, [here, ...said], silent);
   };
   const become = async (node: string, change: Partial<Pick<Member, "state" | "cordoned">>): Promise<void> => {
     if (node === parts.id) return membership.become(change);
@@ -162,8 +165,8 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     jobs: async (...given) => nextJobs(parts, given[0], await askAll(asked.jobs(...given), "jobs", given), given[1]),
     topics: async () => mapped(await askAll(asked.topics(), "topics", []), topicsOf),
     groups: async () => mapped(await askAll(asked.groups(), "groups", []), groupsOf),
-    changeGroup: async (...given) =>
-      mapped(await askAll(asked.changeGroup(...given), "changeGroup", given, changeMs), (all) => changesOf(given, all)),
+    changeGroup: (...asks) =>
+      changeGroup((...given) => askAll(asked.changeGroup(...given), "changeGroup", given, changeMs), ...asks),
     async checkup() {
       const all = others();
       const asks = await Promise.allSettled(

@@ -20,5 +20,11 @@ export function foundIn<T>({ shards }: Parts, parts: readonly Part<T>[], silent:
   return { items, warnings: [`what is in ${named} is missing: ${why}`] };
 }
 
+/** The same, with something made of the items. */
+export const mapped = <T, R>({ items, warnings }: Found<T>, make: (items: readonly T[]) => readonly R[]): Found<R> => ({
+  items: make(items),
+  warnings,
+});
+
 export const servedHere = ({ shards }: Parts): ShardNumber[] =>
   shards.all.filter(({ held }) => held !== undefined).map(({ number }) => number);

@@ -19,7 +19,7 @@ import {
   timersOf,
 } from "./operate-tasks.ts";
 import { jobsHere, nextJobs, queuesHere, queuesOf } from "./operate-queues.ts";
-import { changeGroupHere, changesOf, groupsHere, groupsOf, topicsHere, topicsOf } from "./operate-topics.ts";
+import { changeGroup, changeGroupHere, groupsHere, groupsOf, topicsHere, topicsOf } from "./operate-topics.ts";
 import { foundIn, mapped, type Part, servedHere } from "./operate-parts.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 import { readiness } from "./readiness.ts";
@@ -49,8 +49,8 @@ export function operator(parts: Placed): Operator {
     jobs: async (queue, limit) => nextJobs(parts, queue, foundIn(parts, [jobsHere(parts, queue, limit)], []), limit),
     topics: async () => mapped(foundIn(parts, [await topicsHere(parts)], []), topicsOf),
     groups: async () => mapped(foundIn(parts, [await groupsHere(parts)], []), groupsOf),
-    changeGroup: async (...asked) =>
-      mapped(foundIn(parts, [await changeGroupHere(parts, ...asked)], []), (all) => changesOf(asked, all)),
+    changeGroup: (...asked) =>
+      changeGroup(async (...given) => foundIn(parts, [await changeGroupHere(parts, ...given)], []), ...asked),
     deadLetter: (id) => deadLetter(parts, id),
     redrive: (id) => redrive(parts, id),
     drop: (id) => drop(parts, id),

@@ -15,6 +15,7 @@ import {
   topicType,
   versioned,
 } from "../model/index.ts";
+import type { Store } from "../shards/index.ts";
 import type { ReadReply } from "../topics/index.ts";
 import { type Send, world, type World } from "./world.fixture.ts";
 
@@ -167,6 +168,40 @@ test("topics: a subscription goes on behind what it has done after a restart, an
   assert.equal((await read(w, "news")).length, 21);
   assert.equal((await read(w, "again")).length, 21);
   assert.deepEqual(await read(w, "late"), ["last"]);
+});
+
+test("topics: a subscription that is paused before it has begun begins where it would have, once it is resumed", async () => {
+  const before = await open();
+  for (let i = 0; i < 20; i++) await publish(before, "news", "", `n${i}`);
+  await before.pass(1000);
+  await before.run(before.node.stop(100));
+  const from = new Date(before.host.clock.now() + 60_000);
+  const since = subscription("since", News, { from }).into(Book, "note", ({ value }) => ({
+    key: "since",
+    input: value,
+  }));
+  // Where it begins is looked for in the store, which takes its time.
+  let go = (): void => {};
+  const gate = new Promise<void>((resolve) => (go = resolve));
+  const { store } = before;
+  const slow: Store = {
+    ...store,
+    search: async (type, ...rest) => {
+      if (type === "~news") await gate;
+      return store.search(type, ...rest);
+    },
+  };
+  const more = app("shops", { entities: [shop, book], subscriptions: [orders, sold, news, since] });
+  const w = await open({ from: before, app: more, store: slow });
+  const paused = w.node.changeGroup("news", "since", { act: "pause" });
+  await w.pass(100);
+  go();
+  await w.run(paused);
+  await w.pass(60_000);
+  await w.run(w.node.changeGroup("news", "since", { act: "resume" }));
+  await publish(w, "news", "", "last");
+  await w.pass(1000);
+  assert.deepEqual(await read(w, "since"), ["last"]);
 });
 
 test("topics: a subscription that the code fails stands still, goes on when it can, and keeps the order", async () => {

@@ -1,8 +1,9 @@
 export type { Agenda } from "./agenda.ts";
 export { eventMessage, eventOf } from "./event-message.ts";
 export { type Outgoing, refOf, type Task, timerId, timerName, messageBytes } from "./task.ts";
-export { isJob, isJobType, isLeased, type Job, jobMessage, jobOf, jobTaskId } from "./jobs.ts";
+export { hasInput, isJob, isJobType, isLeased, type Job, jobMessage, jobOf, jobTaskId } from "./jobs.ts";
 export {
+  eventsWithin,
   type GroupPlace,
   type Logged,
   type LogsMemo,

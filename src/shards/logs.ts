@@ -51,6 +51,17 @@ const unsavedBytes = 32 * 1024 * 1024;
 const nothing = { last: 0, at: 0, floor: 0, bytes: 0 };
 const none: readonly Logged[] = [];
 
+/** How many events are behind the number `after`, up to `through`, at a log of that generation. `atLeast`: there may be some of
+ *  earlier generations besides, whose numbers are far below (G1). */
+export function eventsWithin(
+  generation: Generation,
+  after: number,
+  through: number,
+): { readonly events: number; readonly atLeast: boolean } {
+  const base = Math.min(generation * perSecond, Math.floor((through - 1) / perSecond) * perSecond);
+  return { events: Math.max(0, through - Math.max(after, base)), atLeast: after < Math.min(base, through) };
+}
+
 const topicRow = "~";
 const groupId = (group: string, topic: string): string => `${group}\n${topic}`;
 /** What an event takes in a log, about. */

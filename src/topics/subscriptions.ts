@@ -83,13 +83,32 @@ export class Subscriptions {
   }
 
   /** Moves a group to another place, with whatever it has under way at the shard done before. */
-  async seek(shard: Shard, group: string, topic: string, through: number): Promise<void> {
+  seek(shard: Shard, group: string, topic: string, through: number): Promise<void> {
+    return this.#alone(shard, group, () => this.#note(shard, { kind: "moved", group, topic, through, messages: [] }));
+  }
+
+  /** Has a group rest, go on, or be forgotten at a shard. A subscription that rests has a place: that where it would have begun. */
+  set(shard: Shard, group: string, topic: string, state: "paused" | "open" | "gone"): Promise<void> {
+    return this.#alone(shard, group, async () => {
+      const { logs } = shard.fold;
+      const subscription = this.#options.app().subscriptions.find(({ contract }) => contract.name === group);
+      if (!logs.place(group, topic) && state !== "paused") return;
+      if (!logs.place(group, topic) && subscription) {
+        const through = await this.#start(shard, subscription);
+        await this.#note(shard, moved(subscription, through, []));
+      }
+      await this.#note(shard, { kind: "group", group, topic, state });
+    });
+  }
+
+  /** Does it while the group makes nothing of events at the shard, and lets the group try again afterwards. Rejects IN_USE. */
+  async #alone(shard: Shard, group: string, act: () => Promise<void>): Promise<void> {
     const { running, held, failing } = this.#at(shard.fold.logs);
-    if (held.has(group)) throw new SheafError("IN_USE", `the place of ${group} is being moved at this moment`);
+    if (held.has(group)) throw new SheafError("IN_USE", `somebody else changes ${group} at this moment`);
     held.add(group);
     try {
       await running.get(group);
-      await this.#note(shard, { kind: "moved", group, topic, through, messages: [] });
+      await act();
       failing.get(group)?.timer.cancel();
       failing.delete(group);
     } finally {
@@ -139,7 +158,7 @@ export class Subscriptions {
       if (place?.paused) return;
       try {
         const through = place?.through ?? (await this.#begin(shard, subscription));
-        if (through === undefined || through >= logs.of(topic.name).last) return;
+        if (through >= logs.of(topic.name).last) return;
         const room = fold.agenda.room(this.#options.limits, true);
         if (room <= 0) return;
         const events = await this.#options.shards.events(shard, topic.name, through, Math.min(room, batchEvents));
@@ -160,21 +179,27 @@ export class Subscriptions {
     }
   }
 
-  /** Where a subscription that is new to the shard begins; undefined when there is nothing for it yet. */
-  async #begin(shard: Shard, subscription: CompiledSubscription): Promise<number | undefined> {
-    const { logs } = shard.fold;
+  /** Where a subscription that is new to the shard begins. */
+  async #begin(shard: Shard, subscription: CompiledSubscription): Promise<number> {
+    const through = await this.#start(shard, subscription);
+    if (subscription.contract.from !== "beginning") await this.#note(shard, moved(subscription, through, []));
+    return through;
+  }
+
+  /** The number behind which a subscription that is new to the shard is to begin. */
+  async #start(shard: Shard, subscription: CompiledSubscription): Promise<number> {
     const { held } = shard;
+    const { logs } = shard.fold;
     const { from, name, topic } = subscription.contract;
     if (from === "beginning") return Math.max(0, logs.of(topic.name).floor - 1);
-    const through = from === "now" ? logs.of(topic.name).last : await this.#before(shard, topic.name, from);
+    const through = from === "now" ? logs.of(topic.name).last : await this.before(shard, topic.name, from);
     // Another owner may have begun it while it was looked for.
     if (shard.held !== held || logs.place(name, topic.name)) throw new SheafError("NOT_OWNER");
-    await this.#note(shard, moved(subscription, through, []));
     return through;
   }
 
   /** The number of the last event that was logged before that time. */
-  async #before(shard: Shard, topic: string, at: Instant): Promise<number> {
+  async before(shard: Shard, topic: string, at: Instant): Promise<number> {
     const { logs } = shard.fold;
     let through = Math.max(0, logs.of(topic).floor - 1);
     while (through < logs.of(topic).last) {

@@ -1,6 +1,6 @@
 // The topics of one node: events taken in, read, made something of, and let go.
 
-import { type Limits, SheafError } from "../base/index.ts";
+import { type Instant, type Limits, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { CompiledApp } from "../model/index.ts";
 import type { Call, Reply, Sessions } from "../rpc/index.ts";
@@ -67,12 +67,14 @@ export class Topics {
     return this.#subscriptions.seek(shard, group, topic, through);
   }
 
-  /** Has a group rest, go on, or be forgotten at a shard. */
-  async set(shard: Shard, group: string, topic: string, state: "paused" | "open" | "gone"): Promise<void> {
-    await new Promise<void>((resolve, reject) =>
-      shard.note({ kind: "group", group, topic, state }, (error) => (error ? reject(error) : resolve())),
-    );
-    this.wake(shard);
+  /** Has a group rest, go on, or be forgotten at a shard. Rejects IN_USE, NOT_OWNER. */
+  set(shard: Shard, group: string, topic: string, state: "paused" | "open" | "gone"): Promise<void> {
+    return this.#subscriptions.set(shard, group, topic, state);
+  }
+
+  /** The number of the last event that was logged before that time. */
+  before(shard: Shard, topic: string, at: Instant): Promise<number> {
+    return this.#subscriptions.before(shard, topic, at);
   }
 
   /** Why a subscription stands still at a shard; undefined when it does not. */
