@@ -18,7 +18,16 @@ import {
   queueNamed,
 } from "../model/index.ts";
 import type { Call, Calls, Reply } from "../rpc/index.ts";
-import { isJob, isLeased, type Job, jobMessage, jobTaskId, type Shard, type Shards } from "../shards/index.ts";
+import {
+  hasInput,
+  isJob,
+  isLeased,
+  type Job,
+  jobMessage,
+  jobTaskId,
+  type Shard,
+  type Shards,
+} from "../shards/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { type Terms, termsOf } from "./job-terms.ts";
 import { type Leases, noted } from "./leases.ts";
@@ -118,11 +127,16 @@ export class JobCalls {
     await this.#adding.get(task);
     shard.serving(call.chain !== undefined);
     const { agenda } = shard.fold;
-    if (agenda.tasks.has(task) || agenda.ended(task)) {
+    const packed = pack(plain(addition.input, `the input of a job in queue ${name}`, "BAD_INPUT"));
+    const chosen = addition.id !== undefined || (call.op !== undefined && call.op.issuedAt === undefined);
+    const known = (agenda.tasks.get(task) as Job | undefined) ?? agenda.ended(task);
+    if (known) {
       await settled(shard);
+      // A handler that runs again may add something else, and is to be answered as before.
+      if (chosen && call.chain === undefined && !hasInput(known, packed))
+        throw new SheafError("IDEMPOTENCY_MISMATCH", `there is a job "${own}" with another input`);
       return { output: id, replayed: true };
     }
-    const chosen = addition.id !== undefined || (call.op !== undefined && call.op.issuedAt === undefined);
     this.#roomFor(shard, chosen);
     const { delayMs = 0, priority = 0 } = addition;
     const message = jobMessage({
@@ -133,7 +147,7 @@ export class JobCalls {
       chosen,
       delayMs,
       priority,
-      input: pack(plain(addition.input, `the input of a job in queue ${name}`, "BAD_INPUT")),
+      input: packed,
       by: [call.principal.id, ...call.principal.roles],
     });
     this.#coming.set(shard, this.#comingTo(shard) + 1);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import { app, entity, queue } from "../model/index.ts";
+import { app, entity, queue, service } from "../model/index.ts";
 import { testApp, type TestApp } from "../sim/index.ts";
 import { world } from "./world.fixture.ts";
 
@@ -56,6 +56,11 @@ const desk = Desk.implement({
     if (input.fail) throw new Error("no");
   },
 });
+const Adds = service("adds", { procedures: { now: { output: z.string() } } });
+let calls = 0;
+const adds = Adds.implement({
+  now: ({ call }) => call.queue(Mail).add({ to: "ann", text: `${++calls}` }, { id: "twice" }),
+});
 const shop = app("shop", { entities: [desk], queues: [mail, ordered, slow, Pulled] });
 
 const open = (limits: Record<string, number> = {}, shards = 4): Promise<TestApp<typeof shop>> => {
@@ -86,6 +91,41 @@ test("a job under an id that its adder chose: it is added once, done once, after
   await test.advance(5000);
   assert.deepEqual(seen, ["bob once"]);
   assert.deepEqual(await test.queue(Mail).result("order-7"), { state: "done", output: "order-7 in attempt 1" });
+});
+
+test("an id that was used for another input: it is refused while the job is there, and while it is remembered, after a restart too", async () => {
+  const test = await open();
+  const other = (to: string): Promise<string> => test.queue(Mail).add({ to, text: "hello" }, { id: "order-8" });
+  const slow = (n: number): Promise<string> => test.queue(Slow).add({ n }, { id: "order-9" });
+  await slow(1);
+  await assert.rejects(slow(2), { code: "IDEMPOTENCY_MISMATCH", outcome: "not-applied" });
+  assert.equal(await slow(1), "order-9");
+  assert.equal(await other("bob"), "order-8");
+  await test.queue(Mail).result("order-8", { waitMs: 1000 });
+  for (const restarts of [false, true]) {
+    if (restarts) {
+      test.crash();
+      await test.restart();
+    }
+    await assert.rejects(other("eve"), { code: "IDEMPOTENCY_MISMATCH", outcome: "not-applied" });
+    assert.equal(await other("bob"), "order-8");
+  }
+  assert.deepEqual(
+    seen.filter((one) => !one.startsWith("slow")),
+    ["bob hello"],
+  );
+  // Without an id each is a job of its own.
+  assert.notEqual(
+    await test.queue(Mail).add({ to: "bob", text: "" }),
+    await test.queue(Mail).add({ to: "bob", text: "" }),
+  );
+});
+
+test("a job that a handler adds: when it runs again and gives another input it is answered as before", async () => {
+  const test = await testApp(app("again", { services: [adds], queues: [Mail] }), { shards: 1 });
+  calls = 0;
+  for (const _ of [1, 2]) assert.equal(await test.service(Adds).now(), "twice");
+  assert.equal(calls, 2);
 });
 
 test("a job that a command leaves: it is part of its commit", async () => {

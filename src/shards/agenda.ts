@@ -15,7 +15,7 @@ import { topicType } from "../model/index.ts";
 import { isEnded, loadedRow, type Row, rowOf, savedRow, taskRow } from "./agenda-rows.ts";
 import { eventOf } from "./event-message.ts";
 import { Heap } from "./heap.ts";
-import { type Ended, EndedJobs, endedRow, isJob, isJobType, type Job, jobOf, JobOrder } from "./jobs.ts";
+import { type Ended, EndedJobs, endedRow, isJob, isJobType, type Job, jobOf, JobOrder, printOf } from "./jobs.ts";
 import type { SavedOp } from "./store.ts";
 import { lineOf, messageBytes, type Outgoing, refOf, type Task, timerId } from "./task.ts";
 
@@ -345,7 +345,9 @@ export class Agenda {
     if (!task) return;
     this.#end(task.id);
     if (result === undefined || !isJob(task)) return;
-    const ended: Ended = { id: task.id, at, order: task.order, chosen: task.job.chosen, result };
+    const { chosen } = task.job;
+    const print = chosen ? printOf(task.input) : nothing;
+    const ended: Ended = { id: task.id, at, order: task.order, chosen, print, result };
     this.#ended.add(ended);
     this.#save(endedRow + task.id, ended);
     for (const id of this.#ended.expire(at)) this.#forget(endedRow + id);
@@ -442,6 +444,8 @@ export class Agenda {
 }
 
 const taskBytes = (task: Task): number => messageBytes(task) + 2 * task.id.length + task.cause.length;
+
+const nothing = new Uint8Array(0);
 
 /** Of what is due, beyond twice as many as there are tasks, before those of what is over are dropped. */
 const fewEntries = 64;

@@ -6,7 +6,7 @@
 // J2. A job that is over is remembered as an operation is: for the window of journal time under an id that somebody chose, bounded in number
 //     under any other. One that is added again meanwhile is not begun again.
 
-import type { Instant, Limits, Millis } from "../base/index.ts";
+import { bytesEqual, hash32, type Instant, type Limits, type Millis, toHex } from "../base/index.ts";
 import type { Message } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { Heap } from "./heap.ts";
@@ -163,12 +163,23 @@ export type Ended = {
   readonly at: Instant;
   readonly order: number;
   readonly chosen: boolean;
+  /** Of its input, where its name was chosen (see `printOf`); empty where none was kept. */
+  readonly print: Uint8Array;
   /** msgpack; empty for none. */
   readonly result: Uint8Array;
 };
 
+/** Tells one input from another, by accident rather than against somebody who tries. */
+export function printOf(input: Uint8Array): Uint8Array {
+  const text = toHex(input);
+  return new Uint8Array(Uint32Array.of(hash32(text, 1), hash32(text, 2)).buffer);
+}
+
+/** Whether a job has that input, as far as is known of one that is over. */
+export const hasInput = (job: Job | Ended, input: Uint8Array): boolean =>
+  "print" in job ? job.print.length === 0 || bytesEqual(job.print, printOf(input)) : bytesEqual(job.input, input);
+
 export const endedRow = "~r";
-const nothing = new Uint8Array(0);
 
 /** Jobs that are over, in the order of their ends. */
 export class EndedJobs {
@@ -208,17 +219,17 @@ export class EndedJobs {
   }
 }
 
-export const packEnded = ({ id, order, at, chosen, result }: Ended): SavedOp => ({
+export const packEnded = ({ id, order, at, chosen, print, result }: Ended): SavedOp => ({
   id: endedRow + id,
   seq: order,
   at: 0,
   issuedAt: undefined,
-  fingerprint: nothing,
+  fingerprint: print,
   reply: pack([at, chosen, result]),
   version: 0,
 });
 
-export function loadEnded({ id, seq: order, reply }: SavedOp): Ended {
+export function loadEnded({ id, seq: order, fingerprint: print, reply }: SavedOp): Ended {
   const [at, chosen, result] = unpack(reply) as [Instant, boolean, Uint8Array];
-  return { id: id.slice(endedRow.length), at, order, chosen, result };
+  return { id: id.slice(endedRow.length), at, order, chosen, print, result };
 }
