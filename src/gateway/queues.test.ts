@@ -43,6 +43,9 @@ test("a job over HTTP: it is added once for its idempotency key, taken, told of,
   assert.deepEqual(first, { status: 200, body: { id: "ann/k1" }, replayed: null });
   const again = await post("/queues/mail", { to: "ann" }, { "idempotency-key": "k1" });
   assert.deepEqual(again, { ...first, replayed: "true" });
+  assert.equal((await post("/queues/notes", "one", { "idempotency-key": "n" })).status, 200);
+  const other = await post("/queues/notes", "two", { "idempotency-key": "n" });
+  assert.deepEqual([other.status, (other.body as { code: string }).code], [422, "IDEMPOTENCY_MISMATCH"]);
   const taken = await post("/queues/mail/take?max=5");
   const { jobs } = taken.body as { jobs: { id: string; attempt: number; input: unknown }[] };
   assert.deepEqual(
