@@ -114,6 +114,13 @@ const says: Readonly<Record<string, string>> = {
   "GET /admin/v1/backlog": "shards that have something to do: how much, and for how long it has waited",
   "GET /admin/v1/queues": "queues: what waits in them, for how long, and which nodes do it",
   "GET /admin/v1/queues/:queue/jobs": "the jobs that are begun next, with their inputs; `?limit=`",
+  "GET /admin/v1/topics": "topics: how many events are kept of them, from when, and what they take",
+  "GET /admin/v1/groups": "subscriptions and other groups: how far behind they are, and where they stand still",
+  "POST /admin/v1/topics/:topic/groups/:group/pause": "let a subscription rest; it keeps its place",
+  "POST /admin/v1/topics/:topic/groups/:group/resume": "let it go on from there",
+  "POST /admin/v1/topics/:topic/groups/:group/seek":
+    "have a group go on at `to`; tells how many events it meets again, and how many never; `dryRun`: only that",
+  "DELETE /admin/v1/topics/:topic/groups/:group": "forget where a group is; `?dryRun=`",
   "GET /admin/v1/dead-letters": "messages and timers that failed for good; `?entity=`, `?after=`, `?limit=`",
   "GET /admin/v1/dead-letters/:id": "one with its input and who sent it",
   "POST /admin/v1/dead-letters/:id/redrive": "try one again; 204",

@@ -2,7 +2,7 @@
 // options come from the command tree; entity types and what can be called come from the running node, if it answers fast.
 
 import type { Command } from "commander";
-import type { QueueView, Status } from "../admin/index.ts";
+import type { GroupView, QueueView, Status, TopicView } from "../admin/index.ts";
 import { SheafError } from "../base/index.ts";
 import type { ScheduleView } from "../control/index.ts";
 import { targets } from "./call.ts";
@@ -74,6 +74,10 @@ async function candidates(context: Context, words: readonly string[]): Promise<s
   if (argument === "ID") return (await inTime(context, idsOf(context, command.parent?.name() ?? ""))).filter(starts);
   if (argument === "SCHEDULE") return (await inTime(context, schedulesOf(context))).filter(starts);
   if (argument === "QUEUE") return (await inTime(context, queuesOf(context))).filter(starts);
+  if (argument === "TOPIC")
+    return (await inTime(context, namesOf<TopicView>(context, "topics", "topic"))).filter(starts);
+  if (argument === "GROUP")
+    return (await inTime(context, namesOf<GroupView>(context, "groups", "group"))).filter(starts);
   if (argument === "NODE") return (await inTime(context, nodesOf(context))).filter(starts);
   if (argument !== "TARGET" && argument !== "TYPE") return [];
   const known = await inTime(context, targets(gatewayOf(context, { data: ".sheaf" })));
@@ -107,6 +111,11 @@ async function schedulesOf(context: Context): Promise<string[]> {
 async function queuesOf(context: Context): Promise<string[]> {
   const { body } = await adminOf(context, { data: ".sheaf" }).ask("/admin/v1/queues");
   return (body as readonly QueueView[]).map(({ queue }) => queue);
+}
+
+async function namesOf<T>(context: Context, of: string, name: keyof T): Promise<string[]> {
+  const { body } = await adminOf(context, { data: ".sheaf" }).ask(`/admin/v1/${of}`);
+  return [...new Set((body as readonly T[]).map((one) => String(one[name])))];
 }
 
 /** What `key revoke`, `parked release`, `dlq show` and `task cancel` take. */

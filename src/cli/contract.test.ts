@@ -312,6 +312,56 @@ const rows: Readonly<Record<string, Row>> = {
     fields: ["id", "replayed"],
     mistake: ["queue", "add", "labels", '{"order":9}', "--priority", "many"],
   },
+  "topic ls": {
+    good: at(["topic", "ls"]),
+    list: true,
+    schema: "sheaf.topic.list/v1",
+    fields: ["topic", "events", "atLeast", "bytes", "oldest", "newest"],
+    mistake: ["topic", "ls", "--nonsense"],
+  },
+  "topic publish TOPIC JSON": {
+    good: at(["topic", "publish", "orders", '{"id":"pass"}']),
+    schema: "sheaf.topic.publish/v1",
+    fields: ["topic", "events"],
+    mistake: ["topic", "publish", "orders", "{"],
+  },
+  "topic tail TOPIC": {
+    good: at(["topic", "tail", "orders", "--from", "beginning"]),
+    stream: true,
+    schema: "sheaf.topic.tail/v1",
+    fields: ["id", "topic", "key", "at", "value", "place"],
+    mistake: ["topic", "tail", "orders", "--from", "yesterday"],
+  },
+  "group ls": {
+    good: at(["group", "ls"]),
+    list: true,
+    schema: "sheaf.group.list/v1",
+    fields: ["group", "topic", "kind", "lag", "atLeast", "lagMs", "state", "stuck"],
+    mistake: ["group", "ls", "--nonsense"],
+  },
+  ...Object.fromEntries(
+    ["pause", "resume"].map((action): [string, Row] => [
+      `group ${action} GROUP`,
+      {
+        good: at(["group", action, "count-orders"]),
+        schema: `sheaf.group.${action}/v1`,
+        fields: ["group", "topic"],
+        mistake: ["group", action],
+      },
+    ]),
+  ),
+  "group seek GROUP": {
+    good: at(["group", "seek", "count-orders", "--to", "beginning"]),
+    schema: "sheaf.group.seek/v1",
+    fields: ["group", "topic", "to", "again", "over", "atLeast", "done"],
+    mistake: ["group", "seek", "count-orders", "--to", "elsewhere"],
+  },
+  "group rm GROUP": {
+    good: at(["group", "rm", "mailer"]),
+    schema: "sheaf.group.rm/v1",
+    fields: ["group", "topic", "lag", "atLeast", "done"],
+    mistake: ["group", "rm"],
+  },
   "schedule ls": {
     good: at(["schedule", "ls"]),
     list: true,
@@ -546,6 +596,52 @@ describe("every command", () => {
     assert.match(missed.err, /there is no queue "lables"[^]*labels/);
     const options = { cwd: home, env: { SHEAF_COMPLETION_MS: "60000" } };
     assert.equal((await sheaf(["__complete", "--", "queue", "peek", "la"], options)).out, "labels\n");
+  });
+
+  test("topic and group: events are published and shown, and a subscription is paused, moved and told of", async () => {
+    const data = ["--data", store];
+    const ids = ["pass", "pass", "pass"].map((id) => ({ id }));
+    const published = await run(["topic", "publish", "orders", JSON.stringify(ids), ...data]);
+    assert.equal(published.out, "✓ 3 events are published\n", published.err);
+    assert.match((await run(["topic", "ls", ...data])).out, /^orders\t3\t\d+\t\d+\t\d+\n$/);
+    const tailed = await run(["topic", "tail", "orders", "--from", "beginning", "--limit", "3", "--json", ...data]);
+    const events = tailed.out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).data);
+    assert.deepEqual(
+      events.map(({ value }) => value),
+      ids,
+    );
+    const done = { method: "POST", body: JSON.stringify({ id: events[1].place }) };
+    const headers = { "content-type": "application/json" };
+    const moved = await fetch(`${server.gateway}/topics/orders/groups/mailer`, { ...done, headers });
+    assert.equal(moved.status, 204);
+    const state = async (): Promise<string[]> =>
+      (await run(["group", "ls", ...data])).out
+        .trim()
+        .split("\n")
+        .map((line) => line.split("\t").slice(0, 5).join(" "));
+    for (const until = Date.now() + 60_000; !(await state())[0]?.endsWith(" 0") && Date.now() < until;);
+    assert.deepEqual(await state(), ["count-orders orders subscription open 0", "mailer orders reader open 1"]);
+    assert.match((await run(["group", "pause", "count-orders", ...data])).out, /^✓ count-orders is paused/);
+    const preview = await run(["group", "seek", "count-orders", "--to", "beginning", ...data]);
+    assert.equal(preview.out, "count-orders: 3 to be met again, 0 passed over\n");
+    assert.match(preview.err, /nothing is changed yet/);
+    assert.match((await state())[0]!, /paused 0$/);
+    const sought = await run(["group", "seek", "count-orders", "--to", "beginning", "--yes", ...data]);
+    assert.match(sought.out, /^✓ count-orders goes on at beginning: 3 to be met again/);
+    assert.match((await state())[0]!, /paused 3$/);
+    assert.equal((await run(["group", "resume", "count-orders", ...data])).out, "✓ count-orders goes on\n");
+    assert.equal((await run(["group", "pause", "mailer", ...data])).code, 2);
+    const kept = await run(["group", "rm", "count-orders", "--yes", ...data]);
+    assert.match(kept.err, /is a subscription of the app/);
+    const missed = await run(["group", "rm", "mailr", ...data]);
+    assert.equal(missed.code, 3);
+    assert.match(missed.err, /Nearest: mailer/);
+    const options = { cwd: home, env: { SHEAF_COMPLETION_MS: "60000" } };
+    assert.equal((await sheaf(["__complete", "--", "group", "rm", "m"], options)).out, "mailer\n");
+    assert.equal((await sheaf(["__complete", "--", "topic", "tail", "o"], options)).out, "orders\n");
   });
 
   test("schedule: what is scheduled is shown, paused and resumed by whoever asks, and run at once when that is asked for", async () => {

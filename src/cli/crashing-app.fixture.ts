@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { z } from "zod";
-import { app, entity, queue, schedule, service } from "../index.ts";
+import { app, entity, queue, schedule, service, subscription, topic } from "../index.ts";
 import { Echo } from "./bench-app.ts";
 
 const Count = z.object({ count: z.number() });
@@ -23,6 +23,11 @@ const Rates = service("rates", { procedures: { quote: { output: z.number() } } }
 const Labels = queue("labels", { input: z.object({ order: z.number() }) });
 const Mails = queue("mails", { input: z.object({ to: z.string() }) });
 
+const Orders = topic("orders", { event: z.object({ id: z.string() }), key: ({ id }) => id });
+const count = subscription("count-orders", Orders).into(Thing, "add", ({ value }) =>
+  value.id === "pass" ? undefined : { key: "orders" },
+);
+
 /** The default export that an app file has. */
 export { crashing as default };
 const crashing = app("crashing", {
@@ -42,6 +47,8 @@ const crashing = app("crashing", {
   services: [Echo.implement({ say: ({ input }) => input })],
   external: [Rates],
   queues: [Labels, Mails.work(() => undefined, { concurrency: 3 })],
+  topics: [Orders],
+  subscriptions: [count],
   schedules: [
     schedule("yearly", { cron: "0 0 1 1 *", zone: "Europe/Vienna" }).into(Thing, "add", () => ({ key: "year" })),
   ],

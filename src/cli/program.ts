@@ -154,6 +154,7 @@ function operatorResources(program: Command, act: Act): void {
 
   leftToDo(program, act);
   queues(program, act);
+  topics(program, act);
   schedules(program, act);
   backups(program, act);
 
@@ -229,6 +230,44 @@ function queues(program: Command, act: Act): void {
     .option("--delay <SPAN>", "not before so long from now, such as 10s or 12h")
     .option("--priority <N>", "of jobs that are due the higher first: -100 to 100")
     .action(act(async () => (await import("./queue.ts")).add));
+}
+
+function topics(program: Command, act: Act): void {
+  const topic = program.command("topic").description("topics and their events");
+  remoteOptions(topic.command("ls").description("list topics, and what is kept of them")).action(
+    act(async () => (await import("./topic.ts")).list),
+  );
+  remoteOptions(
+    topic.command("publish TOPIC JSON").description("publish an event, or a list of them; - reads from stdin"),
+  )
+    .option("--idempotency-key <KEY>", "repeats with the same key publish once")
+    .action(act(async () => (await import("./topic.ts")).publish));
+  remoteOptions(topic.command("tail TOPIC").description("show events as they come, until it is stopped"))
+    .option("--from <PLACE>", "beginning, now, or a time such as 2026-11-23T12:00:00Z", "now")
+    .option("--limit <N>", "stop after so many")
+    .action(act(async () => (await import("./topic.ts")).tail));
+  const group = program.command("group").description("subscriptions, and other groups that go through topics");
+  remoteOptions(
+    group.command("ls").description("list them: how far they are behind, and where they stand still"),
+  ).action(act(async () => (await import("./group.ts")).list));
+  const of = "of this topic, where it goes through several";
+  remoteOptions(group.command("pause GROUP").description("let a subscription rest; it keeps its place"))
+    .option("--topic <TOPIC>", of)
+    .action(act(async () => (await import("./group.ts")).pause));
+  remoteOptions(group.command("resume GROUP").description("let it go on from its place"))
+    .option("--topic <TOPIC>", of)
+    .action(act(async () => (await import("./group.ts")).resume));
+  remoteOptions(
+    group.command("seek GROUP").description("say what it would meet again or pass over, then have it go there"),
+  )
+    .requiredOption("--to <PLACE>", "beginning, now, or a time such as 2026-11-23T12:00:00Z")
+    .option("--topic <TOPIC>", of)
+    .option("-y, --yes", "do it")
+    .action(act(async () => (await import("./group.ts")).seek));
+  remoteOptions(group.command("rm GROUP").description("forget where a group was that is no subscription of the app"))
+    .option("--topic <TOPIC>", of)
+    .option("-y, --yes", "do it")
+    .action(act(async () => (await import("./group.ts")).remove));
 }
 
 function schedules(program: Command, act: Act): void {
