@@ -63,9 +63,9 @@ const usual: readonly WorkloadName[] = [
 const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "alarms", "schedules", "topics", "jobs"]);
 
 /** Of all trials; drawn apart, so that the others stay what they are. */
-const schedulesShare = 0.015;
-const topicsShare = 0.01;
-const jobsShare = 0.01;
+const schedulesShare = 0.005;
+const topicsShare = 0.007;
+const jobsShare = 0.007;
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
 const clusterShare = 0.1;
