@@ -764,6 +764,20 @@ test("doctor: jobs that nobody does are worth a look once they wait for more tha
   assert.doesNotMatch(without.out, /queues/);
 });
 
+test("doctor: a subscription that stands still is worth a look, with the event and why", async (t) => {
+  const status = { engine: {}, nodes: [], shards: [] };
+  const stuck = { shard: 3, event: "orders/3/17", since: 0, cause: "HANDLER_FAILED: boom" };
+  const group = { group: "bake", topic: "orders", stuck: [] };
+  const ran = await doctored(t, {
+    "/admin/v1/status": status,
+    "/admin/v1/groups": [group, { ...group, group: "count", stuck: [stuck, { ...stuck, event: "" }] }],
+  });
+  assert.match(ran.out, /^▲\tsubscriptions\tcount stands still at orders\/3\/17: HANDLER_FAILED: boom\t/m);
+  assert.doesNotMatch(ran.out, /bake/);
+  const well = await doctored(t, { "/admin/v1/status": status, "/admin/v1/groups": [group] });
+  assert.match(well.out, /^✓\tsubscriptions\tnone stands still\t/m);
+});
+
 test("doctor: a damaged journal is bad, whatever else is well", async (t) => {
   const status = {
     engine: { directory: "d", syncMs: 1.23456, folding: "stopped: record 7 of shard 1 is out of order" },

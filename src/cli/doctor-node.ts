@@ -1,7 +1,7 @@
 // Checks of the running node, if there is one: is it ready, does it serve all shards, is anything parked.
 
 import { createServer } from "node:net";
-import type { Backlog, Checkup, Parked, QueueView, Status } from "../admin/index.ts";
+import type { Backlog, Checkup, GroupView, Parked, QueueView, Status } from "../admin/index.ts";
 import { asSheafError, SheafError } from "../base/index.ts";
 import { clusterFindings } from "./doctor-cluster.ts";
 import { type Finding, finding } from "./findings.ts";
@@ -56,7 +56,14 @@ async function inside(admin: Remote, warn: (text: string) => void): Promise<Find
     const status = (await admin.ask("/admin/v1/status", { patienceMs: 5_000 })).body as Status;
     const known = [shards(status), versions(status), engine(status), ...settings(status)];
     const parked = poison(await parkedOf(admin, warn, 5_000));
-    return [...known, parked, ...(await backlog(admin)), ...(await queues(admin)), ...(await cluster(admin))];
+    return [
+      ...known,
+      parked,
+      ...(await backlog(admin)),
+      ...(await queues(admin)),
+      ...(await groups(admin)),
+      ...(await cluster(admin)),
+    ];
   } catch (error) {
     const failure = asSheafError(error);
     if (failure.code === "UNREACHABLE") return [];
@@ -102,6 +109,30 @@ function queueFindings(all: readonly QueueView[]): Finding[] {
       `${ready} ${ready === 1 ? "job waits" : "jobs wait"} in ${queue}, the oldest for ${Math.round(waitMs / 1000)} s`,
       `start a node with the role ${queue}, or a consumer that takes them; sheaf queue peek ${queue} shows them`,
       { why: "no node has a worker for them, and no consumer takes them" },
+    ),
+  );
+}
+
+/** Nothing, where there are no groups, or the node is of a release that has none. */
+async function groups(admin: Remote): Promise<Finding[]> {
+  const answer = await admin.ask("/admin/v1/groups", { patienceMs: 5_000 }).catch((error: unknown) => {
+    if (error instanceof SheafError && error.code === "NOT_FOUND") return undefined;
+    throw error;
+  });
+  return answer ? groupFindings(answer.body as readonly GroupView[]) : [];
+}
+
+function groupFindings(all: readonly GroupView[]): Finding[] {
+  if (all.length === 0) return [];
+  const still = all.flatMap(({ group, stuck: [first] }) => (first ? [{ group, ...first }] : []));
+  if (still.length === 0) return [finding("ok", "subscriptions", "none stands still")];
+  return still.map(({ group, shard, event, cause }) =>
+    finding(
+      "warn",
+      "subscriptions",
+      `${group} stands still at ${event === "" ? `shard ${shard}` : event}: ${cause}`,
+      "mend the code and start it: it is tried again by itself; sheaf group ls says where",
+      { why: "nothing is made of the events behind it, and they are let go when they are too old" },
     ),
   );
 }

@@ -5,6 +5,7 @@ import type { Backlog } from "../admin/index.ts";
 import { type Standing, standings } from "../cluster/index.ts";
 import type { Placed } from "./membership.ts";
 import { type JobCounts, jobsAt, together } from "./operate-queues.ts";
+import { countsAt } from "./operate-topics.ts";
 import { backlogOf } from "./operate-tasks.ts";
 
 const states = ["serving", "releasing", "following", "opening", "fenced", "quarantined", "closed"] as const;
@@ -51,9 +52,11 @@ export function nodeGauges(parts: Placed): () => void {
     late.set(most((one) => one.lateMs) / 1000);
   };
   const queues = queueGauges(parts);
+  const topics = topicGauges(parts);
   return () => {
     work();
     queues();
+    topics();
     const now = clock.tick();
     for (const [state, gauge] of inState) gauge.set(shards.all.filter(({ tenure }) => tenure.kind === state).length);
     const members = membership?.view.members;
@@ -92,5 +95,40 @@ function queueGauges(parts: Placed): () => void {
     for (const queue of [...parts.compiled.queues.keys(), ...held.flatMap((jobs) => [...jobs.keys()])])
       if (!known.has(queue)) known.set(queue, gaugesOf(queue));
     for (const [queue, set] of known) set(together(held.flatMap((jobs) => jobs.get(queue) ?? [])));
+  };
+}
+
+/** Of each topic, and of each subscription of the application, as far as they are at shards that are owned here. */
+function topicGauges(parts: Placed): () => void {
+  const { meter } = parts.options.host;
+  type Known = { readonly set: (value: number) => void };
+  const known = new Map<string, Known>();
+  const gauge = (name: string, help: string, labels: Readonly<Record<string, string>>): Known => {
+    const id = JSON.stringify([name, labels]);
+    let found = known.get(id);
+    if (!found) known.set(id, (found = meter.gauge(name, help, labels)));
+    return found;
+  };
+  return () => {
+    // What is at other nodes now is not counted here any more.
+    for (const one of known.values()) one.set(0);
+    const held = parts.shards.all.filter((shard) => shard.held !== undefined).map((shard) => countsAt(parts, shard));
+    const sums = new Map<Known, number>();
+    const add = (one: Known, value: number): void => void sums.set(one, (sums.get(one) ?? 0) + value);
+    for (const { topics, groups } of held) {
+      for (const [topic, { events, bytes }] of topics) {
+        add(gauge("sheaf_topic_events", "Events of topics that are kept, about.", { topic }), events);
+        add(gauge("sheaf_topic_bytes", "What kept events of topics take, about.", { topic }), bytes);
+      }
+      for (const [group, { topic, lag, isStuck }] of groups) {
+        add(gauge("sheaf_subscription_lag_events", "Events before subscriptions, about.", { group, topic }), lag);
+        const still = gauge("sheaf_subscription_still_shards", "Shards where a subscription stands still.", {
+          group,
+          topic,
+        });
+        add(still, isStuck ? 1 : 0);
+      }
+    }
+    for (const [one, sum] of sums) one.set(sum);
   };
 }

@@ -55,8 +55,25 @@ test("operator of topics: what is kept is told of all shards, and how far each g
     assert.match(first!.stuck[0]!.event, /^orders\/\d\/\d+$/);
     assert.match(first!.stuck[0]!.cause, /boom/);
     assert.deepEqual([second?.group, second?.lag, second?.lagMs, second?.stuck], ["late", 0, 0, []]);
+    const measured = (name: string, labels: Readonly<Record<string, string>>): number =>
+      w.machines.reduce((sum, machine) => {
+        const state = machine.state();
+        assert.ok(state.kind === "up");
+        state.node.measure();
+        return sum + state.host.metric(name, labels);
+      }, 0);
+    const allOf = { group: "all", topic: "orders" };
+    assert.equal(measured("sheaf_topic_events", { topic: "orders" }), 6);
+    assert.equal(measured("sheaf_topic_bytes", { topic: "orders" }), orders!.bytes);
+    assert.equal(measured("sheaf_subscription_lag_events", allOf), first!.lag);
+    assert.equal(measured("sheaf_subscription_still_shards", allOf), 1);
+    assert.equal(measured("sheaf_subscription_lag_events", { group: "late", topic: "orders" }), 0);
     hook.meet = () => {};
     await w.sleep(60_000);
+    assert.equal(
+      measured("sheaf_subscription_lag_events", allOf) + measured("sheaf_subscription_still_shards", allOf),
+      0,
+    );
     assert.deepEqual([(await groups(w))[0]?.lag, (await groups(w))[0]?.stuck], [0, []]);
   }));
 

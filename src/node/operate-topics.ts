@@ -52,7 +52,8 @@ export async function topicsHere(parts: Parts): Promise<Part<TopicShare>> {
     Promise.all(
       Array.from(topicsAt(parts, shard), async (topic) => {
         const { last, at, floor, bytes } = shard.fold.logs.of(topic);
-        const [oldest] = last < floor || last === 0 ? [] : await parts.shards.events(shard, topic, floor - 1, 1);
+        const [oldest] =
+          last < floor || last === 0 ? [] : await parts.shards.events(shard, topic, Math.max(0, floor - 1), 1);
         const kept = oldest ? eventsWithin(shard.fold.generation, oldest.n - 1, last) : nothing;
         return { shard: shard.number, topic, ...kept, bytes, oldest: oldest?.at ?? null, newest: oldest ? at : null };
       }),
@@ -100,6 +101,28 @@ function placeOf({ compiled }: Parts, { fold }: Shard, group: string, topic: str
   const contract = compiled.subscriptions.find((one) => one.contract.name === group)?.contract;
   const begins = contract?.from === "now" ? last : 0;
   return Math.max(place?.through ?? begins, floor - 1, 0);
+}
+
+/** A topic at one shard, as far as that is known without reading. Events of before a restore are not counted. */
+export type TopicCounts = { readonly events: number; readonly bytes: number };
+/** How far behind a subscription is at one shard, as far as that is known without reading, and whether it stands still there. */
+export type GroupCounts = { readonly topic: string; readonly lag: number; readonly isStuck: boolean };
+
+export function countsAt(
+  parts: Parts,
+  shard: Shard,
+): { readonly topics: ReadonlyMap<string, TopicCounts>; readonly groups: ReadonlyMap<string, GroupCounts> } {
+  const { generation, logs } = shard.fold;
+  const topics = Array.from(topicsAt(parts, shard), (topic) => {
+    const { last, floor, bytes } = logs.of(topic);
+    return [topic, { events: eventsWithin(generation, floor - 1, last).events, bytes }] as const;
+  });
+  const groups = parts.compiled.subscriptions.map(({ contract: { name, topic } }) => {
+    const after = placeOf(parts, shard, name, topic.name);
+    const lag = eventsWithin(generation, after, logs.of(topic.name).last).events;
+    return [name, { topic: topic.name, lag, isStuck: parts.topics.stuck(shard, name) !== undefined }] as const;
+  });
+  return { topics: new Map(topics), groups: new Map(groups) };
 }
 
 /** Changes a group at each shard that is served here, or tells what would change. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import type { Generation } from "../base/index.ts";
 import { seeded } from "../sim/random.ts";
-import { Logs, logRows, loggedOf, type Logged } from "./logs.ts";
+import { eventsWithin, Logs, logRows, loggedOf, type Logged } from "./logs.ts";
 import type { Cell } from "./store.ts";
 
 const value = (n: number): Uint8Array => new Uint8Array(1 + (n % 50)).fill(n);
@@ -119,4 +119,19 @@ test("logs: a group stays at its place when it is paused, and has none when it i
   assert.deepEqual(logs.place("ship", "orders"), { through: 3, paused: false });
   logs.note({ kind: "group", group: "ship", topic: "orders", state: "gone" });
   assert.equal(logs.place("ship", "orders"), undefined);
+});
+
+test("logs: numbers tell how many events there are within a generation, and that there may be more before it", () => {
+  const base = 5 * 2 ** 20;
+  const within = (after: number, through: number) => Object.values(eventsWithin(5, after, through));
+  assert.deepEqual(within(0, 0), [0, false]);
+  assert.deepEqual(within(-1, 0), [0, false]);
+  assert.deepEqual(within(base, base + 3), [3, false]);
+  assert.deepEqual(within(base + 3, base + 3), [0, false]);
+  assert.deepEqual(within(0, base + 3), [3, true]);
+  assert.deepEqual(within(base + 1, base + 2 ** 21), [2 ** 21 - 1, false]);
+  // Nothing has come since the restore.
+  const before = 3 * 2 ** 20;
+  assert.deepEqual(within(before + 1, before + 7), [6, false]);
+  assert.deepEqual(within(before - 1, before + 7), [7, true]);
 });

@@ -59,7 +59,7 @@ export function eventsWithin(
   through: number,
 ): { readonly events: number; readonly atLeast: boolean } {
   const base = Math.min(generation * perSecond, Math.floor((through - 1) / perSecond) * perSecond);
-  return { events: Math.max(0, through - Math.max(after, base)), atLeast: after < Math.min(base, through) };
+  return { events: Math.max(0, through - Math.max(after, base, 0)), atLeast: after < Math.min(base, through) };
 }
 
 const topicRow = "~";
