@@ -28,7 +28,7 @@ const readers = new WeakMap<Client, Map<number, () => void>>();
 function readingOf(client: Client): Map<number, () => void> {
   let waiting = readers.get(client);
   if (!waiting) {
-    readers.set(client, (waiting = new Map()));
+    readers.set(client, (waiting = new Map<number, () => void>()));
     void read(client, waiting).catch(() => {}); // It is over.
   }
   return waiting;
