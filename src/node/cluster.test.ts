@@ -347,6 +347,12 @@ test("cluster: any node tells of all nodes and all shards, and shows what others
     }
   }));
 
+test("cluster: a question of an operator that is wrong is refused while others are still asked, and nothing else comes of it", () =>
+  inWorld({ nodes: 2 }, async (world) => {
+    await world.sleep(600);
+    await assert.rejects(nodeOf(world, 0).search("nothing", "", undefined, 5), code("UNKNOWN_TARGET"));
+  }));
+
 test("cluster: a drained node keeps nothing until it is told otherwise; a cordoned one is given nothing new", () =>
   inWorld({}, async (world) => {
     await world.sleep(calm);
