@@ -63,12 +63,12 @@ const usual: readonly WorkloadName[] = [
 const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "alarms", "schedules", "topics", "jobs"]);
 
 /** Of all trials; drawn apart, so that the others stay what they are. */
-const schedulesShare = 0.005;
-const topicsShare = 0.007;
-const jobsShare = 0.007;
+const schedulesShare = 0.003;
+const topicsShare = 0.005;
+const jobsShare = 0.005;
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
-const clusterShare = 0.1;
+const clusterShare = 0.07;
 
 const longestCluster: Millis = 220;
 
