@@ -42,7 +42,7 @@ test("gate: every fault, also those between nodes, is drawn by some seed, and cl
     [],
   );
   const clusters = plans.filter((plan) => plan.world.cluster);
-  assert.ok(clusters.length > 10 && clusters.length < 100, `${clusters.length} clusters`);
+  assert.ok(clusters.length > 20 && clusters.length < 100, `${clusters.length} clusters`);
   for (const { world } of plans) if (!world.cluster) assert.ok(!world.faults.some((name) => clusterFaults.has(name)));
 });
 

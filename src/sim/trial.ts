@@ -68,7 +68,7 @@ const topicsShare = 0.005;
 const jobsShare = 0.005;
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
-const clusterShare = 0.07;
+const clusterShare = 0.1;
 
 const longestCluster: Millis = 220;
 

@@ -13,7 +13,7 @@ import { codecOf, type World } from "./world.ts";
 
 const lookEveryMs: Millis = 12;
 /** After so long in a healed world nothing is on its way any more. */
-const patienceMs: Millis = 6_000;
+const patienceMs: Millis = 3_000;
 
 /** Is told every record that is not void, from the first of each journal on. */
 type Reader = (shard: Shard, decoded: Decoded) => void;
@@ -99,8 +99,8 @@ export class Watch {
   }
 
   /** Waits until nothing is under way. */
-  async settle(): Promise<string[]> {
-    const until = this.#world.schedule.now() + patienceMs;
+  async settle(withinMs = patienceMs): Promise<string[]> {
+    const until = this.#world.schedule.now() + withinMs;
     for (;;) {
       await this.look();
       const open = this.open();

@@ -13,6 +13,8 @@ import type { World } from "./world.ts";
 
 const lengthMs: Millis = 500;
 const longestPauseMs: Millis = 60;
+/** A run that has failed six times waits nearly 4 s for the next attempt. */
+const patienceMs: Millis = 6_000;
 
 type Watching = { readonly watch: Watch; readonly audits: readonly ScheduleAudit[]; readonly early: readonly string[] };
 const watching = new WeakMap<World, Watching>();
@@ -64,7 +66,7 @@ export const schedules: Workload = {
     for (const name of names) await client.entity(Schedule, name).pause({ by: "checker" });
     const marks: Mark[] = [];
     for (let n = 0; n < rolls; n++) await client.entity(Roll, `r${n}`).look();
-    const open = await seen.settle();
+    const open = await seen.settle(patienceMs);
     for (let n = 0; n < rolls; n++) marks.push(...(await client.entity(Roll, `r${n}`).look()));
     seen.end();
     const left = seen.audits.flatMap(({ chores }) => [...chores.values()]).map(({ message }) => message);
