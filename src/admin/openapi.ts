@@ -10,7 +10,7 @@ import {
   retryAfterHeader,
   type Node,
 } from "../http/index.ts";
-import type { AdminRoute } from "./routes.ts";
+import type { AdminRoute } from "./route.ts";
 
 const codes: readonly ErrorCode[] = [
   "BAD_INPUT",
