@@ -217,7 +217,8 @@ test("full disk: appends are refused with ENGINE_FULL, certainly not stored, and
   const dir = smallDisk(12);
   await it.sql("SELECT 1");
   const inside = join(dir, "space");
-  await it.sql(`COPY (SELECT 1) TO PROGRAM 'mkdir -m 700 ${inside}'`);
+  // The program reads what it is given: one that ends sooner breaks the pipe, and the statement with it.
+  await it.sql(`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 ${inside}'`);
   await it.sql(`CREATE TABLESPACE small LOCATION '${inside}'`);
   await it.sql("CREATE DATABASE tight");
   await it.sql("ALTER DATABASE tight SET default_tablespace = small");
