@@ -9,6 +9,7 @@
 import { SheafError } from "../../base/index.ts";
 import type { Append, AppendResult } from "../../journal/index.ts";
 import { byteaArray, int4Array, int8Array } from "./arrays.ts";
+import type { Announcer } from "./growth.ts";
 import type { Identity } from "./identity.ts";
 import type { Lane } from "./lane.ts";
 import type { Statement } from "./link.ts";
@@ -44,32 +45,36 @@ export type AppenderOptions = {
   readonly lanes: readonly Lane[];
   readonly identity: Identity;
   readonly maxRecordBytes: number;
-  /** Called with the shards that have grown. */
-  readonly onStored: (shards: readonly number[]) => void;
+  readonly announcer: Announcer;
 };
 
 export function appender(options: AppenderOptions): (batch: readonly Append[]) => Promise<readonly AppendResult[]> {
-  const { lanes, identity, maxRecordBytes, onStored } = options;
+  const { lanes, identity, maxRecordBytes, announcer } = options;
   const quietest = (): Lane => lanes.reduce((best, lane) => (lane.waiting() < best.waiting() ? lane : best));
 
   async function store(group: readonly Append[]): Promise<ReadonlySet<number>> {
     const { id } = await identity.known();
-    const [answer] = await quietest().ask<Answer>(statement, [
+    const lane = quietest();
+    const shards = group.map(({ shard }) => shard);
+    const answered = lane.ask<Answer>(statement, [
       id,
-      int4Array(group.map(({ shard }) => shard)),
+      int4Array(shards),
       int8Array(group.map(({ generation }) => generation)),
       int8Array(group.map(({ epoch }) => epoch)),
       int8Array(group.map(({ expected }) => expected)),
       byteaArray(group.map(({ record }) => record)),
     ]);
+    const isAnnounced = announcer.sent(lane, shards);
+    const [answer] = await answered;
     identity.check(answer?.cluster);
-    return new Set(answer?.shards?.split(",").map(Number));
+    const stored = new Set(answer?.shards?.split(",").map(Number));
+    if (!isAnnounced && stored.size > 0) announcer.stored([...stored]);
+    return stored;
   }
 
   async function send(group: readonly Append[]): Promise<readonly AppendResult[]> {
     try {
       const stored = await store(group);
-      if (stored.size > 0) onStored([...stored]);
       return group.map(({ shard }) => ({ kind: stored.has(shard) ? "durable" : "fenced" }));
     } catch (thrown) {
       const error = identity.blame(thrown);

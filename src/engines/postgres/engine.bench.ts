@@ -84,7 +84,7 @@ async function bench(url: string): Promise<void> {
   const lane = openLane((ms) => dial(address, ms), 5000);
   const identity = identityOf(() => identifyCluster(lane.ask, schema, 5000), schema);
   const { maxRecordBytes } = defaultLimits;
-  const ours = appender({ lanes: [lane], identity, maxRecordBytes, onStored: () => {} });
+  const ours = appender({ lanes: [lane], identity, maxRecordBytes, announcer: { sent: () => true, stored() {} } });
   const shards = (from: number): number[] => Array.from({ length: 64 }, (_, i) => from + i);
 
   await lane.ask("CREATE TABLE raw (shard int, seq bigint, record bytea, PRIMARY KEY (shard, seq))", []);

@@ -55,7 +55,7 @@ export async function postgresEngine(options: PostgresOptions): Promise<Engine> 
   const channel = `${address.schema}_grown`;
   const identity = identityOf(() => identifyCluster(looks.ask, address.schema, patienceMs), address.schema);
   const growth = listener(() => dialOne(patienceMs), channel, patienceMs);
-  const append = appender({ lanes: appends, identity, maxRecordBytes, onStored: announcer(looks, channel) });
+  const append = appender({ lanes: appends, identity, maxRecordBytes, announcer: announcer(looks, channel) });
   const { heads, page, pages } = reader(looks, bulk, identity);
   const underWay = new Set<Promise<unknown>>();
   let closed: Promise<void> | undefined;

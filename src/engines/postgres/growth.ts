@@ -1,5 +1,6 @@
 // Telling other processes that journals have grown. NOTIFY takes a lock that all commits of a database share, so it is kept
-// out of appends: one every few milliseconds at most, on another connection, for all shards that grew meanwhile.
+// out of appends, waits for no disk, and is sent every few milliseconds at most, for all shards that grew meanwhile: after a
+// rest right behind an append, on its connection, so that it is heard as soon as there is something to read; else a little later.
 
 import type { Millis, Shard } from "../../base/index.ts";
 import type { Lane } from "./lane.ts";
@@ -10,24 +11,46 @@ const redialMs = 200;
 /** PostgreSQL takes 7999 bytes of payload; with more shards than fit none is named. */
 const maxPayload = 7000;
 
-const notify: Statement = { name: "notify", text: "SELECT pg_notify($1, $2)" };
+const notify: Statement = {
+  name: "notify",
+  text: "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)",
+};
 
 export type OnGrown = (shards: readonly Shard[] | undefined) => void;
 
-/** Returns what to call with the shards that have grown. */
-export function announcer(lane: Lane, channel: string): (shards: readonly Shard[]) => void {
+export type Announcer = {
+  /** An append of these shards has just been sent on that lane. True when it is announced behind it. */
+  sent(lane: Lane, shards: readonly Shard[]): boolean;
+  /** These have grown, and that was not announced. */
+  stored(shards: readonly Shard[]): void;
+};
+
+/** `lane` is for what is announced later. */
+export function announcer(lane: Lane, channel: string): Announcer {
   const grown = new Set<Shard>();
   let due: NodeJS.Timeout | undefined;
-  function announce(): void {
-    due = undefined;
-    const payload = [...grown].join(",");
-    grown.clear();
+  let announcedAt = -Infinity;
+  function announce(on: Lane, shards: Iterable<Shard>): void {
+    announcedAt = performance.now();
+    const payload = [...shards].join(",");
     // A hint that is lost is found by those who poll.
-    lane.ask(notify, [channel, payload.length > maxPayload ? "" : payload]).catch(() => {});
+    on.ask(notify, [channel, payload.length > maxPayload ? "" : payload]).catch(() => {});
   }
-  return (shards) => {
-    for (const shard of shards) grown.add(shard);
-    due ??= setTimeout(announce, notifyEveryMs);
+  function announceLater(): void {
+    due = undefined;
+    announce(lane, grown);
+    grown.clear();
+  }
+  return {
+    sent(on, shards) {
+      const isDue = due === undefined && performance.now() - announcedAt >= notifyEveryMs;
+      if (isDue) announce(on, shards);
+      return isDue;
+    },
+    stored(shards) {
+      for (const shard of shards) grown.add(shard);
+      due ??= setTimeout(announceLater, Math.max(0, announcedAt + notifyEveryMs - performance.now()));
+    },
   };
 }
 

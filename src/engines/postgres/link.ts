@@ -33,10 +33,12 @@ export type Link = {
 
 type Asked = { doubtful: boolean };
 
+/** Statements are planned once, perhaps while tables are empty and reading them whole is cheapest: they never are. */
 const setSession = `SELECT set_config('client_encoding', 'UTF8', false), set_config('bytea_output', 'hex', false),
   set_config('search_path', $1, false), set_config('statement_timeout', $2, false), set_config('lock_timeout', '0', false),
   set_config('default_transaction_isolation', 'read committed', false), set_config('jit', 'off', false),
-  set_config('plan_cache_mode', 'force_generic_plan', false), set_config('application_name', 'sheaf', false),
+  set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
+  set_config('application_name', 'sheaf', false),
   set_config('synchronous_commit',
     CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)`;
 /** Asked apart from the setting: through a proxy that pools transactions another session may answer. */

@@ -23,7 +23,8 @@ const barrierStatement: Statement = {
     FROM unnest($1::int4[]) WITH ORDINALITY AS a (shard, n) LEFT JOIN head h USING (shard) ORDER BY a.n`,
 };
 
-/** $3: most entries of one shard. $4: only shards with news. Entries are contiguous, so a limit is a range. */
+/** $3: most entries of one shard. $4: only shards with news. Entries are contiguous, so a limit is a range. OFFSET 0 keeps the
+ *  server from joining what it would have to read whole: each shard is looked up by itself. */
 const pagesStatement: Statement = {
   name: "pages",
   text: `
@@ -36,6 +37,7 @@ const pagesStatement: Statement = {
       LEFT JOIN LATERAL (
         SELECT seq, epoch, record FROM record
         WHERE shard = a.shard AND seq BETWEEN greatest(a.start, h.first) AND least(greatest(a.start, h.first) + $3::int8 - 1, h.seq)
+        OFFSET 0
       ) r ON true
       WHERE NOT $4::bool OR h.seq IS NULL OR h.seq >= a.start OR h.seq < a.start - 1 OR h.first > a.start
     ) AS found

@@ -103,6 +103,25 @@ test("embedded engine: growth of many batches, of folded ones and where the file
   }
 });
 
+test("embedded engine: a commit is told of without waiting for a timer, however long ago the last one was", async (t) => {
+  const dir = folder();
+  prepareFolder(dir, 1000);
+  const writer = openWriter(dir, 1000);
+  const db = openJournal(dir, 1000);
+  let now = 0;
+  t.mock.timers.enable({ apis: ["setTimeout"] }); // and none is ever due
+  const growth = openGrowth(dir, db, () => now);
+  for (const shard of [2, 5, 7]) {
+    const told: Promise<Grown> = new Promise((resolve) => growth.next(resolve));
+    writer.append([packAppends([next(shard, 0)])]);
+    assert.deepEqual(await told, [shard]);
+    now += 100;
+  }
+  growth.stop();
+  db.close();
+  writer.close();
+});
+
 test("embedded engine: what changes no journal (the registry, a fold, a trim) is no growth", async () => {
   const dir = folder();
   prepareFolder(dir, 1000);
