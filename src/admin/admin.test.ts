@@ -76,6 +76,7 @@ function desk(): Desk {
     deadLetters: async (...given) => note({ items: [], warnings: [] }, "deadLetters", ...given),
     backlog: async () => note({ items: [], warnings: [] }, "backlog"),
     queues: async () => note({ items: [], warnings: [] }, "queues"),
+    changeQueue: async (...given) => note({ items: [{ jobs: 3 }], warnings: [] }, "changeQueue", ...given),
     jobs: async (...given) => note({ items: [], warnings: [] }, "jobs", ...given),
     topics: async () => note({ items: [], warnings: [] }, "topics"),
     groups: async () => note({ items: [], warnings: [] }, "groups"),
@@ -166,6 +167,9 @@ test("admin: dead letters, timers and what waits are asked for by ids that hold 
   assert.deepEqual(await json("backlog"), []);
   assert.deepEqual(await json("queues"), []);
   assert.deepEqual(await json("queues/mails/jobs?limit=3"), []);
+  assert.deepEqual(await json("queues/mails/pause", "POST"), [{ jobs: 3 }]);
+  assert.deepEqual(await json("queues/mails/jobs?dryRun=true", "DELETE"), [{ jobs: 3 }]);
+  assert.deepEqual(await json("queues/mails/jobs", "DELETE"), [{ jobs: 3 }]);
   assert.deepEqual(await json("dead-letters/3%2Fm1.2"), letter("3/m1.2"));
   assert.equal((await ask("/admin/v1/dead-letters/3%2Fm1.2/redrive", { method: "POST" })).status, 204);
   await json("dead-letters/3%2Fm1.2", "DELETE");
@@ -176,6 +180,9 @@ test("admin: dead letters, timers and what waits are asked for by ids that hold 
     ["backlog"],
     ["queues"],
     ["jobs", "mails", 3],
+    ["changeQueue", "mails", { act: "pause" }],
+    ["changeQueue", "mails", { act: "purge", dryRun: true }],
+    ["changeQueue", "mails", { act: "purge", dryRun: false }],
     ["deadLetter", "3/m1.2"],
     ["redrive", "3/m1.2"],
     ["drop", "3/m1.2"],

@@ -166,6 +166,8 @@ export type Backlog = {
 /** A queue: its jobs at all shards, and the nodes that do them. */
 export type QueueView = {
   readonly queue: string;
+  /** `paused`: its jobs are not begun until it is resumed. `partly`: at some shards. */
+  readonly state: "open" | "paused" | "partly";
   /** Due, and nobody has them; those behind another of their key are among them. */
   readonly ready: number;
   /** With a worker or a consumer. */
@@ -179,6 +181,12 @@ export type QueueView = {
   /** Names of the nodes that have its worker, with the jobs that each does at the same time. */
   readonly workers: readonly { readonly node: string; readonly hands: number }[];
 };
+
+/** What is to be done with a queue. With `dryRun` it is only told what would come of it. */
+export type QueueAsk = { readonly act: "pause" | "resume" } | { readonly act: "purge"; readonly dryRun: boolean };
+
+/** What came of it: how many jobs were dropped. */
+export type QueueChange = { readonly jobs: number };
 
 /** A job that nobody has. */
 export type JobView = {
@@ -296,6 +304,9 @@ export interface Operator {
   /** The jobs of a queue that are begun next: ready ones by priority, then those that are due first. NOT_FOUND when there is no such
    *  queue. */
   jobs(queue: string, limit: number): Promise<Found<JobView>>;
+  /** Has no job of a queue begun any more, or again (what is leased goes on); or drops what waits in it and nobody has, dead letters
+   *  aside. At all shards: what was not reached is in the warnings. NOT_FOUND when there is no such queue. */
+  changeQueue(queue: string, ask: QueueAsk): Promise<Found<QueueChange>>;
   /** Topics of the application, and those that have events, by name. */
   topics(): Promise<Found<TopicView>>;
   /** Subscriptions of the application and other groups that have a place, by name. */

@@ -80,6 +80,7 @@ export const backlog = object({
 });
 export const queueView = object({
   queue: text,
+  state: { type: "string", enum: ["open", "paused", "partly"] },
   ready: whole,
   leased: whole,
   delayed: whole,
@@ -87,6 +88,7 @@ export const queueView = object({
   waitMs: ms,
   workers: listOf(object({ node: text, hands: whole })),
 });
+export const queueChange = object({ jobs: whole });
 export const jobView = object({
   id: text,
   shard: whole,

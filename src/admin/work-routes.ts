@@ -99,6 +99,30 @@ export function queueRoutes(operator: Operator): AdminRoute[] {
       run: async ({ request, segments }) =>
         found(await operator.jobs(decodeSegment(segments[1] ?? ""), limitOf(request))),
     },
+    ...(["pause", "resume"] as const).map((act) => ({
+      method: "POST" as const,
+      pattern: `/queues/:queue/${act}`,
+      name: `${act}Queue`,
+      summary:
+        act === "pause"
+          ? "Begin no job of a queue until it is resumed; those that have begun go on, and more may be added"
+          : "Begin the jobs of a queue again",
+      answer: schemas.listOf(schemas.queueChange),
+      run: async ({ segments }: AdminAsk) =>
+        found(await operator.changeQueue(decodeSegment(segments[1] ?? ""), { act })),
+    })),
+    {
+      method: "DELETE",
+      pattern: "/queues/:queue/jobs",
+      name: "purgeQueue",
+      summary: "Drop the jobs of a queue that nobody has, dead letters aside; tells how many they are",
+      query: { dryRun: { type: "boolean", default: false } },
+      answer: schemas.listOf(schemas.queueChange),
+      run: async ({ request, segments }) => {
+        const dryRun = queryParameter(request.url, "dryRun") === "true";
+        return found(await operator.changeQueue(decodeSegment(segments[1] ?? ""), { act: "purge", dryRun }));
+      },
+    },
   ];
 }
 

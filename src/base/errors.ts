@@ -35,6 +35,7 @@ export const catalogue = {
   UNAUTHENTICATED: kind(401, 4, "never", "not-applied", "the caller could not be identified"),
   FORBIDDEN: kind(403, 4, "never", "not-applied", "the caller may not do this"),
   PRECONDITION_FAILED: kind(412, 5, "never", "not-applied", "the entity is not at the version that If-Match names"),
+  PURGED: kind(410, 5, "never", "not-applied", "an operator purged the job before anybody began it"),
   IDEMPOTENCY_MISMATCH: kind(422, 5, "never", "not-applied", "this idempotency key was used with another input"),
   TOO_OLD: kind(409, 5, "never", "unknown", "the operation is older than the window in which repeats are recognised"),
   BAD_SESSION: kind(400, 2, "never", "not-applied", "the session token is forged or of another cluster"),

@@ -296,7 +296,7 @@ const rows: Readonly<Record<string, Row>> = {
     good: at(["queue", "ls"]),
     list: true,
     schema: "sheaf.queue.list/v1",
-    fields: ["queue", "ready", "leased", "delayed", "dead", "waitMs", "workers"],
+    fields: ["queue", "state", "ready", "leased", "delayed", "dead", "waitMs", "workers"],
     mistake: ["queue", "ls", "--nonsense"],
   },
   "queue peek QUEUE": {
@@ -307,10 +307,33 @@ const rows: Readonly<Record<string, Row>> = {
     mistake: ["queue", "peek", "labels", "--limit", "0"],
   },
   "queue add QUEUE JSON": {
-    good: at(["queue", "add", "labels", '{"order":9}']),
+    good: at(["queue", "add", "labels", '{"order":9}', "--id", "label-9"]),
     schema: "sheaf.queue.add/v1",
     fields: ["id", "replayed"],
     mistake: ["queue", "add", "labels", '{"order":9}', "--priority", "many"],
+  },
+  "queue show QUEUE JOB": {
+    good: at(["queue", "show", "labels", "label-9"]),
+    schema: "sheaf.queue.show/v1",
+    fields: ["id", "state", "attempts", "due", "cause"],
+    mistake: ["queue", "show", "labels", "label-9", "--wait", "long"],
+  },
+  ...Object.fromEntries(
+    ["pause", "resume"].map((action) => [
+      `queue ${action} QUEUE`,
+      {
+        good: at(["queue", action, "labels"]),
+        schema: `sheaf.queue.${action}/v1`,
+        fields: ["queue"],
+        mistake: ["queue", action],
+      },
+    ]),
+  ),
+  "queue purge QUEUE": {
+    good: at(["queue", "purge", "labels"]),
+    schema: "sheaf.queue.purge/v1",
+    fields: ["queue", "jobs", "done"],
+    mistake: ["queue", "purge"],
   },
   "topic ls": {
     good: at(["topic", "ls"]),
@@ -582,7 +605,7 @@ describe("every command", () => {
     assert.equal((await add(3, "--id", "label-3", "--priority", "5")).code, 0);
     assert.match(
       (await run(["queue", "ls", ...data])).out,
-      /^labels\t\d+\t\d+\.\d\t0\t1\t0\tnone\nmails\t.*\t.* \(3\)\n$/,
+      /^labels\topen\t\d+\t\d+\.\d\t0\t1\t0\tnone\nmails\topen\t.*\t.* \(3\)\n$/,
     );
     const peeked = (await run(["queue", "peek", "labels", ...data])).out.trim().split("\n");
     assert.match(peeked[0]!, /^label-3\tready\t.*\t5\t0\t\{"order":3\}\t$/);
@@ -596,6 +619,22 @@ describe("every command", () => {
     assert.match(missed.err, /there is no queue "lables"[^]*labels/);
     const options = { cwd: home, env: { SHEAF_COMPLETION_MS: "60000" } };
     assert.equal((await sheaf(["__complete", "--", "queue", "peek", "la"], options)).out, "labels\n");
+    assert.match((await run(["queue", "show", "labels", "label-3", ...data])).out, /^id +label-3\nstate +waiting\n/);
+    assert.equal((await run(["queue", "show", "labels", "label-4", ...data])).code, 3);
+    assert.match((await run(["queue", "pause", "labels", ...data])).out, /^✓ labels is paused/);
+    assert.match((await run(["queue", "ls", ...data])).out, /^labels\tpaused\t/);
+    assert.equal((await run(["queue", "resume", "labels", ...data])).out, "✓ labels goes on\n");
+    const preview = await run(["queue", "purge", "labels", ...data]);
+    assert.match(preview.out, /^(\d+) jobs wait in labels\n$/);
+    assert.match(preview.err, /--yes/);
+    const dropped = await run(["queue", "purge", "labels", "--yes", ...data]);
+    assert.equal(dropped.out, `✓ ${Number.parseInt(preview.out, 10)} jobs of labels dropped, and never begun\n`);
+    assert.equal((await run(["queue", "peek", "labels", "-q", ...data])).out, "");
+    assert.equal((await add(5)).code, 0);
+    const gone = await run(["queue", "show", "labels", "label-3", ...data]);
+    assert.match(gone.err, /PURGED/);
+    assert.equal(gone.code, 5);
+    assert.equal((await run(["queue", "pause", "lables", ...data])).code, 3);
   });
 
   test("topic and group: events are published and shown, and a subscription is paused, moved and told of", async () => {
@@ -758,6 +797,14 @@ test("doctor: jobs that nobody does are worth a look once they wait for more tha
   });
   assert.match(late.out, /^▲\tqueues\t7 jobs wait in mails, the oldest for 75 s\t.*sheaf queue peek mails/m);
   assert.doesNotMatch(late.out, /slow|young/);
+  const paused = await doctored(t, {
+    "/admin/v1/status": status,
+    "/admin/v1/queues": [{ ...queue, state: "paused", workers }],
+  });
+  assert.match(
+    paused.out,
+    /^▲\tqueues\tmails is paused: 7 jobs wait, the oldest for 75 s\t.*sheaf queue resume mails/m,
+  );
   const well = await doctored(t, { "/admin/v1/status": status, "/admin/v1/queues": [{ ...queue, workers }] });
   assert.match(well.out, /^✓\tqueues\tnone waits for long/m);
   const without = await doctored(t, { "/admin/v1/status": status });

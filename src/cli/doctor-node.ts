@@ -100,9 +100,11 @@ async function queues(admin: Remote): Promise<Finding[]> {
 
 function queueFindings(all: readonly QueueView[]): Finding[] {
   if (all.length === 0) return [];
-  const left = all.filter(({ workers, waitMs }) => workers.length === 0 && waitMs > lateMs);
-  if (left.length === 0) return [finding("ok", "queues", "none waits for long for a worker")];
-  return left.map(({ queue, ready, waitMs }) =>
+  const isPaused = ({ state }: QueueView): boolean => state === "paused" || state === "partly";
+  const left = all.filter((one) => !isPaused(one) && one.workers.length === 0 && one.waitMs > lateMs);
+  const paused = all.filter((one) => isPaused(one) && one.waitMs > lateMs).map(pausedFinding);
+  if (left.length + paused.length === 0) return [finding("ok", "queues", "none waits for long for a worker")];
+  const unworked = left.map(({ queue, ready, waitMs }) =>
     finding(
       "warn",
       "queues",
@@ -111,7 +113,17 @@ function queueFindings(all: readonly QueueView[]): Finding[] {
       { why: "no node has a worker for them, and no consumer takes them" },
     ),
   );
+  return [...paused, ...unworked];
 }
+
+const pausedFinding = ({ queue, ready, waitMs, state }: QueueView): Finding =>
+  finding(
+    "warn",
+    "queues",
+    `${queue} is paused${state === "partly" ? " at some shards" : ""}: ${ready} ${ready === 1 ? "job waits" : "jobs wait"}, the oldest for ${Math.round(waitMs / 1000)} s`,
+    `sheaf queue resume ${queue}`,
+    { why: "somebody has paused it, and nobody has resumed it" },
+  );
 
 /** Nothing, where there are no groups, or the node is of a release that has none. */
 async function groups(admin: Remote): Promise<Finding[]> {

@@ -5,7 +5,7 @@ import { SheafError } from "../base/index.ts";
 import type { Context, Run } from "./context.ts";
 import { nearest } from "./nearest.ts";
 import type { Column } from "./output.ts";
-import { adminOf, type Ask, type Remote, type RemoteOptions, warningsOf } from "./remote.ts";
+import { adminOf, changed, type Remote, type RemoteOptions } from "./remote.ts";
 import { told } from "./task.ts";
 import { printable } from "./terminal.ts";
 import { countOf, whereOf } from "./topic.ts";
@@ -62,18 +62,6 @@ async function groupNamed(admin: Remote, name: string, { topic }: GroupOptions):
 const pathOf = ({ topic, group }: GroupView): string =>
   `/admin/v1/topics/${encodeURIComponent(topic)}/groups/${encodeURIComponent(group)}`;
 
-/** What came of it. Rejects when that was not done at all shards. */
-async function changed(admin: Remote, path: string, ask: Ask): Promise<GroupChange> {
-  const answer = await admin.ask(path, ask);
-  const missing = warningsOf(answer);
-  if (missing.length > 0)
-    throw new SheafError("NOT_OWNER", missing.join("; "), {
-      outcome: "unknown",
-      hint: "It is not done at all shards. Do it again when they are served: sheaf status --shards",
-    });
-  return (answer.body as readonly GroupChange[])[0]!;
-}
-
 async function rest(
   context: Context,
   name: string,
@@ -106,7 +94,10 @@ export const seek: Run<SureOptions & { readonly to: string }> = async (context, 
   const group = await groupNamed(admin, name, options);
   const done = options.yes === true;
   const to = typeof where === "string" ? where : where.getTime();
-  const change = await changed(admin, `${pathOf(group)}/seek`, { method: "POST", body: { to, dryRun: !done } });
+  const change = await changed<GroupChange>(admin, `${pathOf(group)}/seek`, {
+    method: "POST",
+    body: { to, dryRun: !done },
+  });
   const { again, over, atLeast } = change;
   const said = `${countOf(again, atLeast)} to be met again, ${countOf(over, atLeast)} passed over`;
   output.one(

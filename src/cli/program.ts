@@ -230,6 +230,18 @@ function queues(program: Command, act: Act): void {
     .option("--delay <SPAN>", "not before so long from now, such as 10s or 12h")
     .option("--priority <N>", "of jobs that are due the higher first: -100 to 100")
     .action(act(async () => (await import("./queue.ts")).add));
+  remoteOptions(queue.command("show QUEUE JOB").description("show where a job is: how far it is, or what came of it"))
+    .option("--wait <SPAN>", "until it is done or dead, or so long, such as 30s")
+    .action(act(async () => (await import("./queue.ts")).show));
+  remoteOptions(
+    queue.command("pause QUEUE").description("begin no more of its jobs; what is leased goes on, more may be added"),
+  ).action(act(async () => (await import("./queue.ts")).pause));
+  remoteOptions(queue.command("resume QUEUE").description("begin its jobs again")).action(
+    act(async () => (await import("./queue.ts")).resume),
+  );
+  remoteOptions(queue.command("purge QUEUE").description("count the jobs that nobody has, then drop them"))
+    .option("-y, --yes", "drop them")
+    .action(act(async () => (await import("./queue.ts")).purge));
 }
 
 function topics(program: Command, act: Act): void {

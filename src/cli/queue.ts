@@ -1,10 +1,11 @@
-// `sheaf queue ls|peek|add`: jobs that wait in queues, and who does them.
+// `sheaf queue ls|peek|add|show|pause|resume|purge`: jobs that wait in queues, and who does them.
 
-import type { JobView, QueueView } from "../admin/index.ts";
+import type { JobView, QueueChange, QueueView } from "../admin/index.ts";
+import type { JobState } from "../model/index.ts";
 import { readInput } from "./call.ts";
-import { parseCount, parseSpan, type Run } from "./context.ts";
+import { type Context, parseCount, parseSpan, type Run } from "./context.ts";
 import type { Column } from "./output.ts";
-import { adminOf, gatewayOf, type RemoteOptions } from "./remote.ts";
+import { adminOf, changed, gatewayOf, type RemoteOptions } from "./remote.ts";
 import { mostListed, told } from "./task.ts";
 import { printable } from "./terminal.ts";
 
@@ -17,6 +18,7 @@ const workersOf = ({ workers }: QueueView): string =>
 
 const queueColumns: readonly Column<QueueView>[] = [
   { title: "queue", value: ({ queue }) => queue },
+  { title: "state", value: ({ state }) => state, style: ({ state }) => (state === "open" ? undefined : "yellow") },
   { title: "ready", value: ({ ready }) => ready, align: "right" },
   { title: "oldest s", value: ({ waitMs }) => seconds(waitMs), align: "right" },
   { title: "leased", value: ({ leased }) => leased, align: "right" },
@@ -67,6 +69,70 @@ export const add: Run<AddOptions> = async (context, [queue = "", input], options
   const said = replayed ? "was added before" : "is added";
   const line = `job ${printable(id)} ${said}`;
   context.output.one("sheaf.queue.add/v1", { id, replayed }, (paint) => `${paint("green", "✓")} ${line}`, id);
+  return 0;
+};
+
+export const show: Run<RemoteOptions & { readonly wait?: string }> = async (
+  context,
+  [queue = "", id = ""],
+  options,
+) => {
+  const waitMs = options.wait === undefined ? 0 : parseSpan(options.wait, "--wait");
+  const path = `/queues/${encodeURIComponent(queue)}/jobs/${encodeURIComponent(id)}?waitMs=${waitMs}`;
+  const headers = { "sheaf-deadline-ms": String(waitMs + marginMs) };
+  const answer = await gatewayOf(context, options).ask(path, { headers, patienceMs: waitMs + 2 * marginMs });
+  const job = { id, ...(answer.body as JobState) };
+  const text = (dim: (text: string) => string): string =>
+    Object.entries(job)
+      .map(([name, value]) => `${dim(name.padEnd(8))}  ${printable(shown(name, value))}`)
+      .join("\n");
+  context.output.one("sheaf.queue.show/v1", job, (paint) => text((part) => paint("dim", part)), id);
+  return 0;
+};
+
+const marginMs = 10_000;
+
+function shown(name: string, value: unknown): string {
+  if (name === "due") return new Date(value as number).toISOString();
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+async function rest(
+  context: Context,
+  queue: string,
+  options: RemoteOptions,
+  act: "pause" | "resume",
+  says: string,
+): Promise<number> {
+  const path = `/admin/v1/queues/${encodeURIComponent(queue)}/${act}`;
+  await changed<QueueChange>(adminOf(context, options), path, { method: "POST" });
+  const line = (mark: string): string => `${mark} ${printable(queue)} ${says}`;
+  context.output.one(`sheaf.queue.${act}/v1`, { queue }, (paint) => line(paint("green", "✓")), queue);
+  return 0;
+}
+
+export const pause: Run<RemoteOptions> = (context, [queue = ""], options) =>
+  rest(context, queue, options, "pause", "is paused: what is leased goes on, and nothing more is begun");
+
+export const resume: Run<RemoteOptions> = (context, [queue = ""], options) =>
+  rest(context, queue, options, "resume", "goes on");
+
+export const purge: Run<RemoteOptions & { readonly yes?: boolean }> = async (context, [queue = ""], options) => {
+  const done = options.yes === true;
+  const path = `/admin/v1/queues/${encodeURIComponent(queue)}/jobs${done ? "" : "?dryRun=true"}`;
+  const { jobs } = await changed<QueueChange>(adminOf(context, options), path, { method: "DELETE" });
+  const many = `${jobs} ${jobs === 1 ? "job" : "jobs"}`;
+  const waits = jobs === 1 ? "waits" : "wait";
+  context.output.one(
+    "sheaf.queue.purge/v1",
+    { queue, jobs, done },
+    (paint) =>
+      done
+        ? `${paint("green", "✓")} ${many} of ${printable(queue)} dropped, and never begun`
+        : `${many} ${waits} in ${printable(queue)}`,
+    queue,
+  );
+  if (!done) context.output.note("nothing is changed yet: drop them with --yes");
   return 0;
 };
 

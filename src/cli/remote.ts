@@ -194,3 +194,15 @@ function hintFor(code: string): string | undefined {
   if (code !== "UNAUTHENTICATED") return undefined;
   return "Give an API key with --token-file or SHEAF_TOKEN; sheaf key create makes one.";
 }
+
+/** What came of a change at all shards. Rejects when it was not made at all of them. */
+export async function changed<T>(admin: Remote, path: string, ask: Ask): Promise<T> {
+  const answer = await admin.ask(path, ask);
+  const missing = warningsOf(answer);
+  if (missing.length > 0)
+    throw new SheafError("NOT_OWNER", missing.join("; "), {
+      outcome: "unknown",
+      hint: "It is not done at all shards. Do it again when they are served: sheaf status --shards",
+    });
+  return (answer.body as readonly T[])[0]!;
+}

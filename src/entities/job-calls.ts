@@ -132,6 +132,7 @@ export class JobCalls {
     const known = (agenda.tasks.get(task) as Job | undefined) ?? agenda.ended(task);
     if (known) {
       await settled(shard);
+      if ("result" in known && known.result === null) throw purged(own);
       // A handler that runs again may add something else, and is to be answered as before.
       if (chosen && call.chain === undefined && !hasInput(known, packed))
         throw new SheafError("IDEMPOTENCY_MISMATCH", `there is a job "${own}" with another input`);
@@ -234,6 +235,7 @@ export class JobCalls {
     const job = agenda.tasks.get(id);
     if (!job || !isJob(job)) {
       const ended = agenda.ended(id);
+      if (ended?.result === null) throw purged(id.slice(id.indexOf("/") + 1));
       return ended && { state: "done", output: ended.result.length === 0 ? undefined : unpack(ended.result) };
     }
     const { attempts, due, cause } = job;
@@ -305,6 +307,8 @@ const mostProgress = 4096;
 
 /** An operation that is sent again adds the same job. */
 const ownName = ({ op }: Call): string | undefined => op?.id.replaceAll("/", ":");
+
+const purged = (job: string): SheafError => new SheafError("PURGED", `job ${job} was purged before anybody began it`);
 
 const settled = (shard: Shard): Promise<void> =>
   new Promise((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));

@@ -3,12 +3,14 @@
 // W4. Of each type no more jobs are with workers than they have hands for, as far as this node knows: half as many once one has too much to
 //     do, and slowly more again. Nothing is taken that nobody is there to do.
 // W5. What one type of jobs waits for keeps no other waiting.
+// W6. No lease of a queue that is paused follows the note of that in the journal, and none of a job that is purged: while either is noted,
+//     nothing of the queue is handed out.
 
 import { asSheafError, type Limits, type Millis, SheafError, type Tick } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import type { CompiledApp } from "../model/index.ts";
 import type { Call, Calls } from "../rpc/index.ts";
-import { type Agenda, type Job, type Shard, type Shards } from "../shards/index.ts";
+import { type Agenda, isJob, isLeased, type Job, type Shard, type Shards } from "../shards/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { JobCalls } from "./job-calls.ts";
 import { jobMeters } from "./job-meters.ts";
@@ -56,6 +58,8 @@ export class Jobs {
   /** With workers, by agenda. */
   readonly #running = new WeakMap<Agenda, Set<string>>();
   readonly #timers = new Map<Shard, Timer>();
+  /** Being paused or purged, by agenda (W6). */
+  readonly #resting = new WeakMap<Agenda, Set<{ readonly type: string }>>();
   #closed = false;
 
   constructor(options: JobsOptions) {
@@ -75,6 +79,7 @@ export class Jobs {
     const now = shard.now();
     let next = Infinity;
     for (const type of agenda.jobTypes) {
+      if (this.#rests(agenda, type)) continue;
       if (agenda.nextJob(type) <= now) {
         const desk = this.#deskOf(type);
         desk.shards.add(shard);
@@ -143,6 +148,7 @@ export class Jobs {
   #next(shard: Shard, type: string, terms: Terms | undefined): Job | undefined {
     if (shard.tenure.kind !== "serving") return undefined;
     const { agenda } = shard.fold;
+    if (this.#rests(agenda, type)) return undefined;
     const running = this.#runningAt(agenda);
     for (;;) {
       const job = agenda.firstJob(type, shard.now());
@@ -152,6 +158,56 @@ export class Jobs {
       if (!isHeld && !(terms && isExhausted(job, terms))) return job;
       agenda.takeJob(type);
       if (!isHeld) void this.#bury(shard, job, running);
+    }
+  }
+
+  #rests(agenda: Agenda, type: string): boolean {
+    if (this.#options.host.faults.mutant("Q4")) return false;
+    if (agenda.paused.has(type)) return true;
+    for (const one of this.#resting.get(agenda) ?? []) if (one.type === type) return true;
+    return false;
+  }
+
+  /** Has jobs of a type begun no more at a shard, or again; what is leased goes on. Rejects when that could not be noted. */
+  pause(shard: Shard, type: string, paused: boolean): Promise<void> {
+    return this.#atRest(shard, type, () => this.#leases.pause(shard, type, paused));
+  }
+
+  /** Gives up the jobs of a type that wait at a shard: neither those that somebody has, nor dead letters. Resolves with how many there
+   *  are, or were. */
+  purge(shard: Shard, type: string, dryRun: boolean): Promise<number> {
+    return this.#atRest(shard, type, async () => {
+      const jobs = this.#waitingAt(shard, type);
+      if (!dryRun) await this.#leases.purge(shard, jobs);
+      return jobs.length;
+    });
+  }
+
+  #waitingAt(shard: Shard, type: string): Job[] {
+    const { agenda } = shard.fold;
+    const now = shard.now();
+    const running = this.#runningAt(agenda);
+    const isCareless = this.#options.host.faults.mutant("Q5");
+    const waits = (job: Job): boolean =>
+      job.due !== undefined &&
+      (isCareless || !(isLeased(job) && job.due > now)) &&
+      !running.has(job.id) &&
+      !shard.settles(job.id);
+    return [...agenda.tasks.values()].filter((task) => task.type === type && isJob(task) && waits(task)) as Job[];
+  }
+
+  /** Does it while no job of that type is handed out at the shard (W6). */
+  async #atRest<T>(shard: Shard, type: string, act: () => Promise<T>): Promise<T> {
+    const { agenda } = shard.fold;
+    let resting = this.#resting.get(agenda);
+    if (!resting) this.#resting.set(agenda, (resting = new Set()));
+    const rest = { type };
+    resting.add(rest);
+    try {
+      return await act();
+    } finally {
+      resting.delete(rest);
+      this.wake(shard);
     }
   }
 

@@ -16,6 +16,8 @@ export type LeasesOptions = { readonly host: Host; readonly limits: Limits; read
 /** What of a job's result is kept. */
 const mostResultBytes = 64 * 1024;
 const unbegunMs: Millis = 50;
+/** Jobs in one note, so that a record takes it. */
+const purgedAtOnce = 64;
 
 export class Leases {
   readonly #options: LeasesOptions;
@@ -114,6 +116,27 @@ export class Leases {
     let progress = this.#progress.get(agenda);
     if (!progress) this.#progress.set(agenda, (progress = new Map<string, unknown>()));
     progress.set(id, value);
+  }
+
+  /** Has jobs of a type begun no more at a shard, or again. Rejects when that could not be noted. */
+  async pause(shard: Shard, type: string, paused: boolean): Promise<void> {
+    const refusal = await noted(shard, { kind: "queue", type, paused });
+    if (refusal) throw refusal;
+  }
+
+  /** Gives up jobs that nobody has: whoever waits for one hears that it was purged. Rejects when not all could be noted. */
+  async purge(shard: Shard, jobs: readonly Job[]): Promise<void> {
+    const parts = Array.from({ length: Math.ceil(jobs.length / purgedAtOnce) }, (_, i) =>
+      jobs.slice(i * purgedAtOnce, (i + 1) * purgedAtOnce),
+    );
+    const refusals = await Promise.all(
+      parts.map(async (part) => {
+        const refusal = await noted(shard, { kind: "purged", tasks: part.map(({ id }) => id) });
+        if (!refusal) for (const { id } of part) this.#tell(shard, id);
+        return refusal;
+      }),
+    );
+    for (const refusal of refusals) if (refusal) throw refusal;
   }
 
   progressOf(shard: Shard, id: string): unknown {

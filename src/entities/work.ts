@@ -58,6 +58,14 @@ export class Work {
     return this.#jobs.calls.call(call);
   }
 
+  /** See `Jobs`. */
+  pause(...asked: Parameters<Jobs["pause"]>): Promise<void> {
+    return this.#jobs.pause(...asked);
+  }
+  purge(...asked: Parameters<Jobs["purge"]>): Promise<number> {
+    return this.#jobs.purge(...asked);
+  }
+
   /** Ends a task that is not to be carried out any more. Rejects IN_USE while it is carried out. */
   withdraw(shard: Shard, task: Task): Promise<void> {
     return this.#tasks.withdraw(shard, task);

@@ -16,6 +16,7 @@ import {
   sampleBatch,
   sampleCauses,
   sampleJobs,
+  sampleQueues,
   sampleWork,
   sampleCluster,
   sampleKey,
@@ -122,6 +123,15 @@ test("codec: work left to be done makes a record format 3; one that format 3 wro
 test("codec: what topics note is format 3, too; what format 3 wrote of them stays readable", () => {
   const line = readFileSync(new URL("./golden/records-3-topics.hex", import.meta.url), "utf8").trim();
   const record = sampleRecord(sampleTopics);
+  const { bytes } = plain.encode(record);
+  assert.equal(bytes[0], 3);
+  assert.equal(toHex(bytes), line);
+  assert.deepStrictEqual(withoutHash(plain.decode(fromHex(line), place)), record);
+});
+
+test("codec: what operators do to queues is format 3, too; what format 3 wrote of it stays readable", () => {
+  const line = readFileSync(new URL("./golden/records-3-queues.hex", import.meta.url), "utf8").trim();
+  const record = sampleRecord(sampleQueues);
   const { bytes } = plain.encode(record);
   assert.equal(bytes[0], 3);
   assert.equal(toHex(bytes), line);

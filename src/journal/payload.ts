@@ -20,6 +20,8 @@ const MOVED = 6;
 const GROUP = 7;
 const TRIMMED = 8;
 const ADDED = 9;
+const QUEUE = 10;
+const PURGED = 11;
 
 export function putPayload(put: Put, payload: Payload): void {
   switch (payload.kind) {
@@ -106,6 +108,10 @@ function noteToValue(note: Note): unknown[] {
       return [TRIMMED, note.topic, note.below, note.bytes];
     case "added":
       return [ADDED, note.messages.map(messageToValue)];
+    case "queue":
+      return [QUEUE, note.type, note.paused];
+    case "purged":
+      return [PURGED, note.tasks];
   }
 }
 
@@ -253,6 +259,10 @@ function noteFromValue(value: unknown): Note {
       return { kind: "trimmed", topic: text(rest[0]), below: number(rest[1]), bytes: number(rest[2]) };
     case ADDED:
       return { kind: "added", messages: list(rest[0]).map(messageFromValue) };
+    case QUEUE:
+      return { kind: "queue", type: text(rest[0]), paused: truth(rest[1]) };
+    case PURGED:
+      return { kind: "purged", tasks: list(rest[0]).map(text) };
     default:
       throw unfit(`a note of an unknown kind ${String(kind)}`);
   }

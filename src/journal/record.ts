@@ -85,6 +85,10 @@ export type Note =
     }
   /** Jobs that a caller has added. */
   | { readonly kind: "added"; readonly messages: readonly Message[] }
+  /** Jobs of that type are begun no more, or again. */
+  | { readonly kind: "queue"; readonly type: string; readonly paused: boolean }
+  /** Jobs that nobody had, and that are never begun. */
+  | { readonly kind: "purged"; readonly tasks: readonly string[] }
   /** An attempt failed: the next one is due then; without `due` there is none, and the task is a dead letter. */
   | {
       readonly kind: "failed";

@@ -119,6 +119,17 @@ export const sampleJobs: Payload = {
   ],
 };
 
+/** A batch with everything that operators do to queues. */
+export const sampleQueues: Payload = {
+  kind: "batch",
+  commits: [],
+  notes: [
+    { kind: "queue", type: "queue mails", paused: true },
+    { kind: "queue", type: "queue mails", paused: false },
+    { kind: "purged", tasks: ["jqueue mails/ann/7", "jqueue mails/ann/8"] },
+  ],
+};
+
 /** A record at (shard 17, sequence 2^33 + 5) with every field away from zero. */
 export const sampleRecord = (payload: Payload): JournalRecord => ({
   header: {

@@ -3,6 +3,7 @@
 
 import type { Backlog } from "../admin/index.ts";
 import { type Standing, standings } from "../cluster/index.ts";
+import { queueType } from "../model/index.ts";
 import type { Placed } from "./membership.ts";
 import { type JobCounts, jobsAt, together } from "./operate-queues.ts";
 import { countsAt } from "./operate-topics.ts";
@@ -74,8 +75,8 @@ export function nodeGauges(parts: Placed): () => void {
 /** Of each queue that the application has, or a job was left in, as far as its jobs are at shards that are owned here. */
 function queueGauges(parts: Placed): () => void {
   const { meter } = parts.options.host;
-  const known = new Map<string, (counts: JobCounts) => void>();
-  const gaugesOf = (queue: string): ((counts: JobCounts) => void) => {
+  const known = new Map<string, (counts: JobCounts, isPaused: boolean) => void>();
+  const gaugesOf = (queue: string): ((counts: JobCounts, isPaused: boolean) => void) => {
     const inState = (["ready", "leased", "delayed", "dead"] as const).map(
       (state) =>
         [state, meter.gauge("sheaf_queue_jobs", "Jobs of queues that are not done.", { queue, state })] as const,
@@ -85,16 +86,23 @@ function queueGauges(parts: Placed): () => void {
       "For how long the oldest job has been due that nobody has begun.",
       { queue },
     );
-    return (counts) => {
+    const paused = meter.gauge("sheaf_queue_paused", "1 where an operator has paused the queue.", { queue });
+    return (counts, isPaused) => {
+      paused.set(isPaused ? 1 : 0);
       for (const [state, gauge] of inState) gauge.set(counts[state]);
       oldest.set(counts.waitMs / 1000);
     };
   };
   return () => {
-    const held = parts.shards.all.filter((shard) => shard.held !== undefined).map(jobsAt);
+    const shards = parts.shards.all.filter((shard) => shard.held !== undefined);
+    const held = shards.map(jobsAt);
     for (const queue of [...parts.compiled.queues.keys(), ...held.flatMap((jobs) => [...jobs.keys()])])
       if (!known.has(queue)) known.set(queue, gaugesOf(queue));
-    for (const [queue, set] of known) set(together(held.flatMap((jobs) => jobs.get(queue) ?? [])));
+    for (const [queue, set] of known)
+      set(
+        together(held.flatMap((jobs) => jobs.get(queue) ?? [])),
+        shards.some(({ fold }) => fold.agenda.paused.has(queueType(queue))),
+      );
   };
 }
 

@@ -32,7 +32,16 @@ import {
   type TopicShare,
   topicsOf,
 } from "./operate-topics.ts";
-import { jobsHere, nextJobs, type QueueShare, queuesHere, queuesOf } from "./operate-queues.ts";
+import {
+  changeQueue,
+  changeQueueHere,
+  type QueueChangeShare,
+  jobsHere,
+  nextJobs,
+  type QueueShare,
+  queuesHere,
+  queuesOf,
+} from "./operate-queues.ts";
 import { movesOf, mayMoveTo } from "./shard-moves.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 
@@ -53,6 +62,7 @@ type Asked = { readonly [Name in "status" | OfOneShard]: Operator[Name] } & {
   backlog(): Promise<Part<Backlog>>;
   queues(): Promise<Part<QueueShare>>;
   jobs(...asked: Parameters<Operator["jobs"]>): Promise<Part<JobView>>;
+  changeQueue(...asked: Parameters<Operator["changeQueue"]>): Promise<Part<QueueChangeShare>>;
   topics(): Promise<Part<TopicShare>>;
   groups(): Promise<Part<GroupShare>>;
   changeGroup(...asked: Parameters<Operator["changeGroup"]>): Promise<Part<ChangeShare>>;
@@ -79,6 +89,7 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     backlog: async () => backlogHere(parts),
     queues: async () => queuesHere(parts),
     jobs: async (...given) => jobsHere(parts, ...given),
+    changeQueue: (...given) => changeQueueHere(parts, ...given),
     topics: () => topicsHere(parts),
     groups: () => groupsHere(parts),
     changeGroup: (...given) => changeGroupHere(parts, ...given),
@@ -160,8 +171,10 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     },
     async queues() {
       const { items, warnings } = await askAll(asked.queues(), "queues", []);
-      return { items: queuesOf(items), warnings };
+      return { items: queuesOf(parts, items), warnings };
     },
+    changeQueue: (...asks) =>
+      changeQueue(parts, (...given) => askAll(asked.changeQueue(...given), "changeQueue", given, changeMs), ...asks),
     jobs: async (...given) => nextJobs(parts, given[0], await askAll(asked.jobs(...given), "jobs", given), given[1]),
     topics: async () => mapped(await askAll(asked.topics(), "topics", []), topicsOf),
     groups: async () => mapped(await askAll(asked.groups(), "groups", []), groupsOf),

@@ -1,7 +1,8 @@
 // What all nodes of a cluster tell together, each of the shards that it serves.
 
 import type { Found } from "../admin/index.ts";
-import type { Shard as ShardNumber } from "../base/index.ts";
+import { asSheafError, type Shard as ShardNumber } from "../base/index.ts";
+import type { Shard } from "../shards/index.ts";
 import type { Parts } from "./parts.ts";
 
 /** What one node knows of the shards that it serves. */
@@ -28,3 +29,23 @@ export const mapped = <T, R>({ items, warnings }: Found<T>, make: (items: readon
 
 export const servedHere = ({ shards }: Parts): ShardNumber[] =>
   shards.all.filter(({ held }) => held !== undefined).map(({ number }) => number);
+
+/** What `ask` says of each shard that is served here; one that goes elsewhere meanwhile is not spoken for. */
+export async function each<T>(parts: Parts, ask: (shard: Shard) => Promise<readonly T[]>): Promise<Part<T>> {
+  const served = new Set(servedHere(parts));
+  const lost = new Set<ShardNumber>();
+  const said = await Promise.all(
+    parts.shards.all
+      .filter(({ number }) => served.has(number))
+      .map(async (shard) => {
+        try {
+          return await ask(shard);
+        } catch (error) {
+          if (asSheafError(error).code !== "NOT_OWNER") throw error;
+          lost.add(shard.number);
+          return [];
+        }
+      }),
+  );
+  return { items: said.flat(), shards: [...served].filter((number) => !lost.has(number)) };
+}

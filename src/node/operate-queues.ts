@@ -1,12 +1,13 @@
-// The operator's side of queues: how many jobs wait at which shard, which come next, and which nodes do them.
+// The operator's side of queues: how many jobs wait at which shard, which come next, and which nodes do them; and having a queue rest,
+// or what waits in it dropped.
 
-import type { Found, JobView, QueueView } from "../admin/index.ts";
+import type { Found, JobView, QueueAsk, QueueChange, QueueView } from "../admin/index.ts";
 import { type Instant, nearest, type Shard as ShardNumber, SheafError } from "../base/index.ts";
 import { queueNamed, queueType } from "../model/index.ts";
 import { isJob, isLeased, type Job, type Shard } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
 import type { Placed } from "./membership.ts";
-import { type Part, servedHere } from "./operate-parts.ts";
+import { each, type Part, servedHere } from "./operate-parts.ts";
 import type { Parts } from "./parts.ts";
 
 /** Jobs of one queue at one shard. */
@@ -15,7 +16,10 @@ export type JobCounts = Pick<QueueView, "ready" | "leased" | "delayed" | "dead" 
 /** What one node knows of a queue. */
 export type QueueShare = Pick<QueueView, "queue" | "workers"> & {
   readonly shards: readonly (JobCounts & { readonly shard: ShardNumber })[];
+  readonly paused: readonly ShardNumber[];
 };
+/** What one shard did, or would do, for a queue. */
+export type QueueChangeShare = QueueChange & { readonly shard: ShardNumber; readonly isKnown: boolean };
 
 type Counting = { -readonly [Name in keyof JobCounts]: JobCounts[Name] };
 const none: JobCounts = { ready: 0, leased: 0, delayed: 0, dead: 0, waitMs: 0 };
@@ -58,7 +62,12 @@ export function queuesHere(parts: Placed): Part<QueueShare> {
   const node = options.meeting?.name ?? id;
   const held = shards.all.filter(({ held: isHeld }) => isHeld !== undefined);
   const counts = held.map((shard) => ({ shard: shard.number, queues: jobsAt(shard) }));
-  const names = new Set([...compiled.queues.keys(), ...counts.flatMap(({ queues }) => [...queues.keys()])]);
+  const paused = held.map(({ number, fold }) => ({ shard: number, types: fold.agenda.paused }));
+  const names = new Set([
+    ...compiled.queues.keys(),
+    ...counts.flatMap(({ queues }) => [...queues.keys()]),
+    ...paused.flatMap(({ types }) => Array.from(types, (type) => queueNamed(type) ?? type)),
+  ]);
   const items = Array.from(names, (queue) => {
     const hands = compiled.services.get(queueType(queue))?.concurrency ?? 0;
     return {
@@ -68,20 +77,23 @@ export function queuesHere(parts: Placed): Part<QueueShare> {
         const jobs = queues.get(queue);
         return jobs ? [{ shard, ...jobs }] : [];
       }),
+      paused: paused.filter(({ types }) => types.has(queueType(queue))).map(({ shard }) => shard),
     };
   });
   return { items, shards: servedHere(parts) };
 }
 
 /** What all nodes know, put together, by name. */
-export function queuesOf(shares: readonly QueueShare[]): readonly QueueView[] {
+export function queuesOf(parts: Parts, shares: readonly QueueShare[]): readonly QueueView[] {
   const names = new Set(shares.map(({ queue }) => queue));
   return [...names].toSorted().map((queue) => {
     const all = shares.filter((share) => share.queue === queue);
     // Two nodes may both speak for a shard that goes from one to the other.
     const shards = new Map(all.flatMap((share) => share.shards).map((one) => [one.shard, one]));
     const workers = all.flatMap((share) => share.workers).toSorted((a, b) => (a.node < b.node ? -1 : 1));
-    return { queue, ...together([...shards.values()]), workers };
+    const paused = new Set(all.flatMap((share) => share.paused)).size;
+    const state = paused === 0 ? "open" : paused < parts.shards.all.length ? "partly" : "paused";
+    return { queue, state, ...together([...shards.values()]), workers };
   });
 }
 
@@ -128,12 +140,48 @@ function byTurn(a: JobView, b: JobView): number {
 /** What all nodes found, as many as are wanted. Throws NOT_FOUND for a queue that neither the application nor any job has. */
 export function nextJobs({ compiled }: Parts, queue: string, found: Found<JobView>, limit: number): Found<JobView> {
   const { items, warnings } = found;
-  if (items.length === 0 && !compiled.queues.has(queue)) {
-    const near = nearest(queue, [...compiled.queues.keys()]);
-    throw new SheafError("NOT_FOUND", `there is no queue "${queue.slice(0, 80)}"`, {
-      hint: near.length === 0 ? "There are no queues." : `There is ${near.join(", ")}.`,
-    });
-  }
+  if (items.length === 0 && !compiled.queues.has(queue)) throw missing(compiled, queue);
   const once = new Map(items.map((one) => [`${one.shard}/${one.id}`, one]));
   return { items: [...once.values()].toSorted(byTurn).slice(0, limit), warnings };
+}
+
+/** Changes a queue at each shard that is served here, or tells what would change. */
+export const changeQueueHere = (parts: Parts, queue: string, ask: QueueAsk): Promise<Part<QueueChangeShare>> =>
+  each(parts, async (shard) => {
+    const type = queueType(queue);
+    const { agenda } = shard.fold;
+    const isKnown = parts.compiled.queues.has(queue) || agenda.paused.has(type) || jobsAt(shard).has(queue);
+    const jobs = await change(parts, shard, type, ask);
+    return [{ shard: shard.number, isKnown, jobs }];
+  });
+
+async function change({ work }: Parts, shard: Shard, type: string, ask: QueueAsk): Promise<number> {
+  if (ask.act === "purge") return work.purge(shard, type, ask.dryRun);
+  const paused = ask.act === "pause";
+  if (shard.fold.agenda.paused.has(type) !== paused) await work.pause(shard, type, paused);
+  return 0;
+}
+
+/** Changes a queue everywhere, or tells what would change. `all` asks each node. Throws NOT_FOUND as `nextJobs` does. */
+export async function changeQueue(
+  { compiled }: Parts,
+  all: (queue: string, ask: QueueAsk) => Promise<Found<QueueChangeShare>>,
+  queue: string,
+  ask: QueueAsk,
+): Promise<Found<QueueChange>> {
+  // Nothing is noted of a queue that nobody knows.
+  if (!compiled.queues.has(queue)) {
+    const { items } = await all(queue, { act: "purge", dryRun: true });
+    if (!items.some(({ isKnown }) => isKnown)) throw missing(compiled, queue);
+  }
+  const { items, warnings } = await all(queue, ask);
+  const once = new Map(items.map((one) => [one.shard, one]));
+  return { items: [{ jobs: [...once.values()].reduce((sum, { jobs }) => sum + jobs, 0) }], warnings };
+}
+
+function missing({ queues }: Parts["compiled"], queue: string): SheafError {
+  const near = nearest(queue, [...queues.keys()]);
+  return new SheafError("NOT_FOUND", `there is no queue "${queue.slice(0, 80)}"`, {
+    hint: near.length === 0 ? "There are no queues." : `There is ${near.join(", ")}.`,
+  });
 }

@@ -1,9 +1,9 @@
 // The operator's side of topics: what is kept of them, how far groups are, and where these are to go on.
 
 import type { Found, GroupAsk, GroupChange, GroupView, SeekTo, TopicView } from "../admin/index.ts";
-import { asSheafError, type Instant, type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
+import { type Instant, type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
 import { eventsWithin, type Shard } from "../shards/index.ts";
-import { type Part, servedHere } from "./operate-parts.ts";
+import { each, type Part } from "./operate-parts.ts";
 import type { Parts } from "./parts.ts";
 
 type Counted = { readonly events: number; readonly atLeast: boolean };
@@ -179,26 +179,6 @@ async function target({ topics }: Parts, shard: Shard, topic: string, to: SeekTo
   const { last, floor } = shard.fold.logs.of(topic);
   if (to === "now") return last;
   return to === "beginning" ? Math.max(0, floor - 1) : topics.before(shard, topic, to);
-}
-
-/** What `ask` says of each shard that is served here; one that goes elsewhere meanwhile is not spoken for. */
-async function each<T>(parts: Parts, ask: (shard: Shard) => Promise<readonly T[]>): Promise<Part<T>> {
-  const served = new Set(servedHere(parts));
-  const lost = new Set<ShardNumber>();
-  const said = await Promise.all(
-    parts.shards.all
-      .filter(({ number }) => served.has(number))
-      .map(async (shard) => {
-        try {
-          return await ask(shard);
-        } catch (error) {
-          if (asSheafError(error).code !== "NOT_OWNER") throw error;
-          lost.add(shard.number);
-          return [];
-        }
-      }),
-  );
-  return { items: said.flat(), shards: [...served].filter((number) => !lost.has(number)) };
 }
 
 const earliest = (a: Instant | null, b: Instant | null): Instant | null =>

@@ -18,7 +18,7 @@ import {
   tasksHere,
   timersOf,
 } from "./operate-tasks.ts";
-import { jobsHere, nextJobs, queuesHere, queuesOf } from "./operate-queues.ts";
+import { changeQueue, changeQueueHere, jobsHere, nextJobs, queuesHere, queuesOf } from "./operate-queues.ts";
 import { changeGroup, changeGroupHere, groupsHere, groupsOf, topicsHere, topicsOf } from "./operate-topics.ts";
 import { foundIn, mapped, type Part, servedHere } from "./operate-parts.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
@@ -44,8 +44,10 @@ export function operator(parts: Placed): Operator {
     backlog: async () => foundIn(parts, [backlogHere(parts)], []),
     queues: async () => {
       const { items, warnings } = foundIn(parts, [queuesHere(parts)], []);
-      return { items: queuesOf(items), warnings };
+      return { items: queuesOf(parts, items), warnings };
     },
+    changeQueue: (...asked) =>
+      changeQueue(parts, async (...given) => foundIn(parts, [await changeQueueHere(parts, ...given)], []), ...asked),
     jobs: async (queue, limit) => nextJobs(parts, queue, foundIn(parts, [jobsHere(parts, queue, limit)], []), limit),
     topics: async () => mapped(foundIn(parts, [await topicsHere(parts)], []), topicsOf),
     groups: async () => mapped(foundIn(parts, [await groupsHere(parts)], []), groupsOf),

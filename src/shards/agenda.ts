@@ -20,7 +20,10 @@ import type { SavedOp } from "./store.ts";
 import { lineOf, messageBytes, type Outgoing, refOf, type Task, timerId } from "./task.ts";
 
 /** What is noted of tasks and messages. */
-export type TaskNote = Extract<Note, { kind: "accepted" | "acknowledged" | "done" | "failed" | "added" }>;
+export type TaskNote = Extract<
+  Note,
+  { kind: "accepted" | "acknowledged" | "done" | "failed" | "added" | "queue" | "purged" }
+>;
 
 type Lane = { last: number; acknowledged: number; waiting: Outgoing[] };
 /** `loose`: this journal was restored, so that some of the lane may have been lost with what it had. */
@@ -30,6 +33,7 @@ export type AgendaMemo = {
   readonly count: number;
   readonly lanes: readonly (readonly [Shard, number, number])[];
   readonly marks: readonly (readonly [Shard, number, boolean])[];
+  readonly paused?: readonly string[] | undefined;
 };
 
 /** A generation counts seconds since the cluster was created. No lane has had as many messages by then as this for each, and 2^53 of them are
@@ -49,6 +53,8 @@ export class Agenda {
     return task?.due === due && this.#leads(task);
   });
   readonly #ended: EndedJobs;
+  /** Types of jobs that are not begun. */
+  readonly #paused = new Set<string>();
   #count = 0;
   #outgoing = 0;
   #taskBytes = 0;
@@ -87,7 +93,7 @@ export class Agenda {
   }
   /** Whether there ever was anything. */
   get isUsed(): boolean {
-    return this.#count > 0 || this.#lanes.size > 0 || this.#marks.size > 0;
+    return this.#count > 0 || this.#lanes.size > 0 || this.#marks.size > 0 || this.#paused.size > 0;
   }
   get tasks(): ReadonlyMap<string, Task> {
     return this.#tasks;
@@ -149,6 +155,11 @@ export class Agenda {
   /** Types of which there were jobs. */
   get jobTypes(): Iterable<string> {
     return this.#jobs.types;
+  }
+
+  /** Types of jobs that are not begun until that is taken back. */
+  get paused(): ReadonlySet<string> {
+    return this.#paused;
   }
 
   /** The job of that type that is to be begun first, of those that are due and that nobody has taken. */
@@ -255,6 +266,13 @@ export class Agenda {
       case "added":
         for (const message of note.messages) this.#addJob(jobOf(message, "", at));
         return;
+      case "queue":
+        if (note.paused) this.#paused.add(note.type);
+        else this.#paused.delete(note.type);
+        return;
+      case "purged":
+        for (const task of note.tasks) this.#finish(task, at, null);
+        return;
       case "failed": {
         const task = this.find(note.task);
         if (task) this.#retry(task, { ...task, due: note.due, attempts: note.attempts, cause: note.cause });
@@ -339,8 +357,8 @@ export class Agenda {
     return task && refOf(task) === ref ? task : undefined;
   }
 
-  /** A job that was done is remembered; one that was given up is not. */
-  #finish(ref: string, at: Instant, result?: Uint8Array): void {
+  /** A job that was done or purged is remembered; a dead letter that was given up is not. */
+  #finish(ref: string, at: Instant, result?: Uint8Array | null): void {
     const task = this.find(ref);
     if (!task) return;
     this.#end(task.id);
@@ -417,6 +435,7 @@ export class Agenda {
       count: this.#count,
       lanes: Array.from(this.#lanes, ([to, { last, acknowledged }]) => [to, last, acknowledged] as const),
       marks: Array.from(this.#marks, ([from, { through, loose }]) => [from, through, loose] as const),
+      ...(this.#paused.size > 0 && { paused: [...this.#paused] }),
     };
   }
 
@@ -425,6 +444,7 @@ export class Agenda {
     this.#count = memo.count;
     for (const [to, last, acknowledged] of memo.lanes) this.#lanes.set(to, { last, acknowledged, waiting: [] });
     for (const [from, through, loose] of memo.marks) this.#marks.set(from, { through, loose });
+    for (const type of memo.paused ?? []) this.#paused.add(type);
     for (const { id } of rows) this.#stored.add(id);
     const loaded = rows.map(loadedRow).sort((a, b) => a.order - b.order);
     const ended = loaded.filter(isEnded).sort((a, b) => a.at - b.at || a.order - b.order);

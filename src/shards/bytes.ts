@@ -40,8 +40,11 @@ export function noteBytes(note: Note): number {
     }
     case "moved":
       return note.messages.reduce((bytes, message) => bytes + messageBytes(message), 128);
+    case "purged":
+      return note.tasks.reduce((bytes, task) => bytes + 3 * task.length + 5, 16);
     case "group":
     case "trimmed":
+    case "queue":
       return 128;
   }
 }

@@ -4,8 +4,8 @@
 
 import { asSheafError, SheafError } from "../base/index.ts";
 import { pause, within } from "./pause.ts";
-import { behind, type Shard } from "./shard.ts";
-import { judge, sight } from "./tenure.ts";
+import type { Shard } from "./shard.ts";
+import { behind, judge, sight } from "./tenure.ts";
 
 /** Resolves when the append under way at this shard is decided and its callers know, or the shard was given up. */
 export async function resolveDoubt(shard: Shard): Promise<void> {

@@ -4,7 +4,7 @@
 // J1. A lease is a failure noted in advance: whoever takes a job first notes one attempt more, due again when the lease ends. So attempts are
 //     counted whatever dies, and a job is never lost with its taker.
 // J2. A job that is over is remembered as an operation is: for the window of journal time under an id that somebody chose, bounded in number
-//     under any other. One that is added again meanwhile is not begun again.
+//     under any other. One that is added again meanwhile is not begun again. So is one that was purged.
 
 import { bytesEqual, hash32, type Instant, type Limits, type Millis, toHex } from "../base/index.ts";
 import type { Message } from "../journal/index.ts";
@@ -165,8 +165,8 @@ export type Ended = {
   readonly chosen: boolean;
   /** Of its input, where its name was chosen (see `printOf`); empty where none was kept. */
   readonly print: Uint8Array;
-  /** msgpack; empty for none. */
-  readonly result: Uint8Array;
+  /** msgpack; empty for none; null of a job that was purged. */
+  readonly result: Uint8Array | null;
 };
 
 /** Tells one input from another, by accident rather than against somebody who tries. */
@@ -230,6 +230,6 @@ export const packEnded = ({ id, order, at, chosen, print, result }: Ended): Save
 });
 
 export function loadEnded({ id, seq: order, fingerprint: print, reply }: SavedOp): Ended {
-  const [at, chosen, result] = unpack(reply) as [Instant, boolean, Uint8Array];
+  const [at, chosen, result] = unpack(reply) as [Instant, boolean, Uint8Array | null];
   return { id: id.slice(endedRow.length), at, order, chosen, print, result };
 }

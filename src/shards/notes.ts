@@ -34,11 +34,6 @@ export class Notes {
     return this.#waiting.length === 0 && !this.#due;
   }
 
-  /** Is a note waiting that ends this task, or an attempt at it? */
-  settles(task: string): boolean {
-    return this.#waiting.some(({ note }) => settles(note, task));
-  }
-
   add(noted: Noted): void {
     this.#waiting.push(noted);
     this.#ready();
@@ -96,6 +91,3 @@ export class Notes {
     return settles;
   }
 }
-
-export const settles = (note: Note, task: string): boolean =>
-  (note.kind === "done" || note.kind === "failed") && note.task === task;

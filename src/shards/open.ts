@@ -7,10 +7,10 @@ import { isAgendaRow } from "./agenda-rows.ts";
 import { Fold } from "./fold.ts";
 import type { Logs } from "./logs.ts";
 import { within } from "./pause.ts";
-import { behind, type Shard } from "./shard.ts";
+import type { Shard } from "./shard.ts";
 import { loadSnapshot } from "./snapshots.ts";
 import type { Position, Store } from "./store.ts";
-import { approach, claimEpoch, judge, sight } from "./tenure.ts";
+import { behind, approach, claimEpoch, judge, sight } from "./tenure.ts";
 
 const pageRecords = 512;
 /** Cells held in memory while catching up, before they are handed to the store. */

@@ -39,8 +39,9 @@ import { coalesced, commitBytes, noteBytes } from "./bytes.ts";
 import { Fold, type Hot, type Value } from "./fold.ts";
 import type { Meters } from "./meters.ts";
 import { JournalTime } from "./journal-time.ts";
-import { type Noted, Notes, type Settle, settles } from "./notes.ts";
-import { type Place, sight, type Tenure } from "./tenure.ts";
+import { type Noted, Notes, type Settle } from "./notes.ts";
+import { Settling } from "./settling.ts";
+import { behind, type Place, sight, type Tenure } from "./tenure.ts";
 
 type Item = {
   readonly hot: Hot;
@@ -104,6 +105,7 @@ export class Shard {
   #waiting: { readonly settle: Settle; readonly after: number }[] = [];
   #parking: { payload: Payload; settle: Settle }[] = [];
   readonly #notes: Notes;
+  readonly #settling = new Settling();
   /** The last record took no notes, for lack of room. */
   #notesLate = false;
   readonly #time: JournalTime;
@@ -167,12 +169,14 @@ export class Shard {
     this.#accepted++;
     this.#queue.push({ hot, value, commit, settle, causes });
     this.#queuedBytes += commitBytes(commit);
+    this.#settling.add(commit);
     this.ground.ready(this);
   }
 
   /** Journals a note; `settle` hears when that is durable. `causes`: what its writer had seen. */
   note(note: Note, settle: Settle, causes?: Seen): void {
     if (this.held === undefined) return settle(this.#refusal());
+    this.#settling.add(note);
     this.#notes.add({ note, settle, causes });
   }
 
@@ -191,13 +195,7 @@ export class Shard {
 
   /** Is something accepted, and not durable yet, that ends this task or an attempt at it? */
   settles(task: string): boolean {
-    const ends = ({ commit }: Item): boolean => commit.work?.done === task;
-    const flight = this.#flight;
-    return (
-      this.#queue.some(ends) ||
-      this.#notes.settles(task) ||
-      (flight !== undefined && (flight.items.some(ends) || flight.notes.some(({ note }) => settles(note, task))))
-    );
+    return this.#settling.has(task);
   }
 
   /** Cluster time. */
@@ -392,7 +390,11 @@ export class Shard {
     const { meters } = this.ground;
     meters.recordBytes.add(flight.append.record.length);
     meters.recordCommits.record(flight.items.length);
-    for (const { hot } of flight.items) if (--hot.pending === 0) hot.ahead = undefined;
+    for (const { hot, commit } of flight.items) {
+      if (--hot.pending === 0) hot.ahead = undefined;
+      this.#settling.durable(commit);
+    }
+    for (const { note } of flight.notes) this.#settling.durable(note);
     for (const { settle } of flight.items) settle(undefined);
     for (const { settle } of flight.notes) settle(undefined);
     // What was acknowledged makes room, too, and nobody waits for that note.
@@ -420,6 +422,7 @@ export class Shard {
     this.#taken = this.#accepted;
     this.#waiting = [];
     this.#parking = [];
+    this.#settling.clear();
     this.lineage++;
     for (const { hot } of items) {
       hot.pending = 0;
@@ -493,8 +496,3 @@ function refusal(error: unknown): SheafError {
   if (error instanceof SheafError) return error;
   return new SheafError("ENGINE_UNAVAILABLE", error instanceof Error ? error.message : String(error), { cause: error });
 }
-
-export const behind = (shard: ShardNumber): SheafError =>
-  new SheafError("DATA_ROLLED_BACK", `the journal of shard ${shard} is behind what was seen of it before`, {
-    hint: "the engine was restored from an older copy or lost data; do not write to it before you know why",
-  });

@@ -12,7 +12,8 @@ import { maxPageBytes, type Page } from "../journal/index.ts";
 import type { Fold } from "./fold.ts";
 import { applyEntry, checkBehind } from "./open.ts";
 import { within } from "./pause.ts";
-import { behind, type Ground, type Shard } from "./shard.ts";
+import type { Ground, Shard } from "./shard.ts";
+import { behind } from "./tenure.ts";
 
 const pageRecords = 512;
 /** What a record has besides its commits, at most. */

@@ -7,7 +7,7 @@
 // T5. A journal that is behind what was seen of it, or misses what it held, is quarantined (F8).
 // T6. A follower applies what owners appended, and appends nothing.
 
-import { bytesEqual, type Epoch, type Generation, type Seq, type SheafError } from "../base/index.ts";
+import { bytesEqual, type Epoch, type Generation, type Seq, type Shard, SheafError } from "../base/index.ts";
 import type { Hash, Head } from "../journal/index.ts";
 
 export type Tenure =
@@ -65,3 +65,8 @@ export function approach(stored: Place | undefined, first: Seq, head: Head): App
   if (stored && (stored.generation > head.generation || seq > head.seq)) return { kind: "behind" };
   return first > seq + 1 ? { kind: "snapshot" } : { kind: "read" };
 }
+
+export const behind = (shard: Shard): SheafError =>
+  new SheafError("DATA_ROLLED_BACK", `the journal of shard ${shard} is behind what was seen of it before`, {
+    hint: "the engine was restored from an older copy or lost data; do not write to it before you know why",
+  });

@@ -7,6 +7,8 @@
 // B4. What was accepted is what was sent, and no more is acknowledged than was accepted.
 // B5. A job is leased when it is due, the first of its line, and its end names the lease that stood. So none is done twice, nor by one whose
 //     lease was over.
+// B6. None is leased while its queue is paused, but for one whose lease stands and is extended.
+// B7. What is purged waits and nobody has it, and it is never leased afterwards.
 
 import { bytesEqual, type Shard } from "../base/index.ts";
 import type { Commit, Decoded, Message, Note, Work } from "../journal/index.ts";
@@ -51,6 +53,9 @@ export class WorkAudit {
   readonly #groups = new Map<string, number>();
   /** Jobs that were done, with how often they were begun. */
   readonly ended = new Map<string, number>();
+  readonly purged = new Set<string>();
+  /** Types of jobs that are not to be begun. */
+  readonly paused = new Set<string>();
   /** Jobs in the order of their first leases. */
   readonly begun: string[] = [];
   #places = 0;
@@ -155,6 +160,13 @@ export class WorkAudit {
         this.#groups.set(place, note.through);
         return this.#send(note.messages, at, generation);
       }
+      case "queue":
+        if (note.paused) this.paused.add(note.type);
+        else this.paused.delete(note.type);
+        return;
+      case "purged":
+        for (const task of note.tasks) this.#purge(task, at);
+        return;
       case "published":
       case "group":
       case "trimmed":
@@ -162,9 +174,20 @@ export class WorkAudit {
     }
   }
 
+  #purge(task: string, at: number): void {
+    const chore = this.#chores.get(task);
+    if (!chore) return this.#problem(`${task} was purged and is not there`);
+    if (chore.due === undefined) this.#problem(`${task} was purged and is a dead letter`);
+    else if (chore.leased === true && chore.due > at) this.#problem(`${task} was purged while somebody had it`);
+    this.purged.add(task);
+    this.#chores.delete(task);
+    this.#leave(chore);
+  }
+
   /** Before it is noted as failed: is it a lease, and may it be? */
   #jobFailed({ task, due, attempts, cause }: Extract<Note, { kind: "failed" }>, at: number): void {
     const chore = this.#chores.get(task);
+    if (!chore && this.purged.has(task)) return this.#problem(`${task} was begun after it was purged`);
     if (!chore) return;
     const leased = due !== undefined && attempts > 0 && cause === "";
     const isExtended = leased && chore.leased === true && chore.attempts === attempts;
@@ -172,6 +195,7 @@ export class WorkAudit {
       if (attempts !== (chore.attempts ?? 0) + 1)
         this.#problem(`${task} was leased for attempt ${attempts} behind ${chore.attempts}`);
       if (chore.due === undefined || chore.due > at) this.#problem(`${task} was leased before it was due`);
+      if (this.paused.has(chore.message.type)) this.#problem(`${task} was leased while its queue was paused`);
       if (attempts === 1) this.begun.push(task);
       const [front] = this.#line(chore.message);
       if (front !== task) this.#problem(`${task} was leased before ${front}`);
@@ -192,7 +216,7 @@ export class WorkAudit {
   }
 
   #jobComes({ id, due, ...message }: ReturnType<typeof jobOf>): void {
-    if (this.#chores.has(id) || this.ended.has(id)) return;
+    if (this.#chores.has(id) || this.ended.has(id) || this.purged.has(id)) return;
     this.#places++;
     this.#chores.set(id, { ref: id, kind: "job", message, due, attempts: 0, leased: false });
     this.#line(message).push(id);

@@ -1,7 +1,8 @@
-// What callers do in the gate with queues, and what must be true afterwards (PROMISES §4.4, W8 queues): what was added is done or a dead
-// letter, dead letters are the poison, and of a key jobs begin in the order in which they were added.
+// What callers and operators do in the gate with queues, and what must be true afterwards (PROMISES §4.4, W8 queues): what was added is
+// done, purged or a dead letter, dead letters are the poison, and of a key jobs begin in the order in which they were added.
 
-import { keyIn } from "../base/index.ts";
+import type { Operator, QueueAsk } from "../admin/index.ts";
+import { keyIn, type SheafError } from "../base/index.ts";
 import { type Client, type LeasedJob, queueType } from "../model/index.ts";
 import { unpack } from "../wire/index.ts";
 import { type Chore, Chores, Clerk, type Errand, Errands } from "./jobs-app.ts";
@@ -51,6 +52,38 @@ async function finish(client: Client, job: LeasedJob<Errand>, rejects: boolean):
   return true;
 }
 
+/** An operator: has a queue rest and go on, or drops what waits in it. What he could not do everywhere he leaves. */
+async function operate({ world, random }: Stage): Promise<void> {
+  const state = random.pick(world.machines).state();
+  if (state.kind !== "up") return;
+  const queue = random.pick([Chores.name, Errands.name]);
+  const act = random.float();
+  if (act < 0.2) await change(world, state.node, queue, { act: "purge", dryRun: act < 0.05 });
+  else await change(world, state.node, queue, { act: act < 0.6 ? "pause" : "resume" });
+}
+
+/** What a node was asked that ended meanwhile is never answered. */
+async function change(world: World, node: Operator, queue: string, ask: QueueAsk): Promise<void> {
+  await Promise.race([node.changeQueue(queue, ask).catch(() => undefined), world.sleep(operatorMs)]);
+}
+const operatorMs = 300;
+
+/** In a healed world nothing stays paused. */
+async function resumeAll(world: World, watch: Watch): Promise<void> {
+  const until = world.schedule.now() + resumeMs;
+  for (;;) {
+    await watch.look();
+    if (watch.audits.every(({ paused }) => paused.size === 0) || world.schedule.now() >= until) return;
+    for (const machine of world.machines) {
+      const state = machine.state();
+      if (state.kind !== "up") continue;
+      for (const { name } of [Chores, Errands]) await change(world, state.node, name, { act: "resume" });
+    }
+    await world.sleep(drainEveryMs);
+  }
+}
+const resumeMs = 5_000;
+
 export const jobs: Workload = {
   async run(stage) {
     const { world, random, keys } = stage;
@@ -58,6 +91,7 @@ export const jobs: Workload = {
     kept.set(world, state);
     void state.watch.run();
     await perClient({ ...stage, rounds: 2 * stage.rounds }, async (client, index, round) => {
+      if (random.chance(0.05)) return operate(stage);
       if (random.chance(0.3)) return consume(stage, client, state);
       const own = `${index}.${round}`;
       const poison = random.chance(0.1);
@@ -86,6 +120,7 @@ export const jobs: Workload = {
         .queue(Errands)
         .result(keyIn(queueType("errands"), shard, shards))
         .catch(() => undefined);
+    await resumeAll(world, watch);
     const draining = { over: false };
     const drained = drain(world, client, state, draining);
     const open = await watch.settle();
@@ -95,7 +130,21 @@ export const jobs: Workload = {
     watch.end();
     const chores = new Map(watch.audits.flatMap((audit) => [...audit.chores]));
     const ended = new Set(watch.audits.flatMap((audit) => [...audit.ended.keys()]));
+    const purged = new Set(watch.audits.flatMap((audit) => [...audit.purged]));
     for (const { id, poison } of added) {
+      if (purged.has(id)) {
+        const name = id.slice(id.indexOf("/") + 1);
+        const of = id.startsWith("jqueue errands/") ? Errands : Chores;
+        const told = await client
+          .queue(of)
+          .result(name)
+          .then(
+            ({ state: where }) => where,
+            (error: SheafError) => error.code,
+          );
+        if (told !== "PURGED") problems.push(`${id} was purged, and is told as ${told}`);
+        continue;
+      }
       if (poison ? chores.get(id)?.due === undefined && chores.has(id) : ended.has(id)) continue;
       problems.push(`${id} was added, and is ${ended.has(id) ? "done" : chores.has(id) ? "a dead letter" : "gone"}`);
     }
