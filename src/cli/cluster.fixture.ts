@@ -58,11 +58,12 @@ export async function startCluster(
   nodes: number,
   args: readonly string[] = [],
   revive = true,
+  appFile = benchApp,
 ): Promise<RealCluster> {
   const flags = "--create --insecure --port 0 --admin-port 0 --shards 8 --json".split(" ");
   const words = [
     "start",
-    benchApp,
+    appFile,
     "--data",
     data,
     "--nodes",

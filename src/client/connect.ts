@@ -14,7 +14,7 @@ import {
 import { type Call, Caller, type Calls, keptWith, mostReplyBytes, type Principal, type Reply } from "../rpc/index.ts";
 import { type Address, addressOf } from "./address.ts";
 import { automatic } from "./automatic.ts";
-import { ask, eventsOf, type EventsPort, type TopicEvents } from "./events.ts";
+import { eventsOf, type EventsPort, sayDone, type TopicEvents } from "./events.ts";
 import { type ClientHost, globalHost } from "./host.ts";
 import { httpCalls } from "./http.ts";
 
@@ -118,11 +118,7 @@ export function connect<A extends AppContractShape>(contract: A, options: Connec
     topic: (topic) => ({
       ...client.topic(topic),
       events: (given = {}) => eventsOf(port, topic.name, given),
-      async done(group, place) {
-        const path = `/topics/${encodeURIComponent(topic.name)}/groups/${encodeURIComponent(group)}`;
-        const body = JSON.stringify({ id: place });
-        await ask(port, 0, path, { method: "POST", headers: { "content-type": "application/json" }, body });
-      },
+      done: (group, place) => sayDone(port, topic.name, group, place),
     }),
     get session() {
       return caller.session;

@@ -2,6 +2,7 @@
 // connection is lost.
 
 import { asSheafError, catalogue, type ErrorCode, SheafError } from "../base/index.ts";
+import type { Clock } from "../host/index.ts";
 import type { ReceivedValue, TopicEvent, TopicShape } from "../model/index.ts";
 import type { ClientHost } from "./host.ts";
 
@@ -14,7 +15,12 @@ export type EventsOptions = {
   readonly group?: string | undefined;
   /** Ends the list. */
   readonly signal?: AbortSignal | undefined;
+  /** Told when events behind the place of a shard may be no longer kept: the list goes on with what is. */
+  readonly onTrimmed?: ((trimmed: Trimmed) => void) | undefined;
 };
+
+/** Events of a shard behind the one numbered `after` that are numbered below `before` may be missing. */
+export type Trimmed = { readonly shard: number; readonly after: number; readonly before: number };
 
 /** An event as it is read. `place`: where to go on behind it. */
 export type ReadEvent<V> = TopicEvent<V> & { readonly place: string };
@@ -36,6 +42,11 @@ export type EventsPort = {
 const firstPauseMs = 100;
 const longestPauseMs = 5_000;
 const mostChars = 64 * 1024 * 1024;
+/** A gateway gives three signs of life in this time; one that gives none is left. */
+const silenceMs = 15_000;
+/** What is done is said for so long, each time for as long as one gateway may take to answer. */
+const sayMs = 10_000;
+const answerMs = 3_000;
 
 type Message = { readonly event: string; readonly data: string; readonly id: string | undefined };
 
@@ -45,64 +56,110 @@ export async function* eventsOf<V>(
   options: EventsOptions,
 ): AsyncGenerator<ReadEvent<V>, void> {
   const { signal, group, from } = options;
+  const { clock, dice } = port.host;
   let place = options.after;
+  let at = Math.floor(dice.random() * port.urls.length);
   const isOver = (): boolean => signal?.aborted === true;
-  for (let tries = 0; !isOver();) {
+  for (let tries = 0; !isOver(); at++) {
     const query = new URLSearchParams();
     if (group !== undefined) query.set("group", group);
     if (from !== undefined) query.set("from", from instanceof Date ? from.toISOString() : from);
     const path = `/topics/${encodeURIComponent(topic)}/events?${query}`;
     const given = new AbortController();
     const stop = (): void => given.abort();
+    const inTime = <T>(waited: Promise<T>): Promise<T> => within(clock, silenceMs, waited, stop);
     signal?.addEventListener("abort", stop, { once: true });
     try {
       const headers: Record<string, string> = place === undefined ? {} : { "last-event-id": place };
-      const response = await ask(port, tries, path, { headers, signal: given.signal });
-      for await (const { event, data, id } of messages(response)) {
+      const response = await inTime(ask(port, at, path, { headers, signal: given.signal }));
+      for await (const { event, data, id } of messages(response, inTime)) {
         if (event === "end") {
           const { code, message } = JSON.parse(data) as { readonly code?: string; readonly message?: string };
           if (code !== undefined) throw new SheafError(code as ErrorCode, message, { retry: "never" });
           break;
         }
-        if (event !== "message" || id === undefined) continue;
+        if (event === "trimmed") options.onTrimmed?.(JSON.parse(data) as Trimmed);
+        if (id === undefined) continue;
         tries = 0;
         place = id;
+        if (event !== "message") continue;
         const { id: name, subject = "", time, data: value } = JSON.parse(data) as Sent<V>;
         yield { id: name, topic, key: subject, at: Date.parse(time), value, place };
       }
     } catch (error) {
       if (isOver()) return;
       if (error instanceof SheafError && error.retry === "never") throw error;
-      if (!(error instanceof SheafError) && !(error instanceof Error)) throw asSheafError(error);
+      if (!(error instanceof Error)) throw asSheafError(error);
     } finally {
       signal?.removeEventListener("abort", stop);
       given.abort();
     }
-    const pause =
-      Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(tries++, 10)) * (0.5 + port.host.dice.random() / 2);
-    await new Promise<void>((resolve) => {
-      const timer = port.host.clock.after(pause, () => over());
-      const over = (): void => {
-        timer.cancel();
-        signal?.removeEventListener("abort", over);
-        resolve();
-      };
-      signal?.addEventListener("abort", over, { once: true });
+    await pause(port, tries++, signal);
+  }
+}
+
+/** Longer each time, unless the signal aborts. */
+function pause({ host: { clock, dice } }: EventsPort, tries: number, signal: AbortSignal | undefined): Promise<void> {
+  const ms = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(tries, 10)) * (0.5 + dice.random() / 2);
+  return new Promise((resolve) => {
+    const over = (): void => {
+      timer.cancel();
+      signal?.removeEventListener("abort", over);
+      resolve();
+    };
+    const timer = clock.after(ms, over);
+    if (signal?.aborted) over();
+    else signal?.addEventListener("abort", over, { once: true });
+  });
+}
+
+/** What is waited for, unless that takes too long: then it is given up by `stop`, and whoever waits is told. */
+function within<T>(clock: Clock, ms: number, waited: Promise<T>, stop: () => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(ms, () => {
+      reject(new SheafError("UNREACHABLE", `a gateway gave no sign of life for ${ms} ms`));
+      stop();
     });
+    waited.then(resolve, reject).finally(() => timer.cancel());
+  });
+}
+
+/** Says to any gateway that a group has done all up to a place, again until one has heard it: to say it twice is to say it once. */
+export async function sayDone(port: EventsPort, topic: string, group: string, place: string): Promise<void> {
+  const { clock, dice } = port.host;
+  const path = `/topics/${encodeURIComponent(topic)}/groups/${encodeURIComponent(group)}`;
+  const headers = { "content-type": "application/json" };
+  const body = JSON.stringify({ id: place });
+  const until = clock.tick() + sayMs;
+  const first = Math.floor(dice.random() * port.urls.length);
+  for (let tries = 0; ; tries++) {
+    const given = new AbortController();
+    const init = { method: "POST", headers, body, signal: given.signal };
+    try {
+      return void (await within(clock, answerMs, ask(port, first + tries, path, init), () => given.abort()));
+    } catch (error) {
+      const { retry } = asSheafError(error);
+      if (retry === "never" || clock.tick() >= until) throw asSheafError(error);
+    }
+    await pause(port, tries, undefined);
   }
 }
 
 type Sent<V> = { readonly id: string; readonly subject?: string; readonly time: string; readonly data: V };
 
 /** The answer, if it is good. */
-export async function ask(port: EventsPort, at: number, path: string, init: RequestInit): Promise<Response> {
+async function ask(port: EventsPort, at: number, path: string, init: RequestInit): Promise<Response> {
   const { host, urls } = port;
   const token = await port.token();
   const headers = {
     ...(init.headers as Record<string, string>),
     ...(token !== undefined && { authorization: `Bearer ${token}` }),
   };
-  const response = await host.fetch(`${urls[at % urls.length]}${path}`, { ...init, headers });
+  const response = await host
+    .fetch(`${urls[at % urls.length]}${path}`, { ...init, headers })
+    .catch((cause: unknown) => {
+      throw new SheafError("UNREACHABLE", undefined, { cause });
+    });
   if (response.ok) return response;
   const problem = (await response.json().catch(() => ({}))) as { readonly code?: string; readonly detail?: string };
   const { code, detail } = problem;
@@ -112,12 +169,12 @@ export async function ask(port: EventsPort, at: number, path: string, init: Requ
 }
 
 /** Reads an answer as the standard of Server-Sent Events has it. */
-async function* messages(response: Response): AsyncGenerator<Message> {
+async function* messages(response: Response, inTime: <T>(waited: Promise<T>) => Promise<T>): AsyncGenerator<Message> {
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await inTime(reader.read());
       if (done) return;
       text += value;
       if (text.length > mostChars)

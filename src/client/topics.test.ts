@@ -135,7 +135,7 @@ test("a stream of events: is told to go elsewhere when the gateway goes, and too
   assert.equal((await fetch(`${url}/topics/orders/events`)).status, 429);
   assert.equal((await fetch(`${url}/topics/orders/events`, { method: "HEAD" })).status, 200);
   drain();
-  assert.match(await response.text(), /^retry: 1000\n\nevent: end\ndata: \{"reason":"stopping"\}\n\n$/);
+  assert.match(await response.text(), /^retry: 1000\nid: \S+\n\nevent: end\ndata: \{"reason":"stopping"\}\n\n$/);
   assert.equal((await fetch(`${url}/topics/orders/events`)).status, 503);
 });
 

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
-import { contract, topic } from "../model/index.ts";
+import { keyIn, SheafError } from "../base/index.ts";
+import { contract, topic, topicType } from "../model/index.ts";
 import { pack } from "../wire/index.ts";
 import { bench } from "./gateway.fixture.ts";
 import { placesOf, placeText } from "./place.ts";
@@ -15,12 +16,12 @@ test("streams: a reader that does not read has a few pages read for it, and no m
   const b = bench({ contract: () => paper });
   let pages = 0;
   b.answer = async ({ input, target: { name } }) => {
-    const { after, limit } = input as { after: number; limit: number };
+    const { after, limit, waitMs } = input as { after: number; limit: number; waitMs: number };
     assert.equal(name, "read");
-    if (limit > 1) pages++;
+    if (limit > 1 && waitMs === 0) pages++;
     const events = Array.from({ length: limit }, (_, i) => [after + i + 1, "", 1_700_000_000_000, 1, pack("x")]);
     // What waits for more would be answered at once, for ever.
-    if (limit === 1 && after > 0) await new Promise(() => {});
+    if (waitMs > 0) await new Promise(() => {});
     return { output: { events, last: 1_000_000, floor: 0 } };
   };
   const gone = new AbortController();
@@ -53,5 +54,93 @@ test("streams: a place reads back as it was written, and nothing else is one", (
       assert.throws(() => placesOf(crypto, "news", 4, wrong), { code: "BAD_INPUT" }, wrong);
     assert.throws(() => placesOf(crypto, "other", 4, text), { code: "BAD_INPUT" });
     assert.throws(() => placesOf(crypto, "news", 5, text), { code: "BAD_INPUT" });
+  }
+});
+
+/** A topic whose shard 0 gets these events, one behind the other, when its readers are told of them. */
+function newsroom(fails: (shard: number) => boolean = () => false): {
+  readonly b: ReturnType<typeof bench>;
+  readonly asked: { after: number; waitMs: number; shard: string }[];
+  readonly report: (text: string) => void;
+} {
+  const asked: { after: number; waitMs: number; shard: string }[] = [];
+  const b = bench({ contract: () => paper });
+  const events: [number, string, number, number, Uint8Array][] = [];
+  const waiting = new Set<() => void>();
+  const first = keyIn(topicType, 0, 8);
+  b.answer = async ({ input, target }) => {
+    const { after, waitMs } = input as { after: number; waitMs: number };
+    const { key = "" } = target as { key?: string };
+    asked.push({ after, waitMs, shard: key });
+    if (fails(key === first ? 0 : 1)) throw new SheafError("UNREACHABLE");
+    const mine = key === first ? events : [];
+    if (waitMs > 0 && mine.length <= after) await new Promise<void>((resolve) => key === first && waiting.add(resolve));
+    return { output: { events: mine.slice(after), last: mine.length, floor: 0 } };
+  };
+  const report = (text: string): void => {
+    events.push([events.length + 1, "", 1_700_000_000_000, 1, pack(text)]);
+    for (const tell of waiting) tell();
+  };
+  return { b, asked, report };
+}
+
+const turns = async (): Promise<void> => {
+  for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+async function opened(b: ReturnType<typeof bench>, path = "/topics/news/events"): Promise<() => Promise<string>> {
+  const reader = (await b.fetch(path)).body!.getReader();
+  return async () => new TextDecoder().decode((await reader.read()).value);
+}
+
+test("streams: who has met no event yet is told where it is, so that it misses none when it goes on elsewhere", async () => {
+  const { b } = newsroom();
+  const next = await opened(b, "/topics/news/events?from=now");
+  const [, id = ""] = /^retry: 1000\nid: (\S+)\n\n$/.exec(await next()) ?? [];
+  assert.deepEqual(placesOf(b.host.crypto, "news", 8, id), [0, 0, 0, 0, 0, 0, 0, 0]);
+});
+
+test("streams: an event costs one question, which was waiting for it, however many read it", async () => {
+  const { b, asked, report } = newsroom();
+  const readers = await Promise.all([1, 2, 3].map(() => opened(b)));
+  for (const next of readers) await next();
+  await turns();
+  for (const [n, text] of ["one", "two", "three"].entries()) {
+    asked.length = 0;
+    const timers = b.host.timers;
+    report(text);
+    for (const next of readers) assert.match(await next(), new RegExp(`data: .*"${text}"`));
+    await turns();
+    assert.deepEqual(
+      asked.map(({ after, waitMs }) => [after, waitMs > 0]),
+      [[n + 1, true]],
+    );
+    assert.equal(b.host.timers, timers);
+  }
+});
+
+test("streams: a sign of life comes though nothing else does, and though a shard cannot be asked", async () => {
+  const { b } = newsroom((shard) => shard === 1);
+  const next = await opened(b);
+  await next();
+  await turns();
+  const beat = next();
+  b.host.pass(5_000);
+  assert.equal(await beat, ":\n\n");
+});
+
+test("streams: one at a gateway that has not reached a shard for long sends its reader elsewhere", async () => {
+  const { b } = newsroom((shard) => shard === 1);
+  const next = await opened(b);
+  await next();
+  for (let found = ""; !found.includes("event: end");) {
+    const piece = next();
+    for (let i = 0; i < 11; i++) {
+      await turns();
+      b.host.pass(500);
+    }
+    found = await piece;
+    if (found.includes("event: end")) assert.match(found, /"reason":"unreachable"/);
+    assert.ok(b.host.clock.tick() < 1_000_000 + 30_000);
   }
 });

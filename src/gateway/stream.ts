@@ -1,8 +1,11 @@
-// The events of a topic as one stream of Server-Sent Events, merged of all its shards.
+// The events of a topic as one stream, merged of all its shards.
 //
-// S1. The id of each event is how far the stream is at every shard by then: one that goes on from it misses and repeats nothing.
+// S1. The id of each event is how far the stream is at every shard by then: one that goes on from it misses and repeats nothing. The
+//     stream begins with the id of where it begins, so that this holds too for a reader that has met no event yet.
 // S2. Events of one shard come in their order, and so those of one key.
 // S3. A stream holds a few pages of events at most, whoever reads it or does not.
+// S4. What a shard is asked holds up no other shard; those that have failed are asked again one at a time.
+// S5. It gives a sign of life at least every so often, so that a reader that hears none may go elsewhere.
 
 import { asSheafError, type Millis, type SheafError, type Tick } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
@@ -12,17 +15,17 @@ import type { Cancellation } from "../rpc/index.ts";
 import type { ReadReply } from "../topics/index.ts";
 import { unpack } from "../wire/index.ts";
 import { placeText } from "./place.ts";
-import type { Tail } from "./tails.ts";
+import { pageEvents, type Tail } from "./tails.ts";
 import type { TopicReads } from "./topic-reads.ts";
 
-/** Events and shards that are read at once. */
-const pageEvents = 64;
+/** Shards that are read at once. */
 const pagesAtOnce = 4;
-const heartbeatMs: Millis = 15_000;
+const heartbeatMs: Millis = 5_000;
 /** Then its reader is asked to come again, with credentials that are still in force. */
 const longestMs: Millis = 15 * 60_000;
-const retryMs: Millis = 1_000;
 const pauseMs: Millis = 500;
+/** When a shard could not be asked for so long, its reader may do better at another node. */
+const unreachableMs: Millis = 10_000;
 
 export type StreamOptions = {
   readonly host: Host;
@@ -35,105 +38,190 @@ export type StreamOptions = {
   readonly ending: Cancellation;
 };
 
-type Page = { readonly shard: number; readonly reply?: ReadReply };
+/** An event as its reader gets it: a CloudEvent, as JSON. */
+export type Sent = { readonly id: string; readonly event: string };
 
-const told = (event: string, data: object): string => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+/** What a stream gives, piece by piece. */
+export type Piece =
+  | { readonly kind: "place"; readonly id: string }
+  | { readonly kind: "events"; readonly events: readonly Sent[] }
+  | { readonly kind: "trimmed"; readonly shard: number; readonly after: number; readonly before: number }
+  | { readonly kind: "beat" }
+  | { readonly kind: "end"; readonly reason: "stopping" | "time" | "unreachable" }
+  | { readonly kind: "end"; readonly reason: "failed"; readonly code: string; readonly message: string };
 
-export async function* stream(options: StreamOptions, gone: Cancellation): AsyncGenerator<string, void> {
-  const { host, tail, places, ending } = options;
-  const until = host.clock.tick() + longestMs;
-  const paused = new Map<number, Tick>();
-  yield `retry: ${retryMs}\n\n`;
+export async function* stream(options: StreamOptions, gone: Cancellation): AsyncGenerator<Piece, void> {
+  const { host, places, ending } = options;
+  const { clock } = host;
+  const until = clock.tick() + longestMs;
+  const pages = new Pages(options);
+  let beatAt = clock.tick() + heartbeatMs;
+  yield { kind: "place", id: placeText(host.crypto, name(options), places) };
   while (!gone.aborted) {
-    const now = host.clock.tick();
-    if (ending.aborted || now >= until) {
-      yield told("end", { reason: ending.aborted ? "stopping" : "time" });
+    const now = clock.tick();
+    const why = endOf(options, until, now);
+    if (why) {
+      yield { kind: "end", reason: why };
       return;
     }
-    const ready = tail.last.flatMap((last, shard) =>
-      last > places[shard]! && (paused.get(shard) ?? 0) <= now ? [shard] : [],
-    );
-    if (ready.length === 0) {
-      const wait = Math.min(heartbeatMs, paused.size > 0 ? pauseMs : Infinity, until - now);
-      // A comment also finds out whether anybody is still there.
-      if (!(await news(tail, host, wait, [gone, ending])) && wait === heartbeatMs) yield ":\n\n";
+    if (now >= beatAt) {
+      beatAt = now + heartbeatMs;
+      // It also finds out whether anybody is still there.
+      yield { kind: "beat" };
       continue;
     }
-    for (let from = 0; from < ready.length && !gone.aborted; from += pagesAtOnce) {
-      const pages = await Promise.all(
-        ready.slice(from, from + pagesAtOnce).map(async (shard): Promise<Page> => {
-          try {
-            return {
-              shard,
-              reply: await options.reads.read(name(options), shard, { after: places[shard]!, limit: pageEvents }),
-            };
-          } catch {
-            return { shard };
-          }
-        }),
-      );
-      for (const { shard, reply } of pages) {
-        if (reply === undefined) paused.set(shard, host.clock.tick() + pauseMs);
-        else paused.delete(shard);
-        let text: string;
-        try {
-          text = reply === undefined ? "" : pageText(options, shard, reply);
-        } catch (error) {
-          host.log.error("a stream of events ended: one of them cannot be read", {
-            topic: name(options),
-            shard,
-            cause: error,
-          });
-          yield told("end", { reason: "failed", ...saidOf(asSheafError(error)) });
-          return;
-        }
-        if (text !== "") yield text;
-      }
+    const page = pages.next();
+    if (page === undefined) {
+      await pages.more(Math.min(beatAt, until) - now, [gone, ending]);
+      continue;
     }
+    const pieces = piecesOf(options, page);
+    for (const piece of pieces) yield piece;
+    if (pieces.length > 0) beatAt = clock.tick() + heartbeatMs;
+    if (pieces.at(-1)?.kind === "end") return;
+  }
+}
+
+function endOf(
+  { tail, ending }: StreamOptions,
+  until: Tick,
+  now: Tick,
+): "stopping" | "time" | "unreachable" | undefined {
+  if (ending.aborted) return "stopping";
+  if (now >= until) return "time";
+  return now - (tail.failingSince ?? now) >= unreachableMs ? "unreachable" : undefined;
+}
+
+type Page = { readonly shard: number; readonly reply: ReadReply };
+
+/** Asks the shards that have more, and keeps what they answered until it is sent. */
+class Pages {
+  readonly #options: StreamOptions;
+  /** Shards that are asked, or whose page is not sent yet. */
+  readonly #busy = new Set<number>();
+  /** Shards whose last question failed, and until when they are left alone. */
+  readonly #failed = new Map<number, Tick>();
+  readonly #ready: Page[] = [];
+  #wake: () => void = () => {};
+
+  constructor(options: StreamOptions) {
+    this.#options = options;
+  }
+
+  /** The next page; undefined when there is none yet. */
+  next(): Page | undefined {
+    this.#ask();
+    const page = this.#ready.shift();
+    if (page) this.#busy.delete(page.shard);
+    return page;
+  }
+
+  #ask(): void {
+    const { tail, places, host } = this.#options;
+    const now = host.clock.tick();
+    // What other streams do not hold up is what fails here alone: one of those at a time.
+    let failing = Array.from(this.#busy).filter((shard) => this.#failed.has(shard)).length;
+    let sound = this.#busy.size - failing;
+    tail.last.forEach((last, shard) => {
+      if (last <= places[shard]! || this.#busy.has(shard)) return;
+      const until = this.#failed.get(shard);
+      if (until === undefined ? sound >= pagesAtOnce : failing > 0 || until > now) return;
+      if (until === undefined) sound++;
+      else failing++;
+      this.#busy.add(shard);
+      const known = tail.newest(shard, places[shard]!);
+      if (known) this.#ready.push({ shard, reply: known });
+      else void this.#read(shard);
+    });
+  }
+
+  async #read(shard: number): Promise<void> {
+    const { reads, places, host } = this.#options;
+    try {
+      const reply = await reads.read(name(this.#options), shard, { after: places[shard]!, limit: pageEvents });
+      this.#failed.delete(shard);
+      this.#ready.push({ shard, reply });
+    } catch {
+      this.#failed.set(shard, host.clock.tick() + pauseMs);
+      this.#busy.delete(shard);
+    }
+    this.#wake();
+  }
+
+  /** Resolves when there may be a page, when so much time is over, or when a signal aborts. */
+  more(ms: Millis, signals: readonly Cancellation[]): Promise<void> {
+    if (signals.some(({ aborted }) => aborted)) return Promise.resolve();
+    const { tail, host } = this.#options;
+    const wait = Math.min(ms, this.#failed.size > 0 ? pauseMs : Infinity);
+    return new Promise((resolve) => {
+      const done = (): void => {
+        stop();
+        timer.cancel();
+        this.#wake = () => {};
+        for (const signal of signals) signal.removeEventListener("abort", done);
+        resolve();
+      };
+      this.#wake = done;
+      const stop = tail.listen(done);
+      const timer: Timer = host.clock.after(wait, done);
+      for (const signal of signals) signal.addEventListener("abort", done, { once: true });
+    });
   }
 }
 
 const name = ({ topic }: StreamOptions): string => topic.contract.name;
-const saidOf = ({ code, message }: SheafError): object => ({ code, message });
+const saidOf = ({ code, message }: SheafError): { code: string; message: string } => ({ code, message });
 
 /** What is to be sent of a page; the stream's place is behind it then. */
-function pageText(options: StreamOptions, shard: number, { events, last, floor }: ReadReply): string {
+function piecesOf(options: StreamOptions, { shard, reply: { events, last, floor } }: Page): Piece[] {
   const { host, topic, places } = options;
-  let text = "";
+  const pieces: Piece[] = [];
   const before = places[shard]!;
-  if (before > 0 && floor > before + 1) text += told("trimmed", { shard, after: before, before: floor });
-  for (const [n, key, at, schema, value] of events) {
-    places[shard] = n;
-    const data = topic.restore(schema, unpack(value));
-    const event = {
-      specversion: "1.0",
-      id: `${name(options)}/${shard}/${n}`,
-      source: `/topics/${name(options)}`,
-      type: name(options),
-      ...(key !== "" && { subject: key }),
-      time: new Date(at).toISOString(),
-      data,
-    };
-    text += `id: ${placeText(host.crypto, name(options), places)}\ndata: ${jsonText(event)}\n\n`;
+  if (before > 0 && floor > before + 1) pieces.push({ kind: "trimmed", shard, after: before, before: floor });
+  const sent: Sent[] = [];
+  try {
+    for (const [n, key, at, schema, value] of events) {
+      const data = topic.restore(schema, unpack(value));
+      places[shard] = host.faults.mutant("T8") ? events.at(-1)![0] : n;
+      const event = {
+        specversion: "1.0",
+        id: `${name(options)}/${shard}/${n}`,
+        source: `/topics/${name(options)}`,
+        type: name(options),
+        ...(key !== "" && { subject: key }),
+        time: new Date(at).toISOString(),
+        data,
+      };
+      sent.push({ id: placeText(host.crypto, name(options), places), event: jsonText(event) });
+    }
+  } catch (error) {
+    const says = "a stream of events ended: one of them cannot be read";
+    host.log.error(says, { topic: name(options), shard, cause: error });
+    if (sent.length > 0) pieces.push({ kind: "events", events: sent });
+    return [...pieces, { kind: "end", reason: "failed", ...saidOf(asSheafError(error)) }];
   }
+  if (sent.length > 0) pieces.push({ kind: "events", events: sent });
   // All that was behind its place is trimmed.
   if (events.length === 0) places[shard] = Math.max(before, Math.min(last, floor - 1));
-  return text;
+  return pieces;
 }
 
-/** Whether the topic has more, before so much time is over or a signal aborts. */
-function news(tail: Tail, { clock }: Host, ms: Millis, signals: readonly Cancellation[]): Promise<boolean> {
-  if (signals.some(({ aborted }) => aborted)) return Promise.resolve(true);
-  return new Promise((resolve) => {
-    const done = (more: boolean): void => {
-      stop();
-      timer.cancel();
-      for (const signal of signals) signal.removeEventListener("abort", over);
-      resolve(more);
-    };
-    const over = (): void => done(true);
-    const stop = tail.listen(() => done(true));
-    const timer: Timer = clock.after(ms, () => done(false));
-    for (const signal of signals) signal.addEventListener("abort", over, { once: true });
-  });
+const retryMs: Millis = 1_000;
+const told = (event: string, data: object): string => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+
+/** A piece as Server-Sent Events have it. */
+export function sseText(piece: Piece): string {
+  switch (piece.kind) {
+    case "place":
+      // Without data it is no event, and the reader keeps the id all the same.
+      return `retry: ${retryMs}\nid: ${piece.id}\n\n`;
+    case "events":
+      return piece.events.map(({ id, event }) => `id: ${id}\ndata: ${event}\n\n`).join("");
+    case "beat":
+      return ":\n\n";
+    default: {
+      const { kind, ...data } = piece;
+      return told(kind, data);
+    }
+  }
 }

@@ -6,7 +6,7 @@ import { topicOnce, type TopicShape } from "../model/index.ts";
 import { Cancel, type Cancellation } from "../rpc/index.ts";
 import type { Outlet } from "./exchange.ts";
 import { placesOf } from "./place.ts";
-import { stream } from "./stream.ts";
+import { sseText, stream } from "./stream.ts";
 import { Tails } from "./tails.ts";
 import { fromOf, TopicReads } from "./topic-reads.ts";
 
@@ -67,7 +67,8 @@ export class Subscribers {
     async function* all(gone: Cancellation): AsyncGenerator<string, void> {
       const tail = tails.take(topic.name);
       try {
-        yield* stream({ host, reads, tail, topic: topicOnce(topic), places, ending }, gone);
+        const pieces = stream({ host, reads, tail, topic: topicOnce(topic), places, ending }, gone);
+        for await (const piece of pieces) yield sseText(piece);
       } finally {
         tails.give(topic.name, tail);
         over();

@@ -1,25 +1,45 @@
-// How far the topics are that somebody reads here: one question to each shard of a topic waits for its next event, however many
-// streams there are.
+// How far the topics are that somebody reads here: one question to each shard of a topic waits for its next events, however many
+// streams there are, and what it brings serves all those that have read as far.
 
-import type { Millis } from "../base/index.ts";
+import type { Millis, Tick } from "../base/index.ts";
 import type { Clock } from "../host/index.ts";
 import { Cancel } from "../rpc/index.ts";
+import type { ReadReply } from "../topics/index.ts";
 import type { TopicReads } from "./topic-reads.ts";
 
 const waitMs: Millis = 25_000;
 const pauseMs: Millis = 500;
+/** Events that one question brings at most. */
+export const pageEvents = 64;
 
 /** The end of one topic, as its readers follow it. */
 export class Tail {
   /** The number of the newest event of each shard, as far as that is known here; -1 while it is not. */
   readonly last: number[];
+  /** What came last at each shard, and behind which event. */
+  readonly #newest: ({ readonly after: number; readonly reply: ReadReply } | undefined)[] = [];
   readonly #listeners = new Set<() => void>();
+  /** Since when each shard that cannot be asked has failed. */
+  readonly #failing = new Map<number, Tick>();
   readonly #closed = new Cancel();
   readers = 0;
 
   constructor(reads: TopicReads, clock: Clock, topic: string) {
     this.last = Array.from({ length: reads.shards }, () => -1);
     for (let shard = 0; shard < reads.shards; shard++) void this.#follow(reads, clock, topic, shard);
+  }
+
+  /** The events of a shard behind that one, if they are the newest; undefined when they are to be read. */
+  newest(shard: number, after: number): ReadReply | undefined {
+    const newest = this.#newest[shard];
+    if (!newest || after < newest.after) return undefined;
+    const events = newest.reply.events.filter(([n]) => n > after);
+    return events.length > 0 ? { ...newest.reply, events } : undefined;
+  }
+
+  /** Since when some shard could not be asked; undefined when all can. */
+  get failingSince(): Tick | undefined {
+    return this.#failing.size === 0 ? undefined : Math.min(...this.#failing.values());
   }
 
   listen(listener: () => void): () => void {
@@ -36,12 +56,17 @@ export class Tail {
     while (!signal.aborted) {
       const known = this.last[shard]!;
       try {
-        const asked = { after: Math.max(0, known), limit: 1, waitMs: known < 0 ? 0 : waitMs, signal };
-        const { last } = await reads.read(topic, shard, asked);
-        this.last[shard] = Math.max(known, last);
-        if (last > known && last > 0) for (const listener of this.#listeners) listener();
+        const first = known < 0;
+        const after = first ? 0 : known;
+        const asked = { after, limit: first ? 1 : pageEvents, waitMs: first ? 0 : waitMs, signal };
+        const reply = await reads.read(topic, shard, asked);
+        this.#failing.delete(shard);
+        this.last[shard] = Math.max(known, reply.last);
+        if (!first && reply.events.length > 0) this.#newest[shard] = { after, reply };
+        if (reply.last > known && reply.last > 0) for (const listener of this.#listeners) listener();
       } catch {
-        // The shard moves, or the node is about to stop; whoever reads is told by their own questions.
+        // The shard moves, or the node is about to stop.
+        if (!this.#failing.has(shard)) this.#failing.set(shard, clock.tick());
         await new Promise<void>((resolve) => void clock.after(pauseMs, resolve));
       }
     }

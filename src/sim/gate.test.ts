@@ -66,6 +66,11 @@ test("gate: topics lose, double and turn round nothing, and subscriptions come t
   assert.deepEqual(failed, []);
 });
 
+test("gate: readers of streams get each event once and in order, whatever fails and wherever they go on", async () => {
+  const { failed } = await runSeeds(1, 8, 1, { workloads: ["streams"], cluster: true });
+  assert.deepEqual(failed, []);
+});
+
 test("gate: jobs are done at least once, those of a key in order, and dead letters are those that cannot be done, whatever fails", async () => {
   const { failed } = await runSeeds(1, 12, 1, { workloads: ["jobs"] });
   assert.deepEqual(failed, []);
@@ -92,6 +97,7 @@ for (const name of [
   "T5",
   "T6",
   "T7",
+  "T8",
   "Q1",
   "Q2",
   "Q3",

@@ -165,6 +165,12 @@ export const mutants: readonly Mutant[] = [
     within: 100,
     trial: { workloads: ["topics"], faults: ["crash", "restart"] },
   },
+  {
+    name: "T8",
+    says: "tells a reader of each event that it has the whole page",
+    within: 100,
+    trial: { workloads: ["streams"], faults: ["lost-reply"] },
+  },
 ];
 
 /** The seed that caught it, counted from 1, and what it said; undefined when none did. A seed that fails without the

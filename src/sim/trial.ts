@@ -9,6 +9,7 @@ import { type Random, seeded } from "./random.ts";
 import { jobsApp } from "./jobs-app.ts";
 import { schedulesApp } from "./schedules-app.ts";
 import { releases, topicsApp } from "./topics-app.ts";
+import { streamsApp } from "./workloads-streams.ts";
 import { clusterFaults, type FaultName, faultNames, type Tally } from "./weather.ts";
 import type { Stage } from "./stage.ts";
 import { workloads, type WorkloadName } from "./workloads.ts";
@@ -60,12 +61,20 @@ const usual: readonly WorkloadName[] = [
 ];
 
 /** Nodes that do not know each other cannot send each other anything. */
-const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>(["transfers", "alarms", "schedules", "topics", "jobs"]);
+const linked: ReadonlySet<WorkloadName> = new Set<WorkloadName>([
+  "transfers",
+  "alarms",
+  "schedules",
+  "topics",
+  "jobs",
+  "streams",
+]);
 
 /** Of all trials; drawn apart, so that the others stay what they are. */
 const schedulesShare = 0.003;
 const topicsShare = 0.005;
 const jobsShare = 0.005;
+const streamsShare = 0.003;
 
 /** Of the trials with several nodes, so many form clusters by themselves; the others leave claims to the world's whim. */
 const clusterShare = 0.1;
@@ -79,7 +88,9 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
   const isScheduled = !options.workloads && seeded(seed).fork("schedules").chance(schedulesShare);
   const isOfTopics = !options.workloads && seeded(seed).fork("topics").chance(topicsShare);
   const isOfJobs = !options.workloads && seeded(seed).fork("jobs").chance(jobsShare);
-  const workload = isScheduled ? "schedules" : isOfTopics ? "topics" : isOfJobs ? "jobs" : drawn;
+  const isOfStreams = !options.workloads && seeded(seed).fork("streams").chance(streamsShare);
+  const apart = isScheduled ? "schedules" : isOfTopics ? "topics" : isOfJobs ? "jobs" : isOfStreams && "streams";
+  const workload = apart || drawn;
   const orderly = workload === "rolling" || workload === "apart";
   const nodes = orderly
     ? 2 + random.below(2)
@@ -129,6 +140,7 @@ export function planOf(seed: number, options: TrialOptions = {}): Plan {
 const appOf = ({ workload, world }: Plan): AppShape => {
   if (workload === "topics") return topicsApp;
   if (workload === "jobs") return jobsApp;
+  if (workload === "streams") return streamsApp;
   return workload === "schedules" ? schedulesApp(world.faults) : gateApp;
 };
 

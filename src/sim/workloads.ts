@@ -10,6 +10,7 @@ import { calmly, named, openCalls, perClient, type Workload } from "./stage.ts";
 import { jobs } from "./workloads-jobs.ts";
 import { alarms, transfers } from "./workloads-messages.ts";
 import { schedules } from "./workloads-schedules.ts";
+import { streams } from "./workloads-streams.ts";
 import { topics } from "./workloads-topics.ts";
 import { apart, errands, glances, rolling, sessions } from "./workloads-cluster.ts";
 
@@ -129,5 +130,6 @@ export const workloads = {
   schedules,
   jobs,
   topics,
+  streams,
 } as const;
 export type WorkloadName = keyof typeof workloads;
