@@ -229,6 +229,10 @@ export type GroupView = {
   readonly atLeast: boolean;
   /** How old the oldest of these is. */
   readonly lagMs: Millis;
+  /** Of how many events one command or call is made at most, and for how many keys at the same time at each shard; null where the
+   *  subscription says nothing of it, as of a reader. */
+  readonly batch: number | null;
+  readonly concurrency: number | null;
   /** `partly`: paused at some shards. */
   readonly state: "open" | "paused" | "partly";
   /** Shards where it stands still: before which event (empty when the event is not why), since when and why. */

@@ -117,6 +117,8 @@ export const groupView = object({
   lag: whole,
   atLeast: flag,
   lagMs: ms,
+  batch: orNull(whole),
+  concurrency: orNull(whole),
   state: { type: "string", enum: ["open", "paused", "partly"] },
   stuck: listOf(object({ shard: whole, event: text, since: time, cause: text })),
 });

@@ -359,7 +359,7 @@ const rows: Readonly<Record<string, Row>> = {
     good: at(["group", "ls"]),
     list: true,
     schema: "sheaf.group.list/v1",
-    fields: ["group", "topic", "kind", "lag", "atLeast", "lagMs", "state", "stuck"],
+    fields: ["group", "topic", "kind", "lag", "atLeast", "lagMs", "batch", "concurrency", "state", "stuck"],
     mistake: ["group", "ls", "--nonsense"],
   },
   ...Object.fromEntries(

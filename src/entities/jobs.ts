@@ -16,6 +16,7 @@ import { JobCalls } from "./job-calls.ts";
 import { jobMeters } from "./job-meters.ts";
 import { causeOf, isExhausted, serviceOf, targetOf, type Terms, termsOf, verdictOn } from "./job-terms.ts";
 import { Leases } from "./leases.ts";
+import { Shares } from "./shares.ts";
 
 export type JobsOptions = {
   readonly host: Host;
@@ -54,6 +55,7 @@ export class Jobs {
   readonly calls: JobCalls;
   readonly #options: JobsOptions;
   readonly #leases: Leases;
+  readonly #shares: Shares;
   readonly #desks = new Map<string, Desk>();
   /** With workers, by agenda. */
   readonly #running = new WeakMap<Agenda, Set<string>>();
@@ -67,6 +69,7 @@ export class Jobs {
     this.#leases = new Leases({ ...options, meters: jobMeters(options.host.meter) });
     const take = (type: string, max: number): Promise<readonly Job[]> => this.take(type, max);
     const ask = (type: string, ms: Millis): Promise<void> => this.#ask(type, ms);
+    this.#shares = new Shares(options.app, (shard, id) => this.#isUnderWay(shard, id));
     this.calls = new JobCalls({ ...options, leases: this.#leases, take, ask });
   }
 
@@ -76,6 +79,7 @@ export class Jobs {
     this.#timers.delete(shard);
     if (this.#closed || shard.tenure.kind !== "serving") return;
     const { agenda } = shard.fold;
+    this.#shares.offer(shard);
     const now = shard.now();
     let next = Infinity;
     for (const type of agenda.jobTypes) {
@@ -155,9 +159,10 @@ export class Jobs {
       if (!job) return undefined;
       // It is entered again when what is noted of it is durable.
       const isHeld = running.has(job.id) || shard.settles(job.id);
-      if (!isHeld && !(terms && isExhausted(job, terms))) return job;
+      const isDead = !isHeld && terms !== undefined && isExhausted(job, terms);
+      if (!isHeld && !isDead && this.#shares.enter(shard, job)) return job;
       agenda.takeJob(type);
-      if (!isHeld) void this.#bury(shard, job, running);
+      if (isDead) void this.#bury(shard, job, running);
     }
   }
 
@@ -209,6 +214,13 @@ export class Jobs {
       resting.delete(rest);
       this.wake(shard);
     }
+  }
+
+  /** With a worker, or with one of an owner before. */
+  #isUnderWay(shard: Shard, id: string): boolean {
+    const { agenda } = shard.fold;
+    const job = agenda.tasks.get(id);
+    return this.#runningAt(agenda).has(id) || (job !== undefined && isLeased(job) && job.due! > shard.now());
   }
 
   async #bury(shard: Shard, job: Job, running: Set<string>): Promise<void> {

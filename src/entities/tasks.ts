@@ -7,10 +7,12 @@
 
 import { asSheafError, type ErrorCode, type Limits, type Millis, SheafError } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
+import type { CompiledApp } from "../model/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
 import { type Agenda, type Hot, refOf, type Shard, type Shards, type Task, timerName } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
 import { Crowd } from "./crowd.ts";
+import { Shares } from "./shares.ts";
 import { type TaskMeters, taskMeters } from "./task-meters.ts";
 
 export type TasksOptions = {
@@ -21,6 +23,7 @@ export type TasksOptions = {
   readonly here: (call: Call) => Promise<Reply>;
   /** How many may wait for their turn on this node, so that callers get theirs. */
   readonly room: () => number;
+  readonly app: () => CompiledApp;
 };
 
 const anyInput = new Uint8Array(16);
@@ -55,6 +58,7 @@ export class Tasks {
   readonly #options: TasksOptions;
   readonly #meters: TaskMeters;
   readonly #crowd: Crowd;
+  readonly #shares: Shares;
   /** Under way, by agenda: what was begun in an earlier tenure keeps nothing from beginning anew. */
   readonly #running = new WeakMap<Agenda, Set<string>>();
   readonly #timers = new Map<Shard, Timer>();
@@ -64,6 +68,7 @@ export class Tasks {
     this.#options = options;
     this.#meters = taskMeters(options.host.meter);
     this.#crowd = new Crowd(options.host.clock, options.room, (shard) => this.wake(shard));
+    this.#shares = new Shares(options.app, ({ fold }, id) => this.#runningAt(fold.agenda).has(id));
   }
 
   /** Starts what is due at a shard, and comes back when the next is. */
@@ -74,6 +79,7 @@ export class Tasks {
     const { clock } = this.#options.host;
     const { agenda } = shard.fold;
     const running = this.#runningAt(agenda);
+    this.#shares.offer(shard);
     for (let task = agenda.first(); task !== undefined && running.size < atOnce; task = agenda.first()) {
       const wait = task.due! - shard.now();
       if (wait > 0)
@@ -83,7 +89,7 @@ export class Tasks {
         );
       if (this.#crowd.keepsOut(shard)) return;
       agenda.take();
-      if (!running.has(task.id)) void this.#start(shard, task, running);
+      if (!running.has(task.id) && this.#shares.enter(shard, task)) void this.#start(shard, task, running);
     }
   }
 

@@ -82,8 +82,10 @@ export type CompiledTopic = {
 export type CompiledSubscription = {
   readonly contract: SubscriptionShape;
   readonly topic: CompiledTopic;
-  /** What is sent for an event, with a valid input. Throws BAD_INPUT, HANDLER_FAILED. */
+  /** What is sent for an event, with a valid input: an item of one, with a batch. Throws BAD_INPUT, HANDLER_FAILED. */
   readonly make: (event: TopicEvent) => { readonly key?: string; readonly input?: unknown } | undefined;
+  /** Throws BAD_INPUT unless what was made of the events of a batch is a valid input. */
+  readonly whole: (inputs: readonly unknown[]) => void;
 };
 
 /** An application, ready to run: entities and services by name. */
@@ -209,9 +211,10 @@ function compileSubscription(contract: SubscriptionShape): CompiledSubscription 
       const { key } = made;
       if (target.kind === "command" && (typeof key !== "string" || key === "" || !key.isWellFormed()))
         throw new SheafError("BAD_INPUT", `subscription ${name} made no key for its command`);
-      input(made.input);
+      input(contract.batch ? [made.input] : made.input);
       return made;
     },
+    whole: input,
   };
 }
 

@@ -56,3 +56,16 @@ export function checkFields(what: string, value: unknown, known: readonly string
     if (!known.includes(field)) throw usage(`${what} has no option "${field}"; it takes ${known.join(", ")}`);
   }
 }
+
+/** Throws USAGE for a count that is given and is none. */
+export function checkCounts(
+  what: string,
+  counts: Readonly<Record<string, number | undefined>>,
+  most = Number.MAX_SAFE_INTEGER,
+): void {
+  for (const [name, count] of Object.entries(counts)) {
+    if (count === undefined) continue;
+    if (!(Number.isSafeInteger(count) && count > 0)) throw usage(`${what}: ${name} is a whole number above 0`);
+    if (count > most) throw usage(`${what}: ${name} is at most ${most}`);
+  }
+}

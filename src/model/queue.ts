@@ -4,7 +4,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type Millis, SheafError } from "../base/index.ts";
 import type { Client } from "./client.ts";
 import type { ProcedureContext } from "./context.ts";
-import { checkFields, checkName } from "./names.ts";
+import { checkCounts, checkFields, checkName } from "./names.ts";
 import type { QueueImplementation, QueueShape, RetryShape, Schema } from "./shape.ts";
 import { isSchema } from "./state.ts";
 
@@ -115,9 +115,3 @@ export function queue<const N extends string, I extends Schema, O extends Schema
 const usualHands = 16;
 export const usualVisibilityMs: Millis = 30_000;
 export const longestVisibilityMs: Millis = 10 * 60_000;
-
-function checkCounts(what: string, counts: Readonly<Record<string, number | undefined>>): void {
-  for (const [name, count] of Object.entries(counts))
-    if (count !== undefined && !(Number.isSafeInteger(count) && count > 0))
-      throw new SheafError("USAGE", `${what}: ${name} is a whole number above 0`);
-}

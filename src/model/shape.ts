@@ -96,11 +96,18 @@ export type TopicShape = {
   readonly retain: Retention;
 };
 
+/** How many events, and of what size together, one command or call is made of at most; and how long the first of them waits for others. */
+export type BatchShape = { readonly events: number; readonly bytes: number; readonly waitMs: Millis };
+
 export type SubscriptionShape = {
   readonly kind: "subscription";
   readonly name: string;
   readonly topic: TopicShape;
   readonly from: "beginning" | "now" | Instant;
+  /** The input is an array of what is made of each event. */
+  readonly batch?: BatchShape | undefined;
+  /** Keys whose commands or calls are under way at the same time, at each shard. */
+  readonly concurrency?: number | undefined;
   readonly target:
     | { readonly kind: "command"; readonly entity: EntityShape; readonly command: string }
     | { readonly kind: "procedure"; readonly service: ServiceShape; readonly procedure: string };

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
 import { Account, account, Rates, rates } from "./bank.fixture.ts";
-import { app, type Client, entity, subscription, topic } from "./index.ts";
+import { app, type Client, entity, service, subscription, topic } from "./index.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const is = <T>() => ({
@@ -69,6 +69,40 @@ test("a subscription: the event is the topic's, and what is made of it fits the 
   assert.equal(Account.topic("withdrawn").name, "account.withdrawn");
 });
 
+test("a subscription with a batch: what is made of an event is an item of the array that the command or procedure takes", () => {
+  const Log = entity("log", {
+    state: z.object({}),
+    commands: { all: { input: z.array(z.object({ n: z.number().default(0) })).readonly() }, none: {} },
+  });
+  const Bulk = service("bulk", { procedures: { put: { input: z.array(z.string()) } } });
+  compiled(() => {
+    const many = subscription("many", Orders, { batch: { events: 50, kilobytes: 64, waitMs: 200 }, concurrency: 4 });
+    many.into(Log, "all", ({ value }) => ({ key: value.id, input: { n: value.cents } }));
+    many.into(Log, "all", ({ value }) => (value.cents > 5 ? { key: value.id, input: {} } : undefined));
+    many.call(Bulk, "put", ({ value }) => ({ input: value.id }));
+    // @ts-expect-error an item, not the whole array
+    many.call(Bulk, "put", ({ value }) => ({ input: [value.id] }));
+    // @ts-expect-error the items are something else
+    many.into(Log, "all", ({ value }) => ({ key: value.id, input: { n: value.id } }));
+    // @ts-expect-error the command takes no array
+    many.into(Account, "deposit", ({ key }) => ({ key, input: { cents: 5 } }));
+    // @ts-expect-error the command takes nothing
+    many.into(Log, "none", ({ key }) => ({ key }));
+    // @ts-expect-error an item is wanted
+    many.into(Log, "all", ({ key }) => ({ key }));
+    subscription("one", Orders, { concurrency: 4 }).call(Bulk, "put", ({ value }) => ({ input: [value.id] }));
+    subscription("one", Orders, { batch: undefined }).call(Bulk, "put", ({ value }) => ({ input: [value.id] }));
+    // @ts-expect-error without a batch the input is the whole array
+    subscription("one", Orders).call(Bulk, "put", ({ value }) => ({ input: value.id }));
+    // @ts-expect-error an option that does not exist
+    subscription("many", Orders, { batch: { size: 50 } });
+  });
+  const { batch, concurrency } = subscription("many", Orders, { batch: {}, concurrency: 3 }).call(Bulk, "put", () => ({
+    input: "a",
+  }));
+  assert.deepEqual([batch, concurrency], [{ events: 100, bytes: 256 * 1024, waitMs: 0 }, 3]);
+});
+
 test("topics and subscriptions: one that cannot be is refused when it is loaded, with what is wrong", () => {
   const make = ({ key }: { key: string }): { key: string } => ({ key });
   const closes = subscription("closes", Orders).into(Account, "close", make);
@@ -81,6 +115,16 @@ test("topics and subscriptions: one that cannot be is refused when it is loaded,
     [/has no event "opened"/, () => Account.topic("opened" as never)],
     [/needs a topic/, () => subscription("a", Account as never)],
     [/"beginning", "now" or a Date/, () => subscription("a", Orders, { from: new Date(Number.NaN) })],
+    [/"beginning", "now" or a Date/, () => subscription("a", Orders, { from: "soon" as never })],
+    [/no option "every"/, () => subscription("a", Orders, { every: 5 } as never)],
+    [/batch has no option "size"/, () => subscription("a", Orders, { batch: { size: 5 } as never })],
+    [/batch must be an object/, () => subscription("a", Orders, { batch: 5 as never })],
+    [/batch: events is a whole number above 0/, () => subscription("a", Orders, { batch: { events: 0 } })],
+    [/batch: events is at most 1000/, () => subscription("a", Orders, { batch: { events: 1001 } })],
+    [/batch: kilobytes is .*at most 1024/, () => subscription("a", Orders, { batch: { kilobytes: 2000 } })],
+    [/batch: waitMs is a number from 0 to 60000/, () => subscription("a", Orders, { batch: { waitMs: -1 } })],
+    [/concurrency is a whole number above 0/, () => subscription("a", Orders, { concurrency: 1.5 })],
+    [/concurrency is at most 1000/, () => subscription("a", Orders, { concurrency: 1001 })],
     [/no command "balance"/, () => subscription("a", Orders).into(Account, "balance" as never, make as never)],
     [/no procedure "look"/, () => subscription("a", Orders).call(Rates, "look" as never, make as never)],
     [/the last argument/, () => subscription("a", Orders).into(Account, "close", undefined as never)],

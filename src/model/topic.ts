@@ -3,8 +3,9 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { type Instant, type Millis, SheafError } from "../base/index.ts";
 import type { SentInput } from "./inference.ts";
-import { checkFields, checkName } from "./names.ts";
+import { checkCounts, checkFields, checkName } from "./names.ts";
 import type {
+  BatchShape,
   EntityShape,
   Retention,
   Schema,
@@ -95,42 +96,80 @@ export const entityTopic = <const N extends string, S extends Schema>(name: N, s
     retain: retention(name),
   });
 
-export type SubscriptionOptions = {
+/** When several events are made one command or call of. Whatever is reached first. */
+export type BatchOptions = {
+  /** Of so many events at most. Default 100, at most 1000. */
+  readonly events?: number | undefined;
+  /** What is made of them has so many kilobytes at most; one that has more goes alone. Default 256, at most 1024. */
+  readonly kilobytes?: number | undefined;
+  /** So long an event waits for others, where there are fewer. Default 0: of what is there. At most 60 000. */
+  readonly waitMs?: Millis | undefined;
+};
+
+export type SubscriptionOptions<B extends BatchOptions | undefined = BatchOptions | undefined> = {
   /** Where a subscription that is new begins: with all that is kept (the default), with what comes from now on, or with what was
    *  published at that time or later. One that has begun goes on where it is. */
   readonly from?: "beginning" | "now" | Date | undefined;
+  /** One command or call for several events: its input is an array. Without it each event has its own. */
+  readonly batch?: B;
+  /**
+   * Keys that are done at the same time, at each shard: 1 to 1000. Events of one key stay in their order. Default: no bound but those of
+   * the node. With `batch`, the keys of a shard are dealt out among so many calls of a procedure; default 1.
+   */
+  readonly concurrency?: number | undefined;
 };
 
-/** A subscription that does not say yet what is to be done. */
-export interface Subscribing<V> {
+/** A subscription that does not say yet what is to be done. `B`: what it was given as `batch`. */
+export interface Subscribing<V, B = undefined> {
   /**
    * Sends a command for each event, exactly once in effect: that the subscription has moved on is kept in one record with what it
    * sends. `make` says which key and input; one that gives nothing passes the event over. Commands for one key are carried out in the
    * order of their events, where these have one key. What fails is tried again, and becomes a dead letter, as with `send`.
    * `make` must be pure. When it throws, the subscription stands still at that event and says so (`sheaf group ls`).
+   * With `batch`, what `make` gives for events with the same key comes as one array: all of it takes effect, or none.
    */
   into<C extends EntityShape, N extends keyof C["commands"] & string>(
     entity: C,
     command: N,
-    make: (event: TopicEvent<V>) => ({ readonly key: string } & Made<C["commands"][N]>) | undefined,
+    make: (event: TopicEvent<V>) => ({ readonly key: string } & Made<C["commands"][N], B>) | undefined,
   ): SubscriptionShape;
   /**
    * Calls a procedure for each event, at least once: again when it throws, or when nobody can tell whether it ended. The event's `id` is
    * the same each time. Events of one key are called for in order, those of others at the same time. After `maxAttempts` attempts,
    * counted across crashes, it becomes a dead letter. `make` gives the input; as with `into`, nothing passes the event over.
+   * With `batch`, events of several keys come as one array, and what fails in a call has all of it called again.
    */
   call<C extends ServiceShape, N extends keyof C["procedures"] & string>(
     service: C,
     procedure: N,
-    make: (event: TopicEvent<V>) => Made<C["procedures"][N]> | undefined,
+    make: (event: TopicEvent<V>) => Made<C["procedures"][N], B> | undefined,
   ): SubscriptionShape;
 }
 
-type Made<O> = O extends { readonly input: object }
+type Made<O, B> = B extends object ? { readonly input: Item<SentInput<O>> } : MadeAlone<O>;
+/** Never, where the command or procedure takes no array. */
+type Item<I> = I extends readonly (infer E)[] ? E : never;
+type MadeAlone<O> = O extends { readonly input: object }
   ? undefined extends SentInput<O>
     ? { readonly input?: SentInput<O> }
     : { readonly input: SentInput<O> }
   : object;
+
+const mostEvents = 1000;
+const mostKilobytes = 1024;
+const longestWait: Millis = 60_000;
+const mostAtOnce = 1000;
+
+function batchOf(what: string, given: BatchOptions): BatchShape {
+  checkFields(`${what}: batch`, given, ["events", "kilobytes", "waitMs"]);
+  const { events = 100, kilobytes = 256, waitMs = 0 } = given;
+  checkCounts(`${what}: batch`, { events }, mostEvents);
+  if (!(kilobytes > 0 && kilobytes <= mostKilobytes))
+    throw new SheafError("USAGE", `${what}: batch: kilobytes is a number above 0, at most ${mostKilobytes}`);
+  if (!(waitMs >= 0 && waitMs <= longestWait))
+    throw new SheafError("USAGE", `${what}: batch: waitMs is a number from 0 to ${longestWait}`);
+  return Object.freeze({ events, bytes: Math.ceil(kilobytes * 1024), waitMs });
+}
 
 /**
  * Declares what is done with each event of a topic, as one of `app`'s subscriptions. Its name is that of a group: it names the place up to
@@ -138,24 +177,34 @@ type Made<O> = O extends { readonly input: object }
  *
  * @example
  * export const ship = subscription("ship-orders", Orders).into(Shipment, "begin", ({ value }) => ({ key: value.id, input: value }));
+ * export const index = subscription("index", Orders, { batch: { events: 500, waitMs: 1000 } })
+ *   .call(Search, "add", ({ value }) => ({ input: value }));
  */
-export function subscription<T extends TopicShape>(
+export function subscription<T extends TopicShape, const B extends BatchOptions | undefined = undefined>(
   name: string,
   topic: T,
-  options: SubscriptionOptions = {},
-): Subscribing<ReceivedValue<T>> {
+  options: SubscriptionOptions<B> = {},
+): Subscribing<ReceivedValue<T>, B> {
   checkName("subscription", name);
   const what = `subscription ${name}`;
-  checkFields(what, options, ["from"]);
+  checkFields(what, options, ["from", "batch", "concurrency"]);
   if (topic?.kind !== "topic")
     throw new SheafError("USAGE", `${what} needs a topic`, {
       hint: 'For an entity\'s events: Account.topic("withdrawn").',
     });
-  const { from = "beginning" } = options;
+  const { from = "beginning", batch, concurrency } = options;
   const at = from instanceof Date ? from.getTime() : from;
   if (at !== "beginning" && at !== "now" && !Number.isFinite(at))
     throw new SheafError("USAGE", `${what}: from is "beginning", "now" or a Date`);
-  const base = { kind: "subscription", name, topic, from: at } as const;
+  checkCounts(what, { concurrency }, mostAtOnce);
+  const base = {
+    kind: "subscription",
+    name,
+    topic,
+    from: at,
+    ...(batch && { batch: batchOf(what, batch) }),
+    ...(concurrency !== undefined && { concurrency }),
+  } as const;
   return {
     into: (entity, command, make) => {
       if (entity?.kind !== "entity" || !Object.hasOwn(entity.commands, command))

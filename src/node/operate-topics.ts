@@ -2,6 +2,7 @@
 
 import type { Found, GroupAsk, GroupChange, GroupView, SeekTo, TopicView } from "../admin/index.ts";
 import { type Instant, type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
+import type { SubscriptionShape } from "../model/index.ts";
 import { eventsWithin, type Shard } from "../shards/index.ts";
 import { each, type Part } from "./operate-parts.ts";
 import type { Parts } from "./parts.ts";
@@ -75,24 +76,25 @@ async function shareOf(parts: Parts, shard: Shard, group: string, topic: string)
   const through = placeOf(parts, shard, group, topic);
   const behind = await between(parts, shard, topic, through, last);
   const [next] = behind.events > 0 ? await parts.shards.events(shard, topic, through, 1) : [];
-  const has = isSubscription(parts, group, topic);
-  const stuck = has ? parts.topics.stuck(shard, group) : undefined;
-  const kind = has ? "subscription" : "reader";
+  const contract = subscriptionOf(parts, group, topic);
+  const stuck = contract && parts.topics.stuck(shard, group);
   return {
     shard: shard.number,
     group,
     topic,
-    kind,
+    kind: contract ? "subscription" : "reader",
     lag: behind.events,
     atLeast: behind.atLeast,
     lagMs: next ? Math.max(0, shard.now() - next.at) : 0,
+    batch: contract?.batch?.events ?? null,
+    concurrency: contract?.concurrency ?? null,
     paused: logs.place(group, topic)?.paused ?? false,
     stuck: stuck ? { shard: shard.number, event: stuck.at, since: stuck.since, cause: stuck.cause } : null,
   };
 }
 
-const isSubscription = ({ compiled }: Parts, group: string, topic: string): boolean =>
-  compiled.subscriptions.some(({ contract }) => contract.name === group && contract.topic.name === topic);
+const subscriptionOf = ({ compiled }: Parts, group: string, topic: string): SubscriptionShape | undefined =>
+  compiled.subscriptions.find(({ contract }) => contract.name === group && contract.topic.name === topic)?.contract;
 
 /** Up to where a group has been at a shard; where it has no place, up to where it begins. */
 function placeOf({ compiled }: Parts, { fold }: Shard, group: string, topic: string): number {
@@ -132,7 +134,7 @@ export async function changeGroupHere(
   group: string,
   ask: GroupAsk,
 ): Promise<Part<ChangeShare>> {
-  const has = isSubscription(parts, group, topic);
+  const has = subscriptionOf(parts, group, topic) !== undefined;
   if (ask.act === "remove" && has)
     throw new SheafError("IN_USE", `${group} is a subscription of the app`, {
       hint: "Take it out of the app first, or move it with: sheaf group seek",
@@ -211,7 +213,7 @@ export const topicsOf = (shares: readonly TopicShare[]): readonly TopicView[] =>
 
 export const groupsOf = (shares: readonly GroupShare[]): readonly GroupView[] =>
   together(shares, ({ group, topic }) => `${group}\n${topic}`).map(([, all]) => {
-    const { group, topic, kind } = all[0]!;
+    const { group, topic, kind, batch, concurrency } = all[0]!;
     const paused = all.filter((one) => one.paused).length;
     return {
       group,
@@ -220,6 +222,8 @@ export const groupsOf = (shares: readonly GroupShare[]): readonly GroupView[] =>
       lag: all.reduce((sum, one) => sum + one.lag, 0),
       atLeast: all.some(({ atLeast }) => atLeast),
       lagMs: all.reduce<Millis>((most, one) => Math.max(most, one.lagMs), 0),
+      batch,
+      concurrency,
       state: paused === 0 ? ("open" as const) : paused === all.length ? ("paused" as const) : ("partly" as const),
       stuck: all.flatMap(({ stuck }) => (stuck ? [stuck] : [])),
     };

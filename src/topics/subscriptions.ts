@@ -4,13 +4,15 @@
 //     once, and in order, whoever owns the shard.
 // U2. Where the code cannot make anything of an event, the subscription stands still before it, and is tried again.
 // U3. It moves no faster than what it has sent is carried out: the agenda has room, or it waits.
+// U4. Events of one key stay in order where another code has them called for in other lines: those of before end first.
 
 import { asSheafError, type Instant, type Limits, type Millis, SheafError } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
-import type { Message, Note } from "../journal/index.ts";
-import { type CompiledApp, type CompiledSubscription, plain } from "../model/index.ts";
-import { jobMessage, type Logged, type Logs, messageBytes, type Shard, type Shards } from "../shards/index.ts";
-import { pack, unpack } from "../wire/index.ts";
+import type { Note } from "../journal/index.ts";
+import type { CompiledApp, CompiledSubscription } from "../model/index.ts";
+import { type Logged, loggedBytes, type Logs, type Shard, type Shards } from "../shards/index.ts";
+import { eventId, isInOtherLines, makeOf } from "./making.ts";
+import { at, Parcel, type Sent } from "./parcel.ts";
 
 export type SubscriptionsOptions = {
   readonly host: Host;
@@ -24,7 +26,6 @@ export type Stuck = { readonly at: string; readonly since: Instant; readonly cau
 
 /** Events that one record makes something of. */
 const batchEvents = 256;
-const noInput = new Uint8Array(0);
 const firstPause: Millis = 250;
 const longestPause: Millis = 60_000;
 /** Where nothing is wrong with the event: an engine comes back. */
@@ -36,9 +37,11 @@ type Affairs = {
   readonly running: Map<string, Promise<void>>;
   readonly held: Set<string>;
   readonly failing: Map<string, Failing>;
+  /** Those that wait until a batch is due, or the log has so many bytes or an event of that number. */
+  readonly gathering: Map<string, { readonly timer: Timer; readonly last: number; readonly bytes: number }>;
+  /** Those of which no call waits in a line that the code of now does not know. */
+  readonly aligned: Set<CompiledSubscription>;
 };
-
-type Sent = Message & { readonly to: number };
 
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
@@ -62,7 +65,7 @@ export class Subscriptions {
   wake(shard: Shard): void {
     if (this.#closed || shard.tenure.kind !== "serving") return;
     const { logs, agenda } = shard.fold;
-    const { running, held, failing } = this.#at(logs);
+    const { running, held, failing, gathering } = this.#at(logs);
     // Whoever frees a place in the agenda wakes the shard (U3).
     const isFull = agenda.room(this.#options.limits, true) <= 0;
     for (const subscription of this.#options.app().subscriptions) {
@@ -72,7 +75,11 @@ export class Subscriptions {
       // One for what comes from now on has its place before anything comes.
       const begins = !place && subscription.contract.from !== "beginning";
       const { through = 0, paused = false } = place ?? {};
-      if (!begins && (isFull || paused || through >= logs.of(topic.name).last)) continue;
+      const { last, bytes } = logs.of(topic.name);
+      const until = gathering.get(name) ?? { last: 0, bytes: 0 };
+      const gathers = last < until.last && bytes < until.bytes;
+      if (!begins && (isFull || paused || through >= last || gathers)) continue;
+      if (!this.#isAligned(shard, subscription)) continue;
       const run = this.#run(shard, subscription).finally(() => {
         running.delete(name);
         // What came at the very end.
@@ -103,14 +110,16 @@ export class Subscriptions {
 
   /** Does it while the group makes nothing of events at the shard, and lets the group try again afterwards. Rejects IN_USE. */
   async #alone(shard: Shard, group: string, act: () => Promise<void>): Promise<void> {
-    const { running, held, failing } = this.#at(shard.fold.logs);
+    const { running, held, failing, gathering } = this.#at(shard.fold.logs);
     if (held.has(group)) throw new SheafError("IN_USE", `somebody else changes ${group} at this moment`);
     held.add(group);
     try {
       await running.get(group);
       await act();
-      failing.get(group)?.timer.cancel();
-      failing.delete(group);
+      for (const waits of [failing, gathering]) {
+        waits.get(group)?.timer.cancel();
+        waits.delete(group);
+      }
     } finally {
       held.delete(group);
       this.wake(shard);
@@ -124,22 +133,38 @@ export class Subscriptions {
 
   /** Code that was exchanged may do better. */
   retry(shard: Shard): void {
-    const { failing } = this.#at(shard.fold.logs);
-    for (const { timer } of failing.values()) timer.cancel();
-    failing.clear();
+    const { failing, gathering, aligned } = this.#at(shard.fold.logs);
+    for (const waits of [failing, gathering]) {
+      for (const { timer } of waits.values()) timer.cancel();
+      waits.clear();
+    }
+    aligned.clear();
     this.wake(shard);
   }
 
   close(): void {
     this.#closed = true;
-    for (const { fold } of this.#options.shards.all)
-      for (const { timer } of this.#at(fold.logs).failing.values()) timer.cancel();
+    for (const { fold } of this.#options.shards.all) {
+      const { failing, gathering } = this.#at(fold.logs);
+      for (const waits of [failing, gathering]) for (const { timer } of waits.values()) timer.cancel();
+    }
   }
 
   #at(logs: Logs): Affairs {
     let affairs = this.#affairs.get(logs);
-    if (!affairs) this.#affairs.set(logs, (affairs = { running: new Map(), held: new Set(), failing: new Map() }));
+    if (!affairs) {
+      const fresh = { running: new Map(), held: new Set<string>(), failing: new Map(), gathering: new Map() };
+      this.#affairs.set(logs, (affairs = { ...fresh, aligned: new Set() }));
+    }
     return affairs;
+  }
+
+  #isAligned(shard: Shard, subscription: CompiledSubscription): boolean {
+    const { aligned } = this.#at(shard.fold.logs);
+    if (aligned.has(subscription)) return true;
+    if (isInOtherLines(shard.fold.agenda, subscription.contract)) return false;
+    aligned.add(subscription);
+    return true;
   }
 
   async #run(shard: Shard, subscription: CompiledSubscription): Promise<void> {
@@ -161,13 +186,14 @@ export class Subscriptions {
         if (through >= logs.of(topic.name).last) return;
         const room = fold.agenda.room(this.#options.limits, true);
         if (room <= 0) return;
-        const events = await this.#options.shards.events(shard, topic.name, through, Math.min(room, batchEvents));
+        const events = await this.#read(shard, subscription, through);
         if (!goesOn()) return;
         // It was begun, moved, paused or forgotten meanwhile.
         if (logs.place(name, topic.name) !== place) continue;
         const { last, floor } = logs.of(topic.name);
         if (floor > through + 1) this.#missed(shard, subscription, through);
-        if (events.length > 0) await this.#move(shard, subscription, events);
+        if (this.#gathers(shard, subscription, events)) return;
+        if (events.length > 0) await this.#move(shard, subscription, events, room);
         else if (floor > last) await this.#note(shard, moved(subscription, last, []));
         else throw new SheafError("CORRUPT", "events are not in the local store that are to be there");
         affairs.failing.delete(name);
@@ -212,67 +238,77 @@ export class Subscriptions {
     return through;
   }
 
+  /** Events behind that number: some, or as many as a batch is made of where there are so many. */
+  async #read(shard: Shard, { contract }: CompiledSubscription, through: number): Promise<readonly Logged[]> {
+    const { topic, batch } = contract;
+    const { logs } = shard.fold;
+    const most = Math.max(batchEvents, batch?.events ?? 0);
+    const events: Logged[] = [];
+    for (let after = through; ; after = events.at(-1)!.n) {
+      const page = await this.#options.shards.events(shard, topic.name, after, most - events.length);
+      events.push(...page);
+      const isEnough = !batch || events.length >= batch.events || sizeOf(events) >= batch.bytes;
+      if (isEnough || page.length === 0 || page.at(-1)!.n >= logs.of(topic.name).last) return events;
+    }
+  }
+
+  /** Are these fewer events than a batch is made of, and the first not so old yet that they go alone? Then it is looked again when it is,
+   *  or enough others have come. */
+  #gathers(shard: Shard, { contract }: CompiledSubscription, events: readonly Logged[]): boolean {
+    const { name, topic, batch } = contract;
+    const { logs } = shard.fold;
+    const { gathering } = this.#at(logs);
+    gathering.get(name)?.timer.cancel();
+    gathering.delete(name);
+    const [first] = events;
+    if (!first || !batch) return false;
+    const [waitMs, missing] = [first.at + batch.waitMs - shard.now(), batch.events - events.length];
+    const missingBytes = batch.bytes - sizeOf(events);
+    if (waitMs <= 0 || missing <= 0 || missingBytes <= 0) return false;
+    const timer = this.#options.host.clock.after(waitMs, () => {
+      gathering.delete(name);
+      if (shard.fold.logs === logs) this.wake(shard);
+    });
+    const { bytes } = logs.of(topic.name);
+    gathering.set(name, { timer, last: events.at(-1)!.n + missing, bytes: bytes + missingBytes });
+    return true;
+  }
+
   /** Makes what is to be made of these events, as far as one record takes it and the code can. */
-  async #move(shard: Shard, subscription: CompiledSubscription, events: readonly Logged[]): Promise<void> {
-    const { topic } = subscription.contract;
-    const messages: Sent[] = [];
+  async #move(
+    shard: Shard,
+    subscription: CompiledSubscription,
+    events: readonly Logged[],
+    maxMessages: number,
+  ): Promise<void> {
+    const { contract, whole } = subscription;
+    const topic = contract.topic.name;
     const { maxBatchBytes } = this.#options.limits;
-    const room = maxBatchBytes >> 1;
-    let bytes = 0;
+    const bounds = { maxMessages, maxBytes: maxBatchBytes >> 1, maxMessageBytes: maxBatchBytes };
+    const parcel = new Parcel({ batch: contract.batch, whole, ...bounds });
     let through: number | undefined;
     let failure: SheafError | undefined;
     let count = 0;
     for (const event of events) {
-      let message: Sent | undefined;
       try {
-        message = this.#make(shard, subscription, event);
-        if (message && messageBytes(message) > maxBatchBytes)
-          throw new SheafError("TOO_LARGE", `what is made of an event is at most ${maxBatchBytes} bytes`);
+        const made = makeOf(this.#options.shards, shard, subscription, event);
+        if (made && !parcel.take(made)) break;
       } catch (error) {
-        failure = new SheafError(asSheafError(error).code, asSheafError(error).message, {
-          cause: eventId(shard, topic.name, event),
-        });
+        failure = at(error, eventId(shard, topic, event));
         break;
       }
-      bytes += message ? messageBytes(message) : 0;
-      if (messages.length > 0 && bytes > room) break;
-      if (message) messages.push(message);
       through = event.n;
       count++;
     }
     if (through !== undefined) {
       const { faults, dice } = this.#options.host;
       const isLeft = faults.mutant("T2") && dice.random() < 0.5;
-      const { through: before = 0 } = shard.fold.logs.place(subscription.contract.name, topic.name) ?? {};
-      await this.#note(shard, moved(subscription, isLeft ? before : through, faults.mutant("T1") ? [] : messages));
+      const { through: before = 0 } = shard.fold.logs.place(contract.name, topic) ?? {};
+      const messages = faults.mutant("T1") ? [] : parcel.messages();
+      await this.#note(shard, moved(subscription, isLeft ? before : through, messages));
       this.#made.add(count);
     }
     if (failure) throw failure;
-  }
-
-  #make(shard: Shard, { contract, topic, make }: CompiledSubscription, event: Logged): Sent | undefined {
-    const id = eventId(shard, contract.topic.name, event);
-    const made = make({
-      id,
-      topic: contract.topic.name,
-      key: event.key,
-      at: event.at,
-      value: topic.restore(event.schema, unpack(event.value)),
-    });
-    if (!made) return undefined;
-    const { target, name } = contract;
-    const input =
-      made.input === undefined ? noInput : pack(plain(made.input, `what ${contract.name} made`, "BAD_INPUT"));
-    const by = [`subscription:${name}`];
-    if (target.kind === "command") {
-      const { entity, command } = target;
-      const key = made.key!;
-      return { to: this.#options.shards.of(entity.name, key).number, type: entity.name, key, command, input, by };
-    }
-    // It is done from where the event is: an entity's key decides nothing, and order is that of the log.
-    const type = `service ${target.service.name}`;
-    const job = { type, key: `${name}/${event.key}`, command: target.procedure, name: `${name}:${id}`, input, by };
-    return { to: shard.number, ...jobMessage(job) };
   }
 
   #note(shard: Shard, note: Note): Promise<void> {
@@ -310,12 +346,10 @@ export class Subscriptions {
   }
 }
 
+const sizeOf = (events: readonly Logged[]): number => events.reduce((sum, event) => sum + loggedBytes(event), 0);
+
 const moved = (
   { contract: { name: group, topic } }: CompiledSubscription,
   through: number,
   messages: readonly Sent[],
 ): Extract<Note, { kind: "moved" }> => ({ kind: "moved", group, topic: topic.name, through, messages });
-
-/** What an event is called by everywhere. */
-export const eventId = (shard: Shard, topic: string, { n }: Pick<Logged, "n">): string =>
-  `${topic}/${shard.number}/${n}`;
