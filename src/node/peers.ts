@@ -1,10 +1,14 @@
-// The connections of one node with the others: one out to each, to pass calls on and to hear whether it lives; and those that
-// others have made, answered by this node alone.
+// The connections of one node with the others: to pass calls on, to hear whether they live, and to answer what they pass on.
+//
+// N1. Two nodes keep one connection, over which both call: the one that the node with the lower id has dialled (after RFC 4271 §6.8).
+// N2. The other dials as well where it has none, and keeps that for its own calls alone until the one above is there. So neither
+//     waits for the other, each finds out at once when the other is gone, and a node that knows only of its own is met half way.
 
 import { type Limits, type Millis, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
-import { type Calls, Peer, type PeerDial, type PeerState, type Pipe, type PipeEnd, respond } from "../rpc/index.ts";
-import type { Responder } from "../rpc/index.ts";
+import { type Calls, Line, Peer, type PeerDial, type PeerOptions, type PeerState } from "../rpc/index.ts";
+import { type Pipe, type PipeEnd, respond, type Responder } from "../rpc/index.ts";
+import type { HelloFrame } from "../wire/index.ts";
 
 export type PeersOptions = {
   readonly host: Host;
@@ -37,6 +41,8 @@ export class Peers {
   /** To nodes that are not wanted any more, until they have answered what they were sent. */
   readonly #retired = new Set<Peer>();
   readonly #in = new Set<Responder>();
+  /** Connections from nodes with lower ids, over which this one may call, and does not yet. */
+  readonly #offered = new Map<string, Line>();
   #closed = false;
   #deserted: () => void = () => {};
 
@@ -69,7 +75,7 @@ export class Peers {
       const tell = (state: PeerState): void => {
         if (this.#out.get(node) === peer) changed(node, state);
       };
-      const peer = this.#dial(node, address, tell, () => heard(node));
+      const peer = this.#peer(node, address, tell, () => heard(node), this.#way(node));
       this.#out.set(node, peer);
     }
   }
@@ -87,15 +93,46 @@ export class Peers {
 
   /** Dials a node that is none of those wanted, to see whether it lives. */
   probe(node: string, address: string, changed: (state: PeerState) => void): { close(): void } {
-    return this.#dial(node, address, changed, () => {});
+    return this.#peer(node, address, changed, () => {}, { dial: this.#options.dial });
   }
 
-  #dial(node: string, address: string, changed: (state: PeerState) => void, heard: () => void): Peer {
-    const { host, limits, dial, cluster, self, beatMs } = this.#options;
+  /** Over a connection that the node has made, or one of its own. */
+  #way(node: string): Pick<PeerOptions, "dial" | "both"> {
+    const { dial, self } = this.#options;
+    if (self < node)
+      return {
+        both: true,
+        dial: (address, end) => dial(address, { ...end, opened: (pipe) => this.#shared(pipe, end) }),
+      };
+    return {
+      dial: (address, end) => {
+        const line = this.#offered.get(node);
+        if (!line) return dial(address, end);
+        this.#offered.delete(node);
+        line.ask((pipe) => end.opened(pipe));
+        return () => {};
+      },
+    };
+  }
+
+  #shared(pipe: Pipe, end: Parameters<PeerDial>[1]): PipeEnd {
+    const line: Line = new Line(pipe, (way) => this.#respond(way, line));
+    line.ask((way) => end.opened(way));
+    return line;
+  }
+
+  #peer(
+    node: string,
+    address: string,
+    changed: (state: PeerState) => void,
+    heard: () => void,
+    way: Pick<PeerOptions, "dial" | "both">,
+  ): Peer {
+    const { host, limits, cluster, self, beatMs } = this.#options;
     const expects = nameOf(cluster, node);
     return new Peer({
+      ...way,
       clock: host.clock,
-      dial,
       address,
       self,
       node,
@@ -110,6 +147,12 @@ export class Peers {
 
   /** Answers a connection that another node has made. */
   accept(pipe: Pipe): PipeEnd {
+    const line: Line = new Line(pipe, (way) => this.#respond(way, line));
+    line.answer();
+    return line;
+  }
+
+  #respond(pipe: Pipe, line: Line): Responder {
     const { host, limits, cluster, self, calls } = this.#options;
     const responder = respond(pipe, {
       clock: host.clock,
@@ -121,12 +164,16 @@ export class Peers {
         maxReplyBytes: limits.maxRecordBytes - envelopeBytes,
         maxInFlight,
       },
-      accept: () => nodePrincipal,
+      accept: (hello) => {
+        this.#offer(hello, line);
+        return nodePrincipal;
+      },
       recheckMs: 24 * 60 * 60_000,
       helloMs: limits.headersTimeoutMs,
       permit: () => {},
       ended: (ended) => {
         this.#in.delete(ended);
+        for (const [node, offered] of this.#offered) if (offered === line) this.#offered.delete(node);
         if (this.#in.size === 0) this.#deserted();
       },
       expose: (error) => error,
@@ -135,6 +182,13 @@ export class Peers {
     this.#in.add(responder);
     if (this.#closed) responder.drain();
     return responder;
+  }
+
+  /** A node that is called over its own connection might be called back over it (N1). */
+  #offer({ issuer: node, both }: HelloFrame, line: Line): void {
+    if (!both || !line.unused || node >= this.#options.self || this.#closed) return;
+    this.#offered.set(node, line);
+    this.#out.get(node)?.move();
   }
 
   /** Tells those who call this node to go elsewhere, and waits until they are owed nothing, but not for those who stand

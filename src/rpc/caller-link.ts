@@ -170,7 +170,7 @@ export class CallerLink implements PipeEnd {
       const maxBytes = this.#options.maxReplyBytes;
       for (const frame of readMessage(bytes, { maxBytes, maxItems: maxBytes, maxDepth: 256 })) this.#frame(frame);
     } catch (error) {
-      this.close(asSheafError(error).message);
+      this.#break(asSheafError(error).message);
     }
     this.#options.roomy();
   }
@@ -196,9 +196,18 @@ export class CallerLink implements PipeEnd {
     this.#options.lost(this, sent, unsent, why);
   }
 
+  /** Asks nothing more. */
   close(why: string): void {
     if (this.#stage.kind === "closed") return;
     this.#flush();
+    this.closed(why);
+    if (this.#pipe.leave) this.#pipe.leave(why);
+    else this.#pipe.close(why);
+  }
+
+  /** The connection is of no use, to nobody. */
+  #break(why: string): void {
+    if (this.#stage.kind === "closed") return;
     this.closed(why);
     this.#pipe.close(why);
   }
@@ -306,7 +315,7 @@ export class CallerLink implements PipeEnd {
     const { patience = 1, idleBeats = 1, suspectAfter } = this.#options;
     if (this.#inFlight.size === 0 && this.#stage.kind === "open" && ++this.#idle % idleBeats !== 0) return;
     this.#unanswered++;
-    if (this.#unanswered > patience) return this.close("the other side is silent");
+    if (this.#unanswered > patience) return this.#break("the other side is silent");
     if (this.#stage.kind !== "open") return;
     this.#packed(packNumber(frameKind.ping, 0));
     if (this.#unanswered === suspectAfter && this.#inFlight.size > 0) this.#options.suspected?.(this);

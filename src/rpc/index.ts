@@ -1,6 +1,7 @@
 export * from "./call.ts";
 export { abortSignal, Cancel } from "./cancel.ts";
 export * from "./caller.ts";
+export { Line } from "./line.ts";
 export * from "./peer.ts";
 export * from "./pipe.ts";
 export * from "./responder.ts";

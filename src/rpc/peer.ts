@@ -5,6 +5,7 @@
 // P2. Who says that it is leaving is given nothing more, and is heard out: what it was sent before, it still answers.
 // P3. `up`: heard within the last beats. `refused`: nothing listens there any more, or something else does: that process is
 //     gone. `silent`: neither.
+// P4. Calls go out over one connection at a time. Where a better one comes, the one before ends when it owes nothing.
 
 import { SheafError, type Limits, type Millis, type Tick } from "../base/index.ts";
 import type { Clock, Timer } from "../host/index.ts";
@@ -41,13 +42,22 @@ export type PeerOptions = {
   readonly limits: Pick<Limits, "maxDepth" | "maxItems" | "maxRecordBytes" | "maxUnsentBytes">;
   /** A sign of life is had this often where the node lives and does not rest; a connection without any for four is given up. */
   readonly beatMs: Millis;
+  /** The node may call over the connection that is made here, too. */
+  readonly both?: boolean | undefined;
   changed(state: PeerState): void;
   /** A sign of life. */
   heard(): void;
 };
 
+type Dialing = {
+  readonly kind: "dialing";
+  readonly timer: Timer;
+  readonly abort: () => void;
+  link: CallerLink | undefined;
+};
+
 type Stage =
-  | { readonly kind: "dialing"; readonly timer: Timer; readonly abort: () => void; link: CallerLink | undefined }
+  | Dialing
   | { readonly kind: "waiting"; readonly timer: Timer }
   | { readonly kind: "open" | "leaving"; readonly link: CallerLink }
   | { readonly kind: "closed" };
@@ -61,12 +71,16 @@ export class Peer implements Calls {
   readonly #clock: Clock;
   readonly #deadlines: Deadlines;
   #stage: Stage = { kind: "closed" };
+  /** To a better connection than the one that there is. */
+  #moving: Dialing | undefined;
+  /** Connections that are heard out. */
+  readonly #before = new Set<CallerLink>();
   #state: PeerState | undefined;
   /** In a row. */
   #refusals = 0;
   /** How long it need not be asked for a sign of life while it owes nothing. */
   #restMs: Millis | undefined;
-  /** Set once this way is not wanted any more. */
+  /** Told once this way, which is not wanted any more, has ended. */
   #ended: (() => void) | undefined;
 
   constructor(options: PeerOptions) {
@@ -82,7 +96,7 @@ export class Peer implements Calls {
 
   /** Calls under way. */
   get inFlight(): number {
-    return connected(this.#stage)?.inFlight ?? 0;
+    return this.#links().reduce((sum, link) => sum + link.inFlight, 0);
   }
 
   /** Whether nobody asks it for signs of life here: its connection is open, owes nothing, and may rest. */
@@ -125,39 +139,70 @@ export class Peer implements Calls {
     });
   }
 
+  /** There is a better connection to be had: dials, and goes on over that once it is open (P4). */
+  move(): void {
+    const stage = this.#stage;
+    if (stage.kind === "closed") return;
+    const moving = this.#moving;
+    this.#dial(connected(stage) !== undefined);
+    if (moving) stop(moving);
+    if (stage.kind === "dialing") stop(stage);
+    if (stage.kind === "waiting") stage.timer.cancel();
+  }
+
   /** Ends once what is under way is answered, and takes nothing more; `ended` tells when. */
   retire(ended: () => void): void {
     this.#ended = ended;
-    if (this.#stage.kind === "open") this.#stage = { kind: "leaving", link: this.#stage.link };
-    if (this.#stage.kind === "leaving") this.#sweep(this.#stage.link);
-    else this.close();
+    const link = connected(this.#stage);
+    if (link) this.#before.add(link);
+    this.#end();
+    if (link) this.#sweep(link);
   }
 
   close(): void {
-    const stage = this.#stage;
-    this.#stage = { kind: "closed" };
-    this.#deadlines.stop();
-    if (stage.kind === "waiting") stage.timer.cancel();
-    if (stage.kind === "dialing") stop(stage);
-    connected(stage)?.close("not wanted any more");
-    this.#ended?.();
+    const links = this.#links();
+    this.#end();
+    for (const link of links) link.close("not wanted any more");
   }
 
-  #dial(): void {
+  #end(): void {
+    const stage = this.#stage;
+    const moving = this.#moving;
+    this.#stage = { kind: "closed" };
+    this.#moving = undefined;
+    if (stage.kind === "waiting") stage.timer.cancel();
+    if (stage.kind === "dialing") stop(stage);
+    if (moving) stop(moving);
+    this.#endedOnce();
+  }
+
+  #endedOnce(): void {
+    if (this.#stage.kind !== "closed" || this.#before.size > 0) return;
+    this.#deadlines.stop();
+    this.#ended?.();
+    this.#ended = undefined;
+  }
+
+  #dial(moving = false): void {
     const { clock, address, beatMs, dial } = this.#options;
     const timer = clock.after(dialBeats * beatMs, () => this.#failed(stage, false));
     let abort = (): void => {};
-    const stage: Stage & { kind: "dialing" } = { kind: "dialing", timer, abort: () => abort(), link: undefined };
-    this.#stage = stage;
+    const stage: Dialing = { kind: "dialing", timer, abort: () => abort(), link: undefined };
+    if (moving) this.#moving = stage;
+    else this.#stage = stage;
     abort = dial(address, {
       opened: (pipe) => this.#opened(stage, pipe),
       failed: (_, refused) => this.#failed(stage, refused),
     });
-    if (this.#stage !== stage) abort();
+    if (!this.#wants(stage)) abort();
   }
 
-  #opened(stage: Stage & { kind: "dialing" }, pipe: Pipe): PipeEnd {
-    const { clock, app, self, limits, beatMs, expects } = this.#options;
+  #wants(stage: Dialing): boolean {
+    return this.#stage === stage || this.#moving === stage;
+  }
+
+  #opened(stage: Dialing, pipe: Pipe): PipeEnd {
+    const { clock, app, self, limits, beatMs, expects, both } = this.#options;
     const hello = {
       version: frameVersion,
       oldest: oldestFrameVersion,
@@ -165,6 +210,7 @@ export class Peer implements Calls {
       token: undefined,
       issuer: self,
       session: undefined,
+      both,
     };
     const link: CallerLink = new CallerLink(pipe, hello, {
       clock,
@@ -174,12 +220,10 @@ export class Peer implements Calls {
       maxReplyBytes: limits.maxRecordBytes,
       maxUnsentBytes: limits.maxUnsentBytes,
       welcomed: (_, { cluster }) => {
-        if (this.#stage !== stage) return link.close("not wanted any more");
+        if (!this.#wants(stage)) return link.close("not wanted any more");
         if (cluster !== expects) return this.#failed(stage, true);
         stage.timer.cancel();
-        this.#stage = { kind: "open", link };
-        this.#refusals = 0;
-        this.#tell("up");
+        this.#goOn(link);
       },
       replied: (pending, reply) => end(pending, () => pending.resolve(reply)),
       failed: (pending, error) => end(pending, () => pending.reject(error)),
@@ -190,24 +234,47 @@ export class Peer implements Calls {
         this.#sweep(link);
       },
       goaway: () => {
+        if (this.#before.has(link)) return;
         if (this.#stage.kind !== "open" || this.#stage.link !== link) return link.close("the other node is stopping");
         this.#stage = { kind: "leaving", link };
       },
       lost: (lost, sent, unsent, why) => this.#lost(lost, sent, unsent, why),
     });
-    if (this.#stage === stage) stage.link = link;
+    if (this.#wants(stage)) stage.link = link;
     else link.close("not wanted any more");
     return link;
   }
 
-  /** Lets go of a node that is leaving once it owes nothing (P2). */
-  #sweep(link: CallerLink): void {
-    const stage = this.#stage;
-    if (stage.kind === "leaving" && stage.link === link && link.inFlight === 0)
-      link.close("the other node is stopping");
+  /** Calls go out over this one from now on. */
+  #goOn(link: CallerLink): void {
+    const before = connected(this.#stage);
+    this.#moving = undefined;
+    this.#stage = { kind: "open", link };
+    this.#refusals = 0;
+    this.#tell("up");
+    if (before === undefined) return;
+    this.#before.add(before);
+    this.#sweep(before);
   }
 
-  #failed(stage: Stage & { kind: "dialing" }, refused: boolean): void {
+  /** Lets go of a connection that is to end once it owes nothing (P2, P4). */
+  #sweep(link: CallerLink): void {
+    const stage = this.#stage;
+    if (link.inFlight > 0) return;
+    if (this.#before.has(link)) link.close("calls go over another connection");
+    else if (stage.kind === "leaving" && stage.link === link) link.close("the other node is stopping");
+  }
+
+  #links(): CallerLink[] {
+    const link = connected(this.#stage);
+    return link ? [link, ...this.#before] : [...this.#before];
+  }
+
+  #failed(stage: Dialing, refused: boolean): void {
+    if (this.#moving === stage) {
+      this.#moving = undefined;
+      return stop(stage);
+    }
     if (this.#stage !== stage) return;
     const { clock, beatMs } = this.#options;
     // Who is gone is asked after ever more seldom; who is only silent may be back any moment.
@@ -224,11 +291,14 @@ export class Peer implements Calls {
       const says = `the connection to node ${this.#options.node} broke before the answer came: ${why}`;
       end(pending, () => pending.reject(fate(pending, code, says)));
     }
-    if (this.#stage.kind === "dialing" && this.#stage.link === link) return this.#failed(this.#stage, false);
+    for (const stage of [this.#stage, this.#moving])
+      if (stage?.kind === "dialing" && stage.link === link) return this.#failed(stage, false);
+    if (this.#before.delete(link)) return this.#endedOnce();
     if (connected(this.#stage) !== link) return;
-    if (this.#ended) return this.close();
     this.#tell("silent");
-    this.#dial();
+    if (!this.#moving) return this.#dial();
+    this.#stage = this.#moving;
+    this.#moving = undefined;
   }
 
   #tell(state: PeerState): void {
@@ -239,17 +309,17 @@ export class Peer implements Calls {
 
   #expire(now: Tick): Tick {
     let next: Tick = Infinity;
-    const link = connected(this.#stage);
-    if (link === undefined) return next;
-    for (const pending of link.pendings()) {
-      if (pending.deadline > now) {
-        next = Math.min(next, pending.deadline);
-        continue;
+    for (const link of this.#links()) {
+      for (const pending of link.pendings()) {
+        if (pending.deadline > now) {
+          next = Math.min(next, pending.deadline);
+          continue;
+        }
+        link.cancel(pending);
+        end(pending, () => pending.reject(fate(pending, "DEADLINE", "the deadline passed before the answer came")));
       }
-      link.cancel(pending);
-      end(pending, () => pending.reject(fate(pending, "DEADLINE", "the deadline passed before the answer came")));
+      this.#sweep(link);
     }
-    this.#sweep(link);
     return next;
   }
 }
@@ -265,7 +335,7 @@ function end(pending: Pending, settle: () => void): void {
   settle();
 }
 
-function stop({ timer, link, abort }: Stage & { kind: "dialing" }): void {
+function stop({ timer, link, abort }: Dialing): void {
   timer.cancel();
   if (link) link.close("given up");
   else abort();

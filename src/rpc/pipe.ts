@@ -11,6 +11,8 @@ export interface Pipe {
   resume(): void;
   /** Sends what was handed over, then closes. `why` reaches the other side. */
   close(why: string): void;
+  /** Where calls may come the other way, too: ends this way only, once what was handed over is sent. `close` where absent. */
+  leave?(why: string): void;
 }
 
 /** What a connection tells its session. Nothing after `closed`, which comes exactly once. */

@@ -1,6 +1,6 @@
 // What a caller and a responder say to each other: frames, many to a message. A message is one msgpack array of frames, a
 // frame one array that begins with its kind. Fields are found by place; absent ones at the end are cut off, others nil.
-//   HELLO   1  version, oldest version spoken, app, token?, issuer, session?      caller, first
+//   HELLO   1  version, oldest version spoken, app, token?, issuer, session?, both?   caller, first
 //   WELCOME 2  version, cluster, time, maxInFlight, maxMessageBytes               responder, answers HELLO
 //   CALL    3  id, target kind, type, key?, name, [input], deadlineMs, op?, issuedAt?, consistency?, ifVersion?, trace?, session?, relay?
 //   REPLY   4  id, [output], version?, staleMs?, replayed?, session?
@@ -36,7 +36,21 @@ export const frameKind = {
   goaway: 9,
   session: 10,
   settled: 11,
+  /** Nothing else; alone in its message. */
+  bye: 12,
 } as const;
+
+/** What a caller sends; all else is sent by who answers. Where HELLO says `both`, the one who is called may call over the same
+ *  connection, too, with a HELLO of its own: all frames of a message are then of one way, and BYE ends a way, since whoever
+ *  says it asks nothing more. */
+export const askingKinds: ReadonlySet<number> = new Set([
+  frameKind.hello,
+  frameKind.call,
+  frameKind.cancel,
+  frameKind.ping,
+  frameKind.settled,
+  frameKind.bye,
+]);
 
 /** A message of several frames stops here, so that the other side starts work early and decodes in short steps. A
  *  message also holds at most this many items (one byte each, at least), which keeps it within the limit for one value. */
@@ -53,6 +67,8 @@ export type HelloFrame = {
   /** Random name of the caller, letters, digits, - and _. An operation that it numbered is `issuer.number`, base 36. */
   readonly issuer: string;
   readonly session: string | undefined;
+  /** It answers calls over this connection, too. */
+  readonly both?: boolean | undefined;
 };
 
 export type WelcomeFrame = {
@@ -113,8 +129,23 @@ export function readMessage(
   return message as unknown[][];
 }
 
+/** The kind of the first frame of a message, found without reading the rest; undefined where that is no message. */
+export function firstKind(bytes: Uint8Array): number | undefined {
+  const frame = afterHead(bytes, 0);
+  const kind = frame === undefined ? undefined : bytes[afterHead(bytes, frame) ?? bytes.length];
+  return kind !== undefined && kind < 0x80 ? kind : undefined;
+}
+
+/** Where the first item of the array at this place is. */
+function afterHead(bytes: Uint8Array, at: number): number | undefined {
+  const head = bytes[at] ?? 0;
+  if (head > 0x90 && head <= 0x9f) return at + 1;
+  return head === 0xdc ? at + 3 : head === 0xdd ? at + 5 : undefined;
+}
+
 export function packHello(hello: HelloFrame): Uint8Array {
-  return pack([frameKind.hello, hello.version, hello.oldest, hello.app, hello.token, hello.issuer, hello.session]);
+  const { version, oldest, app, token, issuer, session, both } = hello;
+  return pack([frameKind.hello, version, oldest, app, token, issuer, session, ...(both ? [true] : [])]);
 }
 
 export function packWelcome(w: WelcomeFrame): Uint8Array {
@@ -200,6 +231,7 @@ export function readHello(frame: readonly unknown[]): HelloFrame {
     token: optionalText(frame, 4),
     issuer: readIssuer(frame),
     session: optionalText(frame, 6),
+    ...(frame[7] === true && { both: true }),
   };
 }
 
