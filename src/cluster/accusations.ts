@@ -25,9 +25,9 @@ const isProven = ({ accuser, accused }: Both): boolean => accuser.proven && accu
 export type Accuser = { readonly member: Member; readonly beat: number; readonly accuses: readonly string[] };
 
 export type Accusations = {
-  /** Takes in what all say who beat, and returns who stands aside, each with those whom it does not hear or who do not
-   *  hear it: what was worked out and has held long enough. */
-  read(beating: ReadonlyMap<string, Accuser>, now: Tick): ReadonlyMap<string, ReadonlySet<string>>;
+  /** Takes in what all say who are seen to beat, of so many members, and returns who stands aside, each with those whom it does
+   *  not hear or who do not hear it: what was worked out and has held long enough. */
+  read(beating: ReadonlyMap<string, Accuser>, count: number, now: Tick): ReadonlyMap<string, ReadonlySet<string>>;
   /** Starts measuring again how long things hold that have not held long enough yet: the reader slept. */
   restart(now: Tick): void;
 };
@@ -62,14 +62,14 @@ export function accusationsOf(timing: Timing): Accusations {
   };
 
   return {
-    read(beating, now) {
+    read(beating, count, now) {
       const accusations = proven(beating, now);
       if (accusations.length === 0 && candidates.size === 0) return nobody;
       const aside = new Map<string, ReadonlySet<string>>();
       const members = new Map([...beating].map(([id, { member }]) => [id, member]));
       const next: typeof candidates = new Map();
       // Where neighbours notice first, all others have to be told and to miss three beats of their own before they say so.
-      const confirmMs = beating.size <= allWatched ? timing.confirmMs : 3 * timing.confirmMs;
+      const confirmMs = count <= allWatched ? timing.confirmMs : 3 * timing.confirmMs;
       for (const id of standAside(members, accusations)) {
         const candidate = candidates.get(id) ?? { since: now, confirmed: false };
         candidate.confirmed ||= now - candidate.since >= confirmMs;

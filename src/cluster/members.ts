@@ -1,8 +1,12 @@
 // Who is alive, as this node sees it, from three witnesses: its own connections, the beats in the registry, and what
 // members say there of each other. A machine: time is handed in, `tick` comes every beat, the driver carries everything.
 //
+// Beats are read of a few: in a large cluster nobody looks at those who are well, but for their neighbours on the circle (watch.ts).
+// A beat that is not looked at has no age: it begins with the first look, or with what a neighbour says that it saw.
+//
 // M1. Whoever is heard is alive, unless it stands aside or is stranded. Whose process is gone is dead at once.
-// M2. A silent member is dead when its beat in the registry has stood still for a lease, measured on our clock.
+// M2. A silent member is dead when its beat in the registry has stood still for a lease, measured on our clock. What a neighbour
+//     says of a beat counts only for that beat, and only for whoever does not hear the member.
 // M3. Members that reach the registry but not each other agree on who stands aside, and whoever does knows it.
 // M4. Who was dead is trusted again only after having been well for a time that grows with each death (damping).
 // M5. An observer that slept accuses nobody and buries nobody for it: ages start again when it wakes.
@@ -14,14 +18,22 @@ import { accusable } from "./exclusion.ts";
 import { type Member, type MemberRecord, sameMember } from "./member.ts";
 import { drainingTier, tierOf } from "./placement.ts";
 import { checkTiming, type Timing } from "./timing.ts";
+import { allWatched } from "./watch.ts";
 import type { Seen, Standing, View, Why } from "./view.ts";
 
 export type Members = {
   /** What this node now says of itself. */
   self(member: Member, now: Tick): void;
-  /** All that the registry holds, by id, this node's own record included: seeing it change is how the node knows that it
-   *  reaches the registry. */
-  listed(records: ReadonlyMap<string, MemberRecord>, now: Tick): void;
+  /** All that the registry is known to hold, by id, this node's own record included: seeing it change is how the node knows that
+   *  it reaches the registry. `looked`: those whose beats were read now; all when left out. */
+  listed(records: ReadonlyMap<string, MemberRecord>, now: Tick, looked?: ReadonlySet<string>): void;
+  /** Ids of those whose beats are to be read at the next look at the registry, whoever watches them. */
+  lookFor(now: Tick): readonly string[];
+  /** A neighbour of the member has seen this beat of it stand still for so long. */
+  stood(id: string, beat: number, forMs: Millis, now: Tick): void;
+  /** Those who have become silent, or whose beats stand still though they are heard, each with its beat and for how long that
+   *  has stood still, as far as that is known here: what the others are to be told. */
+  still(now: Tick): readonly Still[];
   /** A heartbeat came over a connection to this run of the member: call it for every one. */
   heard(id: string, now: Tick): void;
   /** The member's process is certainly gone: the connection broke and dialing again was refused, or another process
@@ -36,14 +48,22 @@ export type Members = {
   gone(now: Tick): readonly string[];
 };
 
+export type Still = { readonly id: string; readonly beat: number; readonly forMs: Millis };
+
 type Entry = {
   member: Member;
   readonly firstAt: Tick;
   listed: boolean;
   accuses: readonly string[];
   beat: number;
-  /** When the beat was last seen to change. */
+  /** Whether the beat was read at the last look at the registry. */
+  looked: boolean;
+  /** When the beat was last seen to change, or first looked at since. */
   beatAt: Tick;
+  /** When the beat was last seen to change from one look to the next. */
+  changedAt: Tick | undefined;
+  /** What a neighbour of it said last: since when it sees this beat. */
+  hearsay: { readonly beat: number; readonly since: Tick } | undefined;
   /** It was seen to change since this node last slept. */
   beating: boolean;
   heardAt: Tick | undefined;
@@ -65,7 +85,10 @@ const entryOf = (member: Member, now: Tick): Entry => ({
   listed: false,
   accuses: [],
   beat: -1,
+  looked: false,
   beatAt: now,
+  changedAt: undefined,
+  hearsay: undefined,
   beating: false,
   heardAt: undefined,
   refused: undefined,
@@ -93,8 +116,10 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
   let outdated: Tick | undefined;
   let view = viewOf(undefined, entries.values(), { excluded: false, mayClaim: false }, now);
 
-  const fresh = (entry: Entry, at: Tick): boolean => entry.listed && at - entry.beatAt <= timing.leaseMs;
   const up = (entry: Entry, at: Tick): boolean => entry.heardAt !== undefined && at - entry.heardAt <= silenceMs;
+  /** Those who are not looked at are well as long as they are heard. */
+  const fresh = (entry: Entry, at: Tick): boolean =>
+    entry.listed && (entry.looked ? at - entry.beatAt <= timing.leaseMs : up(entry, at));
   const reaches = (at: Tick, withinMs: Millis): boolean => own.beating && at - own.beatAt <= withinMs;
 
   /** Every input passes here first: whoever finds that the last tick is long ago has slept (M5). */
@@ -107,25 +132,48 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
       if (entry.standing === "dead") continue;
       entry.beatAt = at;
       entry.beating = entry === own && entry.beating;
+      entry.hearsay = undefined;
       if (entry.heardAt !== undefined) entry.heardAt = at;
     }
   };
 
+  /** Begins to look at a member's beat. */
+  const turnTo = (entry: Entry, beat: number, at: Tick): void => {
+    entry.looked = true;
+    entry.beatAt = at;
+    if (entry.refused) entry.refused = afterbeat(at, beat);
+  };
+
   const seeBeat = (entry: Entry, beat: number, at: Tick): void => {
+    const wasLooked = entry.looked;
+    if (!wasLooked) turnTo(entry, beat, at);
     if (entry.refused) observeBeat(entry.refused, beat, at, timing);
-    if (entry.beat === beat) return;
+    if (entry.beat === beat) return believe(entry);
+    if (wasLooked) entry.changedAt = at;
     if (entry === own && at - own.beatAt > timing.leaseMs) reachesSince = at;
     // The first sight of another's record proves nothing: it may be old.
     entry.beating ||= entry.beat >= 0 || entry === own;
     entry.proven ||= entry.beating;
     entry.beat = beat;
     entry.beatAt = at;
+    believe(entry);
+  };
+
+  /** What a neighbour has seen of the very beat that is seen here now counts as if it were seen here. */
+  const believe = (entry: Entry): void => {
+    if (entry.hearsay?.beat === entry.beat) entry.beatAt = Math.min(entry.beatAt, entry.hearsay.since);
+  };
+
+  const countOf = (): number => {
+    let count = 0;
+    for (const { standing } of entries.values()) if (standing !== "dead") count++;
+    return count;
   };
 
   const readAccusations = (at: Tick): void => {
     const beating = new Map<string, Accuser>();
     for (const [id, entry] of entries) if (entry.beating && fresh(entry, at)) beating.set(id, entry);
-    const aside = accusations.read(beating, at);
+    const aside = accusations.read(beating, countOf(), at);
     for (const [id, entry] of entries) {
       const against = aside.get(id);
       if (against === undefined && entry.aside !== undefined && outlived(entry.aside, at)) entry.healMs = 0;
@@ -159,6 +207,7 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
     if (!isUp && (running.get(entry.member.name) ?? 0) > entry.member.startedAt) return "superseded";
     if (!isUp && !entry.listed) return "left";
     if (entry.refused && !entry.refused.proven) return "refused";
+    if (!entry.looked) return undefined;
     if (!isUp) return at - entry.beatAt <= timing.leaseMs ? undefined : "silent";
     const stoodStill = at - Math.max(entry.beatAt, reachesSince);
     return reaches(at, timing.leaseMs) && stoodStill > timing.strandedMs ? "stranded" : undefined;
@@ -225,9 +274,12 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
       own.member = member;
       refresh(at);
     },
-    listed(records, at) {
+    listed(records, at, looked) {
       awake(at);
-      for (const entry of entries.values()) entry.listed = false;
+      for (const entry of entries.values()) {
+        entry.listed = false;
+        entry.looked &&= looked?.has(entry.member.id) ?? true;
+      }
       for (const [id, { member, beat, accuses }] of records) {
         if (member.id !== id) continue;
         const entry = entries.get(id) ?? entryOf(member, at);
@@ -235,10 +287,38 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
         entry.listed = true;
         entry.accuses = accuses;
         if (entry !== own && !sameMember(entry.member, member)) entry.member = member;
-        seeBeat(entry, beat, at);
+        if (looked?.has(id) ?? true) seeBeat(entry, beat, at);
+        else entry.beat = beat;
       }
       refresh(at);
     },
+    lookFor(at) {
+      const all = countOf() <= allWatched;
+      const wanted = new Set<string>([me.id]);
+      const names = new Map<string, string>();
+      for (const [id, entry] of entries) {
+        if (all || !entry.listed || entry.standing !== "alive" || !up(entry, at)) wanted.add(id);
+        for (const of of entry.accuses.length > 0 ? [id, ...entry.accuses] : []) wanted.add(of);
+        const namesake = names.get(entry.member.name);
+        if (namesake !== undefined) wanted.add(id).add(namesake);
+        names.set(entry.member.name, id);
+      }
+      return [...wanted].filter((id) => id === me.id || entries.has(id));
+    },
+    stood(id, beat, forMs, at) {
+      awake(at);
+      const entry = entries.get(id);
+      if (entry === undefined || entry === own) return;
+      entry.hearsay = { beat, since: at - forMs };
+      if (entry.looked) believe(entry);
+    },
+    still: (at) =>
+      [...entries.values()].flatMap((entry) => {
+        const { member, beat, heardAt, why } = entry;
+        const isSilent = heardAt !== undefined && at - heardAt > silenceMs && entry.beating && fresh(entry, at);
+        if (entry === own || !(isSilent || why === "stranded")) return [];
+        return [{ id: member.id, beat, forMs: entry.looked ? at - entry.beatAt : 0 }];
+      }),
     heard(id, at) {
       awake(at);
       const entry = entries.get(id);
@@ -272,15 +352,20 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
         entry.heardAt === undefined
           ? entry.refused !== undefined || at - entry.firstAt > timing.leaseMs
           : at - entry.heardAt > silenceMs;
+      // Where many would say so of one that has died, only those say it who have seen a beat of it since.
+      const isLarge = countOf() > allWatched;
+      const beatsOn = ({ changedAt, heardAt, refused, firstAt }: Entry): boolean =>
+        changedAt !== undefined && changedAt > (heardAt ?? refused?.since ?? firstAt) + silenceMs;
       const accused = [...entries.values()]
         .filter((entry) => entry !== own && entry.beating && fresh(entry, at) && unheard(entry))
+        .filter((entry) => !isLarge || beatsOn(entry))
         .map(({ member }) => member.id);
       return accusable(accused, me.id);
     },
     gone: (at) =>
       [...entries.values()]
         .filter((entry) => entry !== own && entry.listed && entry.standing === "dead")
-        .filter((entry) => at - entry.beatAt > timing.forgetMs && !up(entry, at))
+        .filter((entry) => entry.looked && at - entry.beatAt > timing.forgetMs && !up(entry, at))
         .map(({ member }) => member.id)
         .sort(),
   };

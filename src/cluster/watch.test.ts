@@ -32,10 +32,10 @@ test("watch: W2 whoever is named is asked at every beat for two leases, and then
 test("watch: the others are told once of each that is not heard, and again after it was heard; nobody where all watch all", () => {
   const watch = new Watch("n0", defaultTiming);
   watch.among(named(60));
-  assert.deepEqual(watch.toTell(["n1", "n2"]), ["n1", "n2"]);
-  assert.deepEqual(watch.toTell(["n1", "n2", "n3"]), ["n3"]);
-  assert.deepEqual(watch.toTell(["n2"]), []);
-  assert.deepEqual(watch.toTell(["n1", "n2"]), ["n1"]);
+  assert.deepEqual(watch.toTell(["n1", "n2"], 0), ["n1", "n2"]);
+  assert.deepEqual(watch.toTell(["n1", "n2", "n3"], 0), ["n3"]);
+  assert.deepEqual(watch.toTell(["n2"], 0), []);
+  assert.deepEqual(watch.toTell(["n1", "n2"], 0), ["n1"]);
   watch.among(named(allWatched));
-  assert.deepEqual(watch.toTell(["n4"]), []);
+  assert.deepEqual(watch.toTell(["n4"], 0), []);
 });

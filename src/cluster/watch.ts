@@ -3,7 +3,8 @@
 // their neighbours say. Pure: time is handed in.
 //
 // W1. Whoever is watched by somebody watches him in turn, and all who know the same members come to the same neighbours.
-// W2. What a neighbour says is never believed, only looked into: whoever is named is asked at every beat for a while.
+// W2. What a neighbour says kills nobody: whoever is named is asked at every beat for a while, and its beats are looked at.
+// W3. Of one whom a node was told of it tells nobody: all have been told.
 
 import { hash32, type Millis, type Tick } from "../base/index.ts";
 import type { Timing } from "./timing.ts";
@@ -53,23 +54,38 @@ export class Watch {
     for (const id of this.#named.keys()) if (!ids.includes(id)) this.#named.delete(id);
   }
 
-  /** Somebody does not hear these. */
-  named(ids: Iterable<string>, now: Tick): void {
-    for (const id of ids) if (this.#ids.includes(id)) this.#named.set(id, now + 2 * this.#timing.leaseMs);
+  /** Somebody does not hear these. Whether any of them is news. */
+  named(ids: Iterable<string>, now: Tick): boolean {
+    let isNews = false;
+    for (const id of ids) {
+      if (!this.#ids.includes(id)) continue;
+      isNews ||= !this.isNamed(id, now);
+      this.#named.set(id, now + 2 * this.#timing.leaseMs);
+    }
+    return isNews;
+  }
+
+  isNamed(id: string, now: Tick): boolean {
+    return (this.#named.get(id) ?? 0) > now;
+  }
+
+  /** Those whose beats this node looks at even while they are well. */
+  watched(now: Tick): readonly string[] {
+    return [...this.#neighbours, ...[...this.#named.keys()].filter((id) => this.isNamed(id, now))];
   }
 
   /** How long a member need not be asked; undefined when it is to be asked at every beat. */
   restMs(id: string, now: Tick): Millis | undefined {
-    if (this.#neighbours.has(id) || (this.#named.get(id) ?? 0) > now) return undefined;
+    if (this.#neighbours.has(id) || this.isNamed(id, now)) return undefined;
     this.#named.delete(id);
     return restBeats * this.#timing.beatMs * this.#ids.length;
   }
 
-  /** Those among whom this node does not hear that the others are to be told of now: each once, until it is heard again.
-   *  None where all watch all. */
-  toTell(unheard: readonly string[]): readonly string[] {
-    const fresh = unheard.filter((id) => !this.#told.has(id));
-    this.#told = new Set(unheard);
+  /** Those among whom this node finds still that the others are to be told of now: each once, until it is well again. None where
+   *  all watch all. */
+  toTell(still: readonly string[], now: Tick): readonly string[] {
+    const fresh = still.filter((id) => !this.#told.has(id) && !this.isNamed(id, now));
+    this.#told = new Set(still);
     return this.#ids.length <= allWatched ? [] : fresh;
   }
 }

@@ -349,7 +349,9 @@ export const journalRules: readonly Rule[] = [
         engine.snapshots.list(1),
         engine.registry.put("node", bytesOf(1)),
         engine.registry.delete("node"),
+        engine.registry.renew("node", bytesOf(1)),
         engine.registry.list(),
+        engine.registry.look(undefined, []),
       ];
       for (const promise of refused) assert.ok((await codeOf(promise)) !== "resolved");
       assert.deepEqual(await kinds(engine, entry(1, 1, 1), entry(2, 1, 1)), ["refused", "refused"]);

@@ -68,13 +68,29 @@ export interface Snapshots {
 /** What members of a cluster say of themselves. Small, and neither durable nor linearizable: hints of who may be there.
  *  A key is 1 to 200 of the characters a-z, 0-9, `-`, `.` and `_`: anything else is refused with BAD_INPUT. */
 export interface Registry {
-  /** Replaces what stood under the key. Rejects TOO_LARGE for a value over 8 KiB. */
+  /** Replaces what stood under the key, and has looks tell it. Rejects TOO_LARGE for a value over 8 KiB. */
   put(key: string, value: Uint8Array): Promise<void>;
+  /** Replaces what was put under the key, and tells it only those who ask for the key. Does nothing that a look would show where
+   *  nothing was put, or the engine has forgotten it: whoever does not find the own key puts it again. Rejects as `put`. */
+  renew(key: string, value: Uint8Array): Promise<void>;
   /** Removes it; nothing happens when it is not there. */
   delete(key: string): Promise<void>;
   /** All that is there; may be a little old. */
   list(): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** What was put since an earlier look, and what stands under those keys: its cost grows with these alone. Without the cursor
+   *  of an earlier look, or with one that the engine no longer knows, it tells all. A deletion shows as a key that is not
+   *  found. May be a little old, and tell twice what was told before. */
+  look(since: string | undefined, keys: readonly string[]): Promise<RegistryLook>;
 }
+
+export type RegistryLook = {
+  /** For the next look. */
+  readonly cursor: string;
+  /** What was put, as it was put or as it was renewed since. */
+  readonly told: ReadonlyMap<string, Uint8Array>;
+  /** Of the keys asked for, those under which something was put, as it is now. */
+  readonly found: ReadonlyMap<string, Uint8Array>;
+};
 
 /** An engine that is being filled with a cluster that was kept elsewhere. Until `finish` has resolved nobody finds the cluster
  *  there, whatever dies: `identify` and `create` reject ENGINE_REFUSED. Nothing else is asked of that engine meanwhile. */

@@ -18,6 +18,7 @@ import type {
   SnapshotName,
   Snapshots,
 } from "./engine.ts";
+import { MemoryRegistry } from "./memory-registry.ts";
 import { checkContinues, unfinishedRestoration } from "./restoration.ts";
 import { hasNews, maxPageBytes } from "./tail.ts";
 
@@ -50,11 +51,9 @@ export type MemoryCopy = {
   readonly cluster: Cluster | undefined;
   readonly journals: ReadonlyMap<Shard, Journal>;
   readonly snapshots: ReadonlyMap<string, Snapshot>;
-  readonly registry: Members;
+  readonly registry: MemoryRegistry;
 };
 
-/** The registry at one time. */
-type Members = ReadonlyMap<string, Uint8Array>;
 /** One shard's journal. */
 type Journal = { head: Head; readonly entries: Stored[] };
 type Stored = Entry & { readonly write: number };
@@ -81,14 +80,8 @@ export type Inside = {
   getSnapshot(name: SnapshotName): readonly Uint8Array[];
   listSnapshots(shard: Shard): readonly SnapshotName[];
   deleteSnapshot(name: SnapshotName): void;
-  putMember(key: string, value: Uint8Array): void;
-  deleteMember(key: string): void;
-  /** `behind` shows the registry as it was that many changes ago, as far as that is remembered. */
-  listMembers(behind: number): Members;
+  registry(): MemoryRegistry;
 };
-
-/** Older states of the registry that can still be shown. */
-const rememberedChanges = 16;
 
 const emptyJournal = (shard: Shard): Journal => ({ head: { shard, generation: 1, epoch: 0, seq: 0 }, entries: [] });
 const nameOf = (n: SnapshotName): string => `${n.shard} ${n.generation} ${n.epoch} ${n.seq} ${n.hash}`;
@@ -104,8 +97,7 @@ type Kept = {
   restoring: Cluster | undefined;
   journals: Map<Shard, Journal>;
   snapshots: Map<string, Snapshot>;
-  /** Newest last; never empty. */
-  registry: readonly Members[];
+  registry: MemoryRegistry;
   readonly watchers: Set<(shard: Shard) => void>;
   life: number;
   writes: number;
@@ -120,7 +112,7 @@ export function memoryDisk(options: MemoryDiskOptions = {}): MemoryDisk {
     restoring: undefined,
     journals: new Map(),
     snapshots: new Map(),
-    registry: [new Map()],
+    registry: new MemoryRegistry(),
     watchers: new Set(),
     life: 0,
     writes: 0,
@@ -136,7 +128,7 @@ export function memoryDisk(options: MemoryDiskOptions = {}): MemoryDisk {
       if (lost > 0) for (const journal of kept.journals.values()) cutAfterWrite(journal, last);
       kept.writes = last;
       kept.synced = last;
-      if (loseUnsynced) kept.registry = [new Map()];
+      if (loseUnsynced) kept.registry = new MemoryRegistry();
       return lost;
     },
     sync: () => sync(kept),
@@ -144,14 +136,14 @@ export function memoryDisk(options: MemoryDiskOptions = {}): MemoryDisk {
       cluster: kept.cluster,
       journals: copyOf(kept.journals),
       snapshots: new Map(kept.snapshots),
-      registry: membersOf(kept, 0),
+      registry: kept.registry.copy(),
     }),
     restore(copy) {
       kept.life++;
       kept.cluster = copy.cluster;
       kept.journals = copyOf(copy.journals);
       kept.snapshots = new Map(copy.snapshots);
-      kept.registry = [copy.registry];
+      kept.registry = copy.registry.copy();
     },
     rot(shard, seq, bit) {
       const { entries } = journalOf(kept, shard);
@@ -207,9 +199,7 @@ function insideOf(kept: Kept): Inside {
     listSnapshots: (shard) =>
       [...kept.snapshots.values()].flatMap(({ name }) => (name.shard === shard ? [name] : [])).toSorted(newestFirst),
     deleteSnapshot: (name) => void kept.snapshots.delete(nameOf(name)),
-    putMember: (key, value) => changeMembers(kept, (members) => members.set(key, value)),
-    deleteMember: (key) => changeMembers(kept, (members) => members.delete(key)),
-    listMembers: (behind) => membersOf(kept, behind),
+    registry: () => kept.registry,
   };
 }
 
@@ -254,14 +244,6 @@ function restoration(kept: Kept, mine: Cluster, put: Snapshots["put"]): Restorat
       empty(kept);
     },
   };
-}
-
-const membersOf = ({ registry }: Kept, behind: number): Members => registry[Math.max(0, registry.length - 1 - behind)]!;
-
-function changeMembers(kept: Kept, act: (members: Map<string, Uint8Array>) => unknown): void {
-  const members = new Map(membersOf(kept, 0));
-  act(members);
-  kept.registry = [...kept.registry.slice(-rememberedChanges), members];
 }
 
 function sync(kept: Kept): void {

@@ -20,14 +20,14 @@ export type MemoryRequest =
   | { readonly kind: "tail" | "barrier"; readonly shards: readonly Shard[] }
   /** Not a request: a hint on its way to one watcher. `fail` loses it. */
   | { readonly kind: "hint"; readonly shards: readonly Shard[] }
-  | { readonly kind: "registry"; readonly act: "put" | "delete"; readonly key: string }
-  | { readonly kind: "registry"; readonly act: "list" }
+  | { readonly kind: "registry"; readonly act: "put" | "renew" | "delete"; readonly key: string }
+  | { readonly kind: "registry"; readonly act: "list" | "look" }
   | { readonly kind: "trim"; readonly shard: Shard; readonly through: Seq }
   | { readonly kind: "identify" | "create" | "restore" }
   | { readonly kind: "snapshot"; readonly act: "put" | "get" | "list" | "delete"; readonly shard: Shard };
 
 /** What becomes of a request. `latencyMs` passes before anything happens. Fates other than `ok`, `fail` and `hang` are
- *  for appends only, but for `stale`, which is for reads, tails and lists of the registry. */
+ *  for appends only, but for `stale`, which is for reads, tails, and lists and looks of the registry. */
 export type MemoryFate = { readonly latencyMs?: Millis } & (
   | { readonly kind: "ok" }
   /** Not done. Appends: unknown. Others reject ENGINE_UNAVAILABLE. */
@@ -243,21 +243,24 @@ async function* copies(chunks: () => Promise<readonly Uint8Array[]>): AsyncGener
   for (const chunk of await chunks()) yield new Uint8Array(chunk);
 }
 
-function registryOf(inside: Inside, request: Carry): Registry {
+function registryOf({ registry }: Inside, request: Carry): Registry {
+  const write = async (act: "put" | "renew", key: string, value: Uint8Array): Promise<void> => {
+    checkRegistryEntry(key, value);
+    const copy = new Uint8Array(value);
+    await request({ kind: "registry", act, key }, () => registry()[act](key, copy));
+  };
   return {
-    async put(key, value) {
-      checkRegistryEntry(key, value);
-      const copy = new Uint8Array(value);
-      await request({ kind: "registry", act: "put", key }, () => inside.putMember(key, copy));
-    },
+    put: (key, value) => write("put", key, value),
+    renew: (key, value) => write("renew", key, value),
     async delete(key) {
       checkRegistryKey(key);
-      await request({ kind: "registry", act: "delete", key }, () => inside.deleteMember(key));
+      await request({ kind: "registry", act: "delete", key }, () => registry().delete(key));
     },
     list: () =>
-      request({ kind: "registry", act: "list" }, (fate) => {
-        const members = inside.listMembers(behindOf(fate));
-        return new Map([...members].map(([key, value]) => [key, new Uint8Array(value)]));
-      }),
+      request({ kind: "registry", act: "list" }, (fate) => registry().look(undefined, [], behindOf(fate)).told),
+    async look(since, keys) {
+      keys.forEach(checkRegistryKey);
+      return request({ kind: "registry", act: "look" }, (fate) => registry().look(since, keys, behindOf(fate)));
+    },
   };
 }

@@ -2,15 +2,15 @@
 // look at.
 
 import type { Millis, Tick } from "../base/index.ts";
-import { type Members, mostAccused, Watch } from "../cluster/index.ts";
+import { type Members, mostAccused, type Still, Watch } from "../cluster/index.ts";
 import type { Timing, View, Why } from "../cluster/index.ts";
 import type { Peers } from "./peers.ts";
 
 /** Why a member that is dead will not come back under this id. */
 const over: ReadonlySet<Why | undefined> = new Set<Why>(["left", "superseded"]);
 
-/** Has another node look whether these live. */
-export type Tell = (node: string, ids: readonly string[], withinMs: Millis) => Promise<unknown>;
+/** Has another node look whether some live: their ids, and what is seen of each here. An earlier release reads the ids alone. */
+export type Tell = (node: string, of: readonly (string | Still)[], withinMs: Millis) => Promise<unknown>;
 
 export class Listening {
   readonly #watch: Watch;
@@ -42,20 +42,35 @@ export class Listening {
     for (const id of this.#peers.rest((node) => this.#watch.restMs(node, now))) this.#members.heard(id, now);
   }
 
-  /** Has everyone look whether these live, if this node has just ceased to hear them. */
-  tellOf(unheard: readonly string[]): void {
-    const news = this.#watch.toTell(unheard);
-    if (news.length === 0) return;
-    for (const node of this.#peers.nodes)
-      if (!unheard.includes(node)) this.#tell(node, news, this.#timing.leaseMs).catch(() => {});
+  /** Whose beats are to be read at the next look at the registry. */
+  lookFor(now: Tick): readonly string[] {
+    return [...new Set([...this.#members.lookFor(now), ...this.#watch.watched(now)])];
   }
 
-  /** Somebody does not hear these, names in a message of any release: are they heard here? */
-  lookAt(given: unknown, now: Tick): void {
-    if (!Array.isArray(given)) return;
+  /** Has everyone look at those whom this node finds still, and has not been told of. */
+  tellNews(now: Tick): void {
+    const still = this.#members.still(now);
+    const ids = still.map(({ id }) => id);
+    const news = new Set(this.#watch.toTell(ids, now));
+    if (news.size === 0) return;
+    const of = [...news, ...still.filter(({ id }) => news.has(id))];
+    for (const node of this.#peers.nodes)
+      if (!ids.includes(node)) this.#tell(node, of, this.#timing.leaseMs).catch(() => {});
+  }
+
+  /** Somebody finds these still, in a message of any release: what is heard and seen of them here? Whether that was news. */
+  lookAt(given: unknown, now: Tick): boolean {
+    if (!Array.isArray(given)) return false;
     const ids = given.filter((id) => typeof id === "string").slice(0, mostAccused);
-    if (ids.length === 0) return;
-    this.#watch.named(ids, now);
+    if (ids.length === 0) return false;
+    for (const { id, beat, forMs } of given.filter(isStill)) this.#members.stood(id, beat, forMs, now);
+    const isNews = this.#watch.named(ids, now);
     this.beat(now);
+    return isNews;
   }
 }
+
+const isStill = (given: unknown): given is Still => {
+  const { id, beat, forMs } = (given ?? {}) as Record<string, unknown>;
+  return typeof id === "string" && Number.isSafeInteger(beat) && typeof forMs === "number" && forMs >= 0;
+};

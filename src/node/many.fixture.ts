@@ -52,10 +52,12 @@ function asked(shared: Engine, counts: Counts): Engine {
     registry: {
       ...registry,
       put: counted((key, value) => registry.put(key, value)),
-      list: counted(async () => {
-        const all = await registry.list();
-        for (const record of all.values()) counts.members += record.length;
-        return all;
+      renew: counted((key, value) => registry.renew(key, value)),
+      look: counted(async (since, keys) => {
+        const look = await registry.look(since, keys);
+        for (const shown of [look.told, look.found])
+          for (const record of shown.values()) counts.members += record.length;
+        return look;
       }),
     },
     close: async () => {},

@@ -9,8 +9,8 @@ import {
   type Holding,
   type Member,
   type Members,
-  packMemberRecord,
   type Pins,
+  pinsKey,
   type Placement,
   placementOf,
   plan,
@@ -20,7 +20,6 @@ import {
   type Timing,
   timingFor,
   trackMembers,
-  unpackMemberRecord,
   type View,
 } from "../cluster/index.ts";
 import { system } from "../security/index.ts";
@@ -36,6 +35,7 @@ import { Listening, type Tell } from "./listening.ts";
 import { type MoveCounters, moveCounters } from "./move-counters.ts";
 import { NamesakeWatch, refuseNamesakes } from "./namesake.ts";
 import { PinBoard } from "./pin-board.ts";
+import { Roll } from "./roll.ts";
 
 /** What nodes ask each other, as procedures that nobody else can reach. */
 const peerService = "sheaf.peer";
@@ -75,7 +75,7 @@ export class Membership {
   readonly #namesakes: NamesakeWatch;
   readonly #listening: Listening;
   #self: Member;
-  #beat = 0;
+  readonly #roll: Roll;
   #ticks = 0;
   #tickedAt: Tick = Infinity;
   #accused = "";
@@ -102,6 +102,10 @@ export class Membership {
     this.#counters = moveCounters(host.meter);
     this.#meeting = meeting;
     this.#namesakes = new NamesakeWatch(this.#timing);
+    // An answer that is lost is not waited for: whoever takes longer is taken to be cut off from the engine anyway.
+    this.#roll = new Roll(parts.options.engine.registry, self.id, (answer) =>
+      within(host.clock, this.#timing.strandedMs, answer),
+    );
     this.#members = trackMembers(self, host.clock.tick(), this.#timing);
     this.board = new PinBoard({
       host,
@@ -127,7 +131,7 @@ export class Membership {
       },
       heard: (node) => this.#members.heard(node, this.#now()),
     });
-    const tell: Tell = (node, ids, ms) => this.ask(node, "look", ids, ms);
+    const tell: Tell = (node, of, ms) => this.ask(node, "look", of, ms);
     this.#listening = new Listening(self.id, this.#timing, this.#members, this.peers, tell);
   }
 
@@ -234,9 +238,9 @@ export class Membership {
     this.#tickedAt = now;
     this.#listening.beat(now);
     this.#members.tick(now);
-    const unheard = this.#members.accuses(now);
-    this.#listening.tellOf(unheard);
-    if (this.#ticks++ % registryBeats === 0 || unheard.join() !== this.#accused) void this.#exchange();
+    this.#listening.tellNews(now);
+    const accuses = this.#members.accuses(now).join();
+    if (this.#ticks++ % registryBeats === 0 || accuses !== this.#accused) void this.#exchange();
     this.#think();
     this.#timer = this.#parts.options.host.clock.after(this.#timing.beatMs, () => this.#tick());
   }
@@ -262,29 +266,23 @@ export class Membership {
 
   async #exchangeNow(): Promise<void> {
     const { engine, host, process } = this.#parts.options;
-    const { registry } = engine;
-    // An answer that is lost is not waited for: whoever takes longer is taken to be cut off from the engine anyway.
-    const soon = <T>(answer: Promise<T>): Promise<T> => within(host.clock, this.#timing.strandedMs, answer);
     // Where callers reach this node is known once its listeners are open.
     this.#self = { ...this.#self, ...process?.addresses() };
     this.#members.self(this.#self, this.#now());
     try {
       const accuses = this.#members.accuses(this.#now());
       this.#accused = accuses.join();
-      await soon(registry.put(this.#self.id, packMemberRecord({ member: this.#self, beat: ++this.#beat, accuses })));
-      const records = await soon(registry.list());
+      await this.#roll.tell(this.#self, accuses);
+      const { records, looked, read } = await this.#roll.look([...this.#listening.lookFor(this.#now()), pinsKey]);
       if (this.#closed) return;
-      const read = [...records].flatMap(([id, bytes]) => {
-        const record = unpackMemberRecord(bytes);
-        return record ? [[id, record] as const] : [];
-      });
-      this.board.listed(records);
+      this.board.listed(read);
       const later = this.#namesakes.listed(records, this.#self, this.#now());
       if (later) this.#giveWay(later);
-      this.#members.listed(new Map(read), this.#now());
-      const accused = read.flatMap(([, { accuses }]) => accuses);
+      this.#members.listed(records, this.#now(), looked);
+      const accused = [...records.values()].flatMap((record) => record.accuses);
       this.#listening.lookAt(accused, this.#now());
-      for (const id of this.#members.gone(this.#now())) await soon(registry.delete(id));
+      for (const id of this.#members.gone(this.#now()))
+        await within(host.clock, this.#timing.strandedMs, engine.registry.delete(id));
     } catch (error) {
       host.log.debug("the registry cannot be reached", { reason: asSheafError(error).message });
     }
@@ -474,7 +472,7 @@ export class Membership {
   async #asked({ target, input }: Call): Promise<Reply> {
     if (target.name === "waiting") return { output: this.#parts.entities.chainsBehind(input) };
     if (target.name === "look") {
-      this.#listening.lookAt(input, this.#now());
+      if (this.#listening.lookAt(input, this.#now())) void this.#exchange();
       return { output: undefined };
     }
     if (target.name !== "close" && target.name !== "take") return { output: await this.serve(target.name, input) };

@@ -7,11 +7,12 @@
 // J3. A registry that shows older states for a moment makes nobody live: whoever lives beats on for a lease.
 
 import { type Millis, SheafError, type Tick } from "../base/index.ts";
-import { type Member, type MemberRecord, type Timing, unpackMemberRecord } from "../cluster/index.ts";
+import type { Member, MemberRecord, Timing } from "../cluster/index.ts";
 import type { Clock } from "../host/index.ts";
 import type { Engine } from "../journal/index.ts";
 import type { PeerState } from "../rpc/index.ts";
 import type { Peers } from "./peers.ts";
+import { Roll } from "./roll.ts";
 
 /** Tells whether a record is written again and again. */
 class Pulse {
@@ -54,11 +55,10 @@ type Refusing = {
   readonly timing: Timing;
 };
 
-const recordsOf = (records: ReadonlyMap<string, Uint8Array>, self: Member): MemberRecord[] =>
-  [...records].flatMap(([id, bytes]) => {
-    const record = unpackMemberRecord(bytes);
-    return record?.member.id === id && record.member.name === self.name && id !== self.id ? [record] : [];
-  });
+const recordsOf = (records: ReadonlyMap<string, MemberRecord>, self: Member): MemberRecord[] =>
+  [...records].flatMap(([id, record]) =>
+    record.member.id === id && record.member.name === self.name && id !== self.id ? [record] : [],
+  );
 
 /** Another run, while it is looked at. */
 type Sight = { readonly pulse: Pulse; link: PeerState | undefined };
@@ -76,10 +76,11 @@ export async function refuseNamesakes({ clock, registry, peers, self, timing }: 
     probes.push(peers.probe(id, peer, (state) => void (sight.link = state)));
     return sight;
   };
+  const roll = new Roll(registry, self.id);
   try {
     for (;;) {
-      const records = await registry.list().then(
-        (found) => recordsOf(found, self),
+      const records = await roll.look([...sights.keys()]).then(
+        (call) => recordsOf(call.records, self),
         () => undefined,
       );
       let isOpen = records === undefined;
@@ -107,7 +108,7 @@ export class NamesakeWatch {
   }
 
   /** IN_USE, when this run is to give way. */
-  listed(records: ReadonlyMap<string, Uint8Array>, self: Member, now: Tick): SheafError | undefined {
+  listed(records: ReadonlyMap<string, MemberRecord>, self: Member, now: Tick): SheafError | undefined {
     for (const { member, beat } of recordsOf(records, self)) {
       const pulse = this.#pulses.get(member.id) ?? new Pulse(beat, now, this.#timing.leaseMs);
       this.#pulses.set(member.id, pulse);

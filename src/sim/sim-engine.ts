@@ -228,7 +228,8 @@ export const staleness =
   (request: MemoryRequest): MemoryFate => {
     if (weather.haunted && request.kind === "append") return { kind: "unfenced" };
     const { kind } = request;
-    const mayBeOld = kind === "tail" || kind === "read" || (kind === "registry" && request.act === "list");
+    const shows = kind === "registry" && (request.act === "list" || request.act === "look");
+    const mayBeOld = kind === "tail" || kind === "read" || shows;
     if (!mayBeOld || !weather.enabled.has("stale") || !random.chance(chance.stale)) return { kind: "ok" };
     weather.tally.injected.stale++;
     return { kind: "stale", behind: 1 + random.below(5) };
@@ -271,22 +272,26 @@ function registryOver(
       await act();
       if (lostAck) throw unavailable();
     });
+  // As a real engine: what is refused is refused before it is sent, and the caller's array is its own again at once.
+  const write = async (act: "put" | "renew", key: string, value: Uint8Array): Promise<void> => {
+    checkRegistryEntry(key, value);
+    const copy = value.slice();
+    await change(() => shared.registry[act](key, copy));
+  };
+  const look = <T>(act: () => Promise<T>): Promise<T> =>
+    ask(async () => {
+      if (weather.registryAway) throw unavailable();
+      return act();
+    });
   return {
-    // As a real engine: what is refused is refused before it is sent, and the caller's array is its own again at once.
-    async put(key, value) {
-      checkRegistryEntry(key, value);
-      const copy = value.slice();
-      await change(() => shared.registry.put(key, copy));
-    },
+    put: (key, value) => write("put", key, value),
+    renew: (key, value) => write("renew", key, value),
     async delete(key) {
       checkRegistryKey(key);
       await change(() => shared.registry.delete(key));
     },
-    list: () =>
-      ask(async () => {
-        if (weather.registryAway) throw unavailable();
-        return shared.registry.list();
-      }),
+    list: () => look(() => shared.registry.list()),
+    look: (since, keys) => look(() => shared.registry.look(since, keys)),
   };
 }
 

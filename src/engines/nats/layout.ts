@@ -4,6 +4,7 @@
 //                           SPACE.snapshots.made.SHARD.NAME     one whole snapshot: where its pieces are
 //                           SPACE.snapshots.piece.PUT.N         piece N of one put
 //   stream SPACE_registry   SPACE.registry.KEY                  in memory; KEY in hexadecimal
+//                           SPACE.told.KEY                      that KEY was put: its value came just before
 //   stream SPACE_journal_I  SPACE.journal.I.SHARD               shards with SHARD mod streams = I
 //                           SPACE.journal.I.mark                the first message: whose stream this is
 //                           SPACE.journal.I.barrier             no-ops of barriers, gone after a second
@@ -54,7 +55,7 @@ export function layoutOf(space: string, replicas: number): Layout {
       {
         ...common,
         name: `${space}_registry`,
-        subjects: [`${space}.registry.*`],
+        subjects: [`${space}.registry.*`, `${space}.told.*`],
         storage: "memory",
         max_msgs_per_subject: 1,
         discard: "old",

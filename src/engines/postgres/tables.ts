@@ -31,6 +31,12 @@ const tables = `
   ALTER TABLE chunk ALTER bytes SET STORAGE EXTERNAL;
   CREATE UNLOGGED TABLE member (key text PRIMARY KEY, value bytea NOT NULL) WITH (fillfactor = 50);`;
 
+/** What a look at the registry asks for. Where it is there already it changes nothing. */
+export const numberMembers = `DO $$ BEGIN
+    ALTER TABLE member ADD COLUMN IF NOT EXISTS told bigint NOT NULL DEFAULT 0;
+    CREATE INDEX IF NOT EXISTS member_told ON member (told);
+  END $$`;
+
 const found = `SELECT c.relname::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')`;
 
@@ -92,6 +98,7 @@ export async function createCluster(
   const [there] = await ask("SELECT 1 FROM pg_namespace WHERE nspname = $1", [schema], ms);
   if (!there) await ask(`CREATE SCHEMA ${schema}`, [], ms);
   await ask(tables, [], ms);
+  await ask(numberMembers, [], ms);
   const { id, name, shards, createdAt, keyCheck } = cluster;
   await ask(
     "INSERT INTO cluster (format, id, name, shards, created_at, key_check) VALUES ($1, $2, $3, $4, $5, $6)",

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { defaultLimits, SheafError, type Millis } from "../../base/index.ts";
 import type { Faults } from "../../host/index.ts";
 import { checkRegistryEntry, checkRegistryKey } from "../../journal/index.ts";
-import type { Cluster, Engine, Head, Page } from "../../journal/index.ts";
+import type { Cluster, Engine, Head, Page, RegistryLook } from "../../journal/index.ts";
 import { appender } from "./appender.ts";
 import { maxShards } from "./journal-file.ts";
 import { startWorker, type Link } from "./link.ts";
@@ -82,6 +82,10 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
   });
   const write = <T>(ask: WriterAsk): Promise<T> => writer.ask<T>(ask);
   const read = <T>(ask: ReaderAsk): Promise<T> => reader.ask<T>(ask);
+  const tell = async (act: "put" | "renew", key: string, value: Uint8Array): Promise<void> => {
+    checkRegistryEntry(key, value);
+    await write({ kind: "change-member", change: { act, key, value: new Uint8Array(value) } });
+  };
   const folder = join(dir, "snapshots");
   await sweepUnfinished(folder).catch(() => {});
   let upkeep: Promise<Link> | undefined;
@@ -151,15 +155,17 @@ export async function embeddedEngine(options: EmbeddedOptions): Promise<Engine> 
     trim: (shard, through) => write({ kind: "trim", shard, through }),
     snapshots,
     registry: {
-      async put(key, value) {
-        checkRegistryEntry(key, value);
-        await write({ kind: "change-member", change: { key, value: new Uint8Array(value) } });
-      },
+      put: (key, value) => tell("put", key, value),
+      renew: (key, value) => tell("renew", key, value),
       async delete(key) {
         checkRegistryKey(key);
-        await write({ kind: "change-member", change: { key } });
+        await write({ kind: "change-member", change: { act: "delete", key } });
       },
       list: () => read<ReadonlyMap<string, Uint8Array>>({ kind: "members" }),
+      async look(since, keys) {
+        keys.forEach(checkRegistryKey);
+        return read<RegistryLook>({ kind: "look", since, keys });
+      },
     },
     async describe() {
       const facts = await read<Facts>({ kind: "facts" });

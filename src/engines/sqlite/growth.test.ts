@@ -130,7 +130,7 @@ test("embedded engine: what changes no journal (the registry, a fold, a trim) is
   for (let i = 0; i < 20; i++) writer.append([packAppends([next(2, i)])]);
   const growth = openGrowth(dir, db);
   const told: Promise<Grown> = new Promise((resolve) => growth.next(resolve));
-  assert.equal(writer.changeMember({ key: "node-1", value: Uint8Array.of(1) }), "done");
+  assert.equal(writer.changeMember({ act: "put", key: "node-1", value: Uint8Array.of(1) }), "done");
   writer.foldSlice();
   writer.trimSlice(2, 5);
   writer.append([packAppends([next(7, 0)])]);

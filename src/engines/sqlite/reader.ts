@@ -6,11 +6,11 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { SheafError, type Seq, type Shard } from "../../base/index.ts";
-import { type Ask, hasNews, type Head, maxPageBytes } from "../../journal/index.ts";
+import { type Ask, hasNews, type Head, maxPageBytes, type RegistryLook } from "../../journal/index.ts";
 import { openGrowth, type Growth } from "./growth.ts";
 import { openHeadReader } from "./heads.ts";
 import { journalFile, openJournal } from "./journal-file.ts";
-import { listMembers } from "./members.ts";
+import { listMembers, lookAtMembers } from "./members.ts";
 import { packEntries, type Packed } from "./packed.ts";
 import { openRecords, type Scan, type Stored } from "./records.ts";
 import { asEngineError } from "./sqlite-error.ts";
@@ -32,6 +32,8 @@ export type Reader = {
   /** Calls back once all that was given out so far is durable, or with ENGINE_UNAVAILABLE (R1). */
   durable(tell: (error: SheafError | undefined) => void): void;
   members(): ReadonlyMap<string, Uint8Array>;
+  /** As `Registry.look`. */
+  look(since: string | undefined, keys: readonly string[]): RegistryLook;
   readonly growth: Growth;
   /** Copies the write-ahead log into the file as far as readers allow, without holding up writers. */
   checkpoint(): void;
@@ -141,6 +143,7 @@ export function openReader(dir: string, patienceMs: number, syncFile?: SyncFile)
       });
     },
     members: () => listMembers(db),
+    look: (since, keys) => lookAtMembers(db, since, keys),
     growth,
     checkpoint() {
       for (let round = 0; round < checkpointRounds; round++) {

@@ -40,6 +40,7 @@ export type ReaderAsk =
   | { readonly kind: "page"; readonly shard: Shard; readonly from: Seq; readonly limit: number }
   | { readonly kind: "tail"; readonly asks: readonly Ask[]; readonly limit: number }
   | { readonly kind: "members" }
+  | { readonly kind: "look"; readonly since: string | undefined; readonly keys: readonly string[] }
   /** Answered with `Grown` once journals have grown, or with nothing at the next `rest`. */
   | { readonly kind: "growth" }
   | { readonly kind: "rest" }
@@ -174,6 +175,8 @@ function reading(reader: () => Reader): (calls: readonly Call[], answer: Answeri
         return reader().growth.next((value) => answer(id, () => ({ value })));
       case "members":
         return now(() => reader().members());
+      case "look":
+        return now(() => reader().look(ask.since, ask.keys));
       case "rest":
         return now(() => reader().growth.stop());
       case "checkpoint":
