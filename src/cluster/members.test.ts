@@ -357,3 +357,86 @@ test("timing: timings that contradict each other are refused by name", () => {
 test("members: the times of every beat fit each other", () => {
   for (let beatMs = 1; beatMs <= 5_000; beatMs++) assert.equal(checkTiming(timingFor(beatMs)).beatMs, beatMs);
 });
+
+/** One observer, `a`, of a cluster of nine that hears all of `heard`, and looks at the beats of `neighbours` and of those it has to. */
+function few(neighbours = "b") {
+  let now = 5_000_000;
+  const records = new Map<string, MemberRecord>();
+  for (const name of "abcdefghi") records.set(name, { member: memberNamed(name), beat: 1, accuses: [] });
+  const members = trackMembers(memberNamed("a"), now);
+  const look = (): void => members.listed(records, now, new Set([...members.lookFor(now), ...neighbours]));
+  const pass = (ms: number, { heard = "bcdefghi", beating = "bcdefghi" } = {}): void => {
+    for (const end = now + ms; now < end;) {
+      now += 150;
+      for (const name of `a${beating}`) {
+        const record = records.get(name) as MemberRecord;
+        records.set(name, { ...record, beat: record.beat + 1 });
+      }
+      for (const name of heard) members.heard(name, now);
+      look();
+      members.tick(now);
+    }
+  };
+  look();
+  pass(3000);
+  const standing = (name: string): string | undefined => {
+    const seen = members.view().byId.get(name);
+    return seen?.why ?? seen?.standing;
+  };
+  return { members, records, pass, standing, now: () => now };
+}
+
+test("members: M7 the beats of those who are well are not looked for, and do not age", () => {
+  const see = few();
+  assert.deepEqual(see.members.lookFor(see.now()), ["a"]);
+  see.pass(60_000, { beating: "" });
+  assert.equal(see.standing("b"), "stranded");
+  for (const name of "cdefghi") assert.equal(see.standing(name), "alive");
+});
+
+test("members: M7 a silent member that was not looked at is dead a lease after the first look, or after what a neighbour saw", () => {
+  for (const said of [undefined, { forMs: 600, isOfThisBeat: true }, { forMs: 600, isOfThisBeat: false }]) {
+    const see = few();
+    const { beat } = see.records.get("c") as MemberRecord;
+    see.pass(600, { heard: "bdefghi", beating: "bdefghi" });
+    assert.ok(see.members.lookFor(see.now()).includes("c"));
+    if (said) see.members.stood("c", said.isOfThisBeat ? beat : beat - 1, said.forMs, see.now());
+    see.pass(600, { heard: "bdefghi", beating: "bdefghi" });
+    assert.equal(see.standing("c"), said?.isOfThisBeat ? "silent" : "alive");
+    see.pass(600, { heard: "bdefghi", beating: "bdefghi" });
+    assert.equal(see.standing("c"), "silent");
+  }
+});
+
+test("members: M2 what a neighbour says of a beat does nothing to whoever is heard, or beats on", () => {
+  const see = few();
+  see.members.stood("c", (see.records.get("c") as MemberRecord).beat, 2000, see.now());
+  see.pass(1500, { heard: "bdefghi" });
+  assert.equal(see.standing("c"), "alive");
+  const quiet = few();
+  quiet.members.stood("c", (quiet.records.get("c") as MemberRecord).beat, 2000, quiet.now());
+  quiet.pass(1500, { beating: "bdefghi" });
+  assert.equal(quiet.standing("c"), "alive");
+});
+
+test("members: M8 of one that died nobody writes in a large cluster; of one that beats on and is not heard everybody does", () => {
+  for (const beating of ["bdefghi", "bcdefghi"]) {
+    const see = few("bc");
+    const accused = new Set<string>();
+    for (let ms = 0; ms < 3000; ms += 150) {
+      see.pass(150, { heard: "bdefghi", beating });
+      for (const id of see.members.accuses(see.now())) accused.add(id);
+    }
+    assert.deepEqual([...accused], beating.includes("c") ? ["c"] : []);
+    assert.equal(see.standing("c"), beating.includes("c") ? "alive" : "silent");
+  }
+});
+
+test("members: M8 whoever is accused, accuses, or has another's name is looked at", () => {
+  const see = few();
+  const record = see.records.get("d") as MemberRecord;
+  see.records.set("d", { ...record, accuses: ["e"] });
+  see.records.set("f2", { member: memberNamed("f", { id: "f2" }), beat: 1, accuses: [] });
+  see.pass(150);
+  assert.deepEqual([...see.members.lookFor(see.now())].toSorted(), ["a", "d", "e", "f", "f2"]);
+});

@@ -1,8 +1,7 @@
 // Who is alive, as this node sees it, from three witnesses: its own connections, the beats in the registry, and what
 // members say there of each other. A machine: time is handed in, `tick` comes every beat, the driver carries everything.
 //
-// Beats are read of a few: in a large cluster nobody looks at those who are well, but for their neighbours on the circle (watch.ts).
-// A beat that is not looked at has no age: it begins with the first look, or with what a neighbour says that it saw.
+// Beats are read of a few: in a large cluster only their neighbours on the circle (watch.ts) look at those who are well.
 //
 // M1. Whoever is heard is alive, unless it stands aside or is stranded. Whose process is gone is dead at once.
 // M2. A silent member is dead when its beat in the registry has stood still for a lease, measured on our clock. What a neighbour
@@ -11,6 +10,9 @@
 // M4. Who was dead is trusted again only after having been well for a time that grows with each death (damping).
 // M5. An observer that slept accuses nobody and buries nobody for it: ages start again when it wakes.
 // M6. Damping never leaves a cluster without anybody.
+// M7. A beat has no age while nobody looks at it: that begins with the first look, or with what a neighbour says that it saw.
+// M8. Whoever is not well, not proven, accused or of another's name is looked at. In a large cluster only those accuse who have seen
+//     a beat of one whom they do not hear: of one that has died nobody writes.
 
 import type { Millis, Tick } from "../base/index.ts";
 import { type Accuser, type Afterbeat, accusationsOf, afterbeat, observeBeat } from "./accusations.ts";
@@ -352,7 +354,7 @@ export function trackMembers(me: Member, now: Tick, given: Partial<Timing> = {})
         entry.heardAt === undefined
           ? entry.refused !== undefined || at - entry.firstAt > timing.leaseMs
           : at - entry.heardAt > silenceMs;
-      // Where many would say so of one that has died, only those say it who have seen a beat of it since.
+      // M8
       const isLarge = countOf() > allWatched;
       const beatsOn = ({ changedAt, heardAt, refused, firstAt }: Entry): boolean =>
         changedAt !== undefined && changedAt > (heardAt ?? refused?.since ?? firstAt) + silenceMs;

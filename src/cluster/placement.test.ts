@@ -110,6 +110,27 @@ test("placement: copies are in as many zones as there are, the owner is the best
   assert.equal(copies(1, members.slice(0, 2), 3).length, 2);
 });
 
+test("placement: the copies are those that picking the best of a new zone again and again comes to", () => {
+  const zoned = fc.array(fc.tuple(fc.constantFrom("x", "y", "z"), fc.constantFrom(1, 1, 1, 0.5, 7)), {
+    minLength: 1,
+    maxLength: 30,
+  });
+  fc.assert(
+    fc.property(zoned, fc.integer({ min: 1, max: 5 }), fc.nat(1000), (drawn, count, shard) => {
+      const members = drawn.map(([zone, weight], i) => memberNamed(`node-${i}`, { zone, weight }));
+      let left = rank(shard, members);
+      const picked: string[] = [];
+      const zoneOf = (id: string): string => members.find((member) => member.id === id)?.zone ?? "";
+      while (picked.length < count && left.length > 0) {
+        const next = left.find((id) => !picked.some((other) => zoneOf(other) === zoneOf(id))) ?? (left[0] as string);
+        picked.push(next);
+        left = left.filter((id) => id !== next);
+      }
+      assert.deepEqual(copies(shard, members, count), picked);
+    }),
+  );
+});
+
 test("placement: a node's next run gets the shards of its last, whatever its id, address and order", () => {
   const before = cluster(5);
   const after = before.map((member, i) => ({ ...member, id: `run-${9 - i}`, peer: `elsewhere:${i}` })).reverse();

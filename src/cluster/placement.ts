@@ -86,44 +86,50 @@ function ranked(shard: Shard, runners: readonly Runner[]): readonly string[] {
     .map(({ id }) => id);
 }
 
-/** Picks the best again and again: of a large cluster only the first few are asked for. `first` comes before all. */
+type Scored = { readonly runner: Runner; readonly score: number };
+
+/** The best of a zone that holds no copy yet, again and again, then the best of all. `first` comes before all. Only the best
+ *  of each zone and the best few of all are ever asked for, so that few scores are worked out to the end. */
 function chosen(shard: Shard, runners: readonly Runner[], count: number, first?: Runner): string[] {
   const salt = mix(shard + 1);
-  const scores = runners.map((runner) => (runner === first ? -1 : scoreOf(salt, runner)));
-  const ids = first ? [first.id] : [];
-  const zones = new Set(first && [first.zone]);
-  const most = Math.min(count, runners.length + (first === undefined || runners.includes(first) ? 0 : 1));
-  while (ids.length < most) {
-    const at = bestOf(scores, (i) => !zones.has(runners[i]?.zone ?? ""));
-    const next = at < 0 ? bestOf(scores, () => true) : at;
-    const runner = runners[next];
-    if (runner === undefined) break;
-    ids.push(runner.id);
-    zones.add(runner.zone);
-    scores[next] = -1;
+  const zones = new Map<string, Scored>();
+  const top: Scored[] = [];
+  for (const runner of runners) {
+    if (runner === first) continue;
+    const u = drawOf(salt, runner);
+    const ofZone = zones.get(runner.zone)?.score ?? 0;
+    const ofAll = top.length < count ? 0 : (top.at(-1)?.score ?? 0);
+    // No score is above this: -ln u is at least 1 - u.
+    const most = (runner.weight / (1 - u)) * (1 + 1e-9);
+    if (most <= ofZone && most <= ofAll) continue;
+    const scored = { runner, score: runner.weight / -ln(u) };
+    if (scored.score > ofZone) zones.set(runner.zone, scored);
+    if (scored.score <= ofAll) continue;
+    const place = top.findIndex(({ score }) => score < scored.score);
+    top.splice(place < 0 ? top.length : place, 0, scored);
+    if (top.length > count) top.pop();
   }
-  return ids;
+  const taken: Runner[] = first ? [first] : [];
+  const inOrder = [...zones.values()].sort(
+    (a, b) => b.score - a.score || runners.indexOf(a.runner) - runners.indexOf(b.runner),
+  );
+  for (const some of [inOrder, top])
+    for (const { runner } of some) {
+      if (taken.length >= count) break;
+      if (taken.includes(runner) || (some === inOrder && runner.zone === first?.zone)) continue;
+      taken.push(runner);
+    }
+  return taken.map(({ id }) => id);
 }
 
-/** Where the highest score is that may be chosen, or -1. Scores are above 0, those used up are -1. */
-function bestOf(scores: readonly number[], may: (i: number) => boolean): number {
-  let best = -1;
-  let highest = -1;
-  for (let i = 0; i < scores.length; i++) {
-    const score = scores[i] ?? -1;
-    if (score <= highest || !may(i)) continue;
-    best = i;
-    highest = score;
-  }
-  return best;
-}
+const scoreOf = (salt: number, runner: Runner): number => runner.weight / -ln(drawOf(salt, runner));
 
-const scoreOf = (salt: number, { weight, high, low }: Runner): number => {
+/** A member's draw for a shard: 52 bits, in (0, 1). */
+function drawOf(salt: number, { high, low }: Runner): number {
   const first = mix(high ^ salt);
   const second = mix(low ^ first);
-  // 52 bits, in (0, 1).
-  return weight / -ln((first * 0x100000 + (second >>> 12) + 0.5) / 0x10000000000000);
-};
+  return (first * 0x100000 + (second >>> 12) + 0.5) / 0x10000000000000;
+}
 
 /** The finaliser of MurmurHash3 (Appleby, public domain): every bit of the input decides over every bit of the output. */
 function mix(value: number): number {

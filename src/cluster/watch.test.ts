@@ -35,6 +35,8 @@ test("watch: the others are told once of each that is not heard, and again after
   assert.deepEqual(watch.toTell(["n1", "n2"], 0), ["n1", "n2"]);
   assert.deepEqual(watch.toTell(["n1", "n2", "n3"], 0), ["n3"]);
   assert.deepEqual(watch.toTell(["n2"], 0), []);
+  watch.named(["n7"], 0);
+  assert.deepEqual(watch.toTell(["n2", "n7"], 100), [], "W3");
   assert.deepEqual(watch.toTell(["n1", "n2"], 0), ["n1"]);
   watch.among(named(allWatched));
   assert.deepEqual(watch.toTell(["n4"], 0), []);

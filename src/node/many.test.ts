@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import benchApp from "../cli/bench-app.ts";
-import { among, type Many, type One } from "./many.fixture.ts";
+import { neighboursOf } from "../cluster/index.ts";
+import { among, type Counts, idle, type Many, type One } from "./many.fixture.ts";
 
 const shards = 32;
 
@@ -37,17 +38,46 @@ async function takenOverAfter({ nodes, now, sleep }: Many, lose: (victim: One) =
   }
 }
 
-test("many nodes: what each tells the others does not grow with their number", async () => {
-  const told = (count: number): Promise<number> =>
-    among(benchApp, count, shards, async ({ counts, sleep }) => {
-      await sleep(3000);
-      const before = counts.messages;
-      await sleep(3000);
-      return (counts.messages - before) / count / 3;
+/** What each whole node sends and asks in a second, while nothing happens. */
+const eachOf = (count: number, extras = 0): Promise<Counts> => among(benchApp, count, shards, idle, extras);
+
+test("many nodes: what each tells the others, asks of the engine and is told of them does not grow with their number", async () => {
+  const [ten, forty] = [await eachOf(10), await eachOf(40)];
+  assert.ok(ten.messages < 90, `each of 10 nodes sends ${ten.messages} messages in a second`);
+  for (const what of ["messages", "bytes", "asked", "members"] as const)
+    assert.ok(forty[what] < 1.2 * ten[what], `${what} in a second: ${forty[what]} of each of 40, ${ten[what]} of 10`);
+});
+
+test("many nodes: of a thousand, a node says and is told in a second what one of ten is", async () => {
+  const [ten, thousand] = [await eachOf(3, 7), await eachOf(3, 997)];
+  for (const what of ["messages", "bytes", "asked", "members"] as const)
+    assert.ok(thousand[what] < 1.2 * ten[what], `${what} in a second: ${thousand[what]} of 1,000, ${ten[what]} of 10`);
+});
+
+test("many nodes: what a loss makes all say and read grows with their number, not with its square", async (t) => {
+  const all = (count: number, lose: (victim: One) => void): Promise<Counts> =>
+    among(benchApp, count, shards, async ({ nodes, counts, sleep }) => {
+      await sleep(6000);
+      const quiet = { ...counts };
+      await sleep(4000);
+      const before = { ...counts };
+      lose(nodes[count >> 1] as One);
+      await sleep(4000);
+      const more = (what: keyof Counts): number => counts[what] - before[what] - (before[what] - quiet[what]);
+      return { messages: more("messages"), bytes: more("bytes"), asked: more("asked"), members: more("members") };
     });
-  const [ten, forty] = [await told(10), await told(40)];
-  assert.ok(ten < 90, `each of 10 nodes sends ${ten} messages in a second`);
-  assert.ok(forty < 1.2 * ten, `each of 40 nodes sends ${forty} messages in a second, each of 10 sends ${ten}`);
+  const kill = (victim: One): void => victim.kill();
+  const pause = (victim: One): void => victim.host.pause();
+  const killed = await all(36, kill);
+  assert.ok(killed.bytes <= 0, `all see for themselves who was killed, and say ${killed.bytes} bytes of it`);
+  const [few, many] = [await all(12, pause), await all(36, pause)];
+  t.diagnostic(JSON.stringify({ killed, few, many }));
+  assert.ok(
+    many.bytes < 1.5 * 3 * few.bytes,
+    `36 nodes say ${many.bytes} bytes of one that is frozen, 12 ${few.bytes}`,
+  );
+  // The record of the lost one, at each look.
+  for (const { members } of [killed, many]) assert.ok(members / 36 < 2500, `each reads ${members / 36} bytes more`);
 });
 
 for (const count of [3, 10, 50]) {
@@ -101,4 +131,57 @@ test("many nodes: of 12, two that do not hear each other are noticed though nobo
     );
     assert.deepEqual(aside.filter(Boolean).length, 1);
     assert.ok((await owners(nodes)).every((owner) => owner !== undefined));
+  }));
+
+test("many nodes: of 12, one that freezes together with all that watch it is noticed, and all is served within 4 s", () =>
+  among(benchApp, 12, shards, async ({ nodes, now, sleep }) => {
+    await sleep(6000);
+    const ids = nodes.map(({ node }) => node.id);
+    const watched = nodes[0]!.node.id;
+    const watchers = neighboursOf(watched, ids);
+    const [lost, left] = [true, false].map((isLost) =>
+      nodes.filter(({ node }) => isLost === (node.id === watched || watchers.has(node.id))),
+    ) as [One[], One[]];
+    assert.equal(lost.length, 5);
+    const lostAt = now();
+    for (const one of lost) one.host.pause();
+    while ((await owners(left)).includes(undefined)) {
+      assert.ok(now() - lostAt < 4000, "the shards are not served");
+      await sleep(20);
+    }
+  }));
+
+test("many nodes: of 12, one that is cut off from the engine is set aside by all within 4 s, and what it had is served", () =>
+  among(benchApp, 12, shards, async ({ nodes, now, sleep, cutOff }) => {
+    await sleep(6000);
+    const before = await owners(nodes);
+    const victim = nodes.find(({ node }) => node.id === before[0]) as One;
+    const others = nodes.filter((one) => one !== victim);
+    const lostAt = now();
+    cutOff(victim);
+    while ((await owners(others)).includes(undefined)) {
+      assert.ok(now() - lostAt < 4000, "the shards are not served");
+      await sleep(20);
+    }
+  }));
+
+test("many nodes: of 30, all know within a second who joins, and who leaves", () =>
+  among(benchApp, 30, shards, async ({ nodes, now, sleep, start }) => {
+    await sleep(3000);
+    const allSee = async (alive: number): Promise<void> => {
+      const from = now();
+      const sees = ({ node, host }: One): boolean => {
+        node.measure();
+        return host.metric("sheaf_nodes", { standing: "alive" }) === alive;
+      };
+      while (!nodes.every(sees)) {
+        assert.ok(now() - from <= 1000, `not all see ${alive} nodes`);
+        await sleep(20);
+      }
+    };
+    await allSee(30);
+    const late = await start("late");
+    await allSee(31);
+    await late.node.stop();
+    await allSee(30);
   }));
