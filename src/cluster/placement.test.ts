@@ -122,7 +122,7 @@ test("placement: the copies are those that picking the best of a new zone again 
       const picked: string[] = [];
       const zoneOf = (id: string): string => members.find((member) => member.id === id)?.zone ?? "";
       while (picked.length < count && left.length > 0) {
-        const next = left.find((id) => !picked.some((other) => zoneOf(other) === zoneOf(id))) ?? (left[0] as string);
+        const next = left.find((id) => !picked.some((other) => zoneOf(other) === zoneOf(id))) ?? left[0]!;
         picked.push(next);
         left = left.filter((id) => id !== next);
       }
