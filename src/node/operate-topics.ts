@@ -101,7 +101,7 @@ function placeOf({ compiled }: Parts, { fold }: Shard, group: string, topic: str
   const place = fold.logs.place(group, topic);
   const { last, floor } = fold.logs.of(topic);
   const contract = compiled.subscriptions.find((one) => one.contract.name === group)?.contract;
-  const begins = contract?.from === "now" ? last : 0;
+  const begins = contract === undefined || contract.from === "beginning" ? 0 : last;
   return Math.max(place?.through ?? begins, floor - 1, 0);
 }
 

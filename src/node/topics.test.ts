@@ -204,6 +204,26 @@ test("topics: a subscription that is paused before it has begun begins where it 
   assert.deepEqual(await read(w, "since"), ["last"]);
 });
 
+test("topics: a subscription for what comes from a time on has none of what is published before, whenever it is declared", async () => {
+  const early = await open();
+  const from = new Date(early.host.clock.now() + 90_000);
+  await early.run(early.node.stop(100));
+  const since = subscription("since", News, { from }).into(Book, "note", ({ value }) => ({
+    key: "since",
+    input: value,
+  }));
+  const w = await open({ from: early, app: app("shops", { entities: [shop, book], subscriptions: [since] }) });
+  await publish(w, "news", "", "before");
+  await w.pass(80_000);
+  await publish(w, "news", "", "just before");
+  const [group] = (await w.run(w.node.groups())).items;
+  assert.deepEqual([group?.group, group?.lag], ["since", 0]);
+  await w.pass(20_000);
+  await publish(w, "news", "", "behind");
+  await w.pass(1000);
+  assert.deepEqual(await read(w, "since"), ["behind"]);
+});
+
 test("topics: a subscription that the code fails stands still, goes on when it can, and keeps the order", async () => {
   const w = await open();
   hooks.make = (id) => {

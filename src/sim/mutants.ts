@@ -166,6 +166,26 @@ export const mutants: readonly Mutant[] = [
     trial: { workloads: ["topics"], faults: ["crash", "restart"] },
   },
   {
+    name: "T9",
+    says: "has a subscription for what comes from a time on begin before",
+    within: 40,
+    trial: { workloads: ["topics"] },
+  },
+  {
+    name: "T10",
+    says: "moves a subscription while it makes something of events",
+    within: 100,
+    trial: { workloads: ["topics"] },
+  },
+  { name: "T11", says: "has a subscription go on that is paused", within: 40, trial: { workloads: ["topics"] } },
+  { name: "T12", says: "leaves an event out of a batch", within: 40, trial: { workloads: ["topics"] } },
+  {
+    name: "T13",
+    says: "makes as many calls of a subscription at once as there are keys",
+    within: 100,
+    trial: { workloads: ["topics"] },
+  },
+  {
     name: "T8",
     says: "tells a reader of each event that it has the whole page",
     within: 100,

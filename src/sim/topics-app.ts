@@ -2,8 +2,9 @@
 // scraps of which little is kept. Its handlers trust Sheaf to make one command of each event, so that making two shows.
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { app, type AppShape, entity, subscription, type SubscriptionShape, topic } from "../model/index.ts";
+import { app, type AppShape, entity, service, subscription, type SubscriptionShape, topic } from "../model/index.ts";
 import type { Setup } from "./machine.ts";
+import { worldStart } from "./sim-host.ts";
 
 const plain = <T>(): StandardSchemaV1<T, T> => ({
   "~standard": { version: 1, vendor: "sheaf-sim", validate: (value) => ({ value: value as T }) },
@@ -54,8 +55,18 @@ export const Oven = entity("oven", {
 
 export const Shop = entity("shop", {
   state: plain<{ got: Record<string, string[]> }>(),
-  commands: { take: { input: plain<{ by: string; what: string; load?: Load }>() } },
+  commands: {
+    take: { input: plain<{ by: string; what: string; load?: Load }>() },
+    pile: { input: plain<{ by: string; what: string }[]>() },
+  },
   queries: { look: { output: plain<Record<string, readonly string[]>>(), consistency: "strong" } },
+});
+
+export const Press = service("press", {
+  procedures: {
+    all: { input: plain<{ to: string; what: string }[]>() },
+    one: { input: plain<{ to: string; what: string }>() },
+  },
 });
 
 const mill = Mill.implement({
@@ -91,7 +102,17 @@ const shop = Shop.implement({
     if (load) refuses(load, now);
     (state.got[by] ??= []).push(what);
   },
+  pile({ state, input }) {
+    for (const { by, what } of input) (state.got[by] ??= []).push(what);
+  },
   look: ({ state }) => ({ ...state.got }),
+});
+
+const press = Press.implement({
+  async all({ input, call }) {
+    for (const { to, what } of input) await call.entity(Shop, to).take({ by: "print", what });
+  },
+  one: ({ input: { to, what }, call }) => call.entity(Shop, to).take({ by: "copy", what }),
 });
 
 const carry = subscription("carry", Mill.topic("ground")).into(Oven, "bake", ({ value }) => ({
@@ -116,7 +137,7 @@ const grumble = (says: (load: Load) => void): SubscriptionShape =>
 
 const letters = (
   name: string,
-  from: "beginning" | "now" = "beginning",
+  from: "beginning" | "now" | Date = "beginning",
   of: typeof Letters | typeof Scraps = Letters,
 ): SubscriptionShape =>
   subscription(name, of, { from }).into(Shop, "take", ({ value }) => ({
@@ -124,8 +145,33 @@ const letters = (
     input: { by: name, what: value.id },
   }));
 
-const parts = { entities: [mill, oven, shop], topics: [Sacks, Loaves, Letters, Scraps, Notices] };
-const both = [carry, store, sell, letters("post"), letters("sweep", "beginning", Scraps)];
+const heap = subscription("heap", Letters, { batch: { events: 3, waitMs: 12 } }).into(Shop, "pile", ({ value }) => ({
+  key: value.to,
+  input: { by: "heap", what: value.id },
+}));
+const print = subscription("print", Letters, { batch: { events: 2 }, concurrency: 2 }).call(
+  Press,
+  "all",
+  ({ value }) => ({ input: { to: value.to, what: value.id } }),
+);
+const copy = subscription("copy", Letters, { concurrency: 1 }).call(Press, "one", ({ value }) => ({
+  input: { to: value.to, what: value.id },
+}));
+
+/** Moved to and fro, paused and resumed by an operator. */
+export const moved = "again";
+/** Begins at a time when callers are at work, as a rule. */
+const sinceMs = 60;
+
+const parts = {
+  entities: [mill, oven, shop],
+  services: [press],
+  topics: [Sacks, Loaves, Letters, Scraps, Notices],
+};
+const both = [
+  ...[carry, store, sell, letters("post"), letters("sweep", "beginning", Scraps), heap, print, copy],
+  ...[letters(moved), letters("since", new Date(worldStart + sinceMs))],
+];
 const stubborn = grumble(({ bad }) => {
   if (bad) throw new Error("I make nothing of this");
 });

@@ -1,7 +1,9 @@
 // What callers do in the gate with topics, and what must be true afterwards (PROMISES §4.4, W8 topics, W10).
 
+import type { GroupAsk, GroupChange } from "../admin/index.ts";
 import { keyIn, type Millis, shardOf } from "../base/index.ts";
-import { topicKey, topicType } from "../model/index.ts";
+import type { Message } from "../journal/index.ts";
+import { type Client, topicKey, topicType } from "../model/index.ts";
 import type { ReadReply } from "../topics/index.ts";
 import { unpack } from "../wire/index.ts";
 import { runs } from "./fault-schedule.ts";
@@ -12,6 +14,7 @@ import {
   Letters,
   type Load,
   Mill,
+  moved,
   nextTopicsApp,
   Notices,
   Oven,
@@ -23,9 +26,12 @@ import {
 import { Watch } from "./workloads-messages.ts";
 import type { World } from "./world.ts";
 
-/** After so long in a healed world nothing is left to be done (W10). */
-const patienceMs: Millis = 10_000;
+/** After so long in a healed world nothing is left to be done (W10): the lease of a call whose node died ends after half a minute. */
+const patienceMs: Millis = 45_000;
 const lookEveryMs: Millis = 12;
+const lookLaterMs: Millis = 200;
+/** Until then all is done that waits for no lease. */
+const busyMs: Millis = 1_000;
 /** An event is told to those who wait for it after so long in a healed world, at the latest. */
 const soonMs: Millis = 1_000;
 /** Copies save what they hold several times in this time. */
@@ -100,6 +106,7 @@ export const topics: Workload = {
     kept.set(world, state);
     void watch.run();
     const reading = pull(stage, state);
+    const operating = operate(stage, state);
     const release = random.below(rounds * stage.clients.length);
     let done = 0;
     await perClient(stage, async (client, index, round) => {
@@ -113,14 +120,21 @@ export const topics: Workload = {
       await post(stage, state, { id, to }, 1 + random.below(3));
     });
     await reading;
+    await operating;
     if ((world.options.each as Releases).app !== nextTopicsApp) await publishRelease(stage);
   },
   async check(stage) {
     const { world } = stage;
     const state = kept.get(world)!;
+    // Two would call their calls the same.
+    const client = calmly(world);
     await serveAll(stage);
+    await change(world, { act: "resume" });
     const problems = [...openCalls(world), ...(await settle(stage, state))];
-    if (problems.length === 0) problems.push(...(await lastLetters(stage, state)), ...(await settle(stage, state)));
+    if (problems.length === 0)
+      problems.push(...(await lastMoves(stage, state, client)), ...(await settle(stage, state)));
+    if (problems.length === 0)
+      problems.push(...(await lastLetters(stage, state, client)), ...(await settle(stage, state)));
     if (problems.length === 0) problems.push(...(await compareReaders(state)), ...(await count(stage, state)));
     if (problems.length === 0) problems.push(...(await compareCopies(world, state)));
     state.watch.end();
@@ -161,6 +175,71 @@ async function pull(stage: Stage, { readers }: Kept): Promise<void> {
   );
 }
 
+const there = "letters";
+
+/** An operator at any node, who moves a subscription to and fro, pauses and resumes it, and may never hear what came of it. */
+async function operate({ world, random, rounds }: Stage, { audits }: Kept): Promise<void> {
+  for (let round = 0; round < 2 * rounds; round++) {
+    await world.sleep(random.float() * random.float() * 40);
+    const to = random.pick(["beginning", "now", Math.floor(world.now() - random.float() * 50)] as const);
+    const ask = random.pick<GroupAsk>([{ act: "pause" }, { act: "resume" }, { act: "seek", to, dryRun: false }]);
+    if (ask.act === "seek") for (const audit of audits) audit.say(moved, to);
+    const up = world.machines.flatMap((machine) => {
+      const state = machine.state();
+      return state.kind === "up" && runs(machine) ? [state] : [];
+    });
+    if (up.length === 0) continue;
+    const { host, node } = random.pick(up);
+    host.deliver(() => void node.changeGroup(there, moved, ask).catch(() => undefined));
+  }
+}
+
+/** In a healed world: asks until that is done at all shards. */
+async function change(world: World, ask: GroupAsk): Promise<GroupChange> {
+  for (;;) {
+    for (const machine of world.machines) {
+      const state = machine.state();
+      if (state.kind !== "up") continue;
+      const found = await state.node.changeGroup(there, moved, ask).catch(() => undefined);
+      if (found?.warnings.length === 0) return found.items[0]!;
+    }
+    await world.sleep(lookEveryMs);
+  }
+}
+
+/** In a healed world what an operator hears is so: a subscription that is paused rests, and is moved to where it was said. */
+async function lastMoves({ world }: Stage, { watch, audits, letters }: Kept, client: Client): Promise<string[]> {
+  const problems: string[] = [];
+  await change(world, { act: "pause" });
+  for (const { shard } of audits) {
+    const id = `moved-${shard}`;
+    const to = keyOf(there, shard, world);
+    letters.set(id, { to, begun: world.schedule.now(), told: world.schedule.now() });
+    await client.topic(Letters).publish({ id, to });
+  }
+  await world.sleep(soonMs / 10);
+  await watch.look();
+  for (const audit of audits) {
+    const { through = 0, paused = false } = audit.place(moved, there) ?? {};
+    if (!paused || through >= audit.logs.get(there)!.entries.at(-1)!.n)
+      problems.push(`${moved} does not rest in shard ${audit.shard}`);
+  }
+  const met = audits.reduce((sum, audit) => {
+    const { entries, floor } = audit.logs.get(there)!;
+    const { through = 0 } = audit.place(moved, there) ?? {};
+    return sum + entries.filter(({ n }) => n >= floor && n <= through).length;
+  }, 0);
+  for (const audit of audits) audit.say(moved, "beginning");
+  const [told, done] = [
+    await change(world, { act: "seek", to: "beginning", dryRun: true }),
+    await change(world, { act: "seek", to: "beginning", dryRun: false }),
+  ];
+  if (told.again !== met || done.again !== met)
+    problems.push(`${moved} was to meet ${told.again} and ${done.again} letters again, and they are ${met}`);
+  await change(world, { act: "resume" });
+  return problems;
+}
+
 /** Every machine gets the next release: those that run at once or by a restart, the others when they start. */
 async function publishRelease({ world, random }: Stage): Promise<void> {
   (world.options.each as Releases).app = nextTopicsApp;
@@ -192,8 +271,9 @@ async function settle({ world }: Stage, { watch, audits }: Kept): Promise<string
     const open = [...watch.open(), ...lagging(audits)];
     if (found.length > 0) return found;
     if (open.length === 0) return [];
-    if (world.schedule.now() >= until) return open;
-    await world.sleep(lookEveryMs);
+    const leftMs = until - world.schedule.now();
+    if (leftMs <= 0) return open;
+    await world.sleep(patienceMs - leftMs < busyMs ? lookEveryMs : lookLaterMs);
   }
 }
 
@@ -206,9 +286,8 @@ const lagging = (audits: readonly TopicAudit[]): string[] =>
   );
 
 /** In a world in which nothing fails any more, who waits for an event gets it soon, whenever it comes. */
-async function lastLetters(stage: Stage, state: Kept): Promise<string[]> {
+async function lastLetters(stage: Stage, state: Kept, client: Client): Promise<string[]> {
   const { world, random } = stage;
-  const client = calmly(world);
   const problems: string[] = [];
   for (let shard = 0; shard < world.options.shards; shard++) {
     const to = keyOf("letters", shard, world);
@@ -244,9 +323,7 @@ async function count({ world, keys }: Stage, { watch, letters }: Kept): Promise<
   const client = calmly(world);
   const problems: string[] = [];
   const dead = watch.audits.flatMap(({ chores }) => [...chores.values()]).map(({ message }) => message);
-  const deadBy = (by: string): number =>
-    dead.filter(({ type, input }) => (type === "oven" ? by === "carry" : (unpack(input) as { by?: string }).by === by))
-      .length;
+  const deadBy = (by: string): number => dead.filter((message) => senderOf(message) === by).length;
   const expected = { carry: 0, store: 0, grumble: 0, sell: 0 };
   const loads: Pick<Load, "from" | "to" | "n">[] = [];
   for (const from of keys)
@@ -267,7 +344,7 @@ async function count({ world, keys }: Stage, { watch, letters }: Kept): Promise<
     for (const [by, all] of Object.entries(await client.entity(Shop, key).look())) {
       got.set(by, [...(got.get(by) ?? []), ...all]);
       if (by === "store" || by === "sell" || by === "grumble") problems.push(...outOfOrder(`${by} ${key}`, all));
-      else problems.push(...lettersOutOfOrder(`${by} ${key}`, all, letters));
+      else if (!repeated.has(by)) problems.push(...lettersOutOfOrder(`${by} ${key}`, all, letters));
     }
   const arrived = (by: string): number => (got.get(by)?.length ?? 0) + deadBy(by);
   if (arrived("store") !== expected.store)
@@ -275,12 +352,22 @@ async function count({ world, keys }: Stage, { watch, letters }: Kept): Promise<
   if (arrived("sell") !== baked) problems.push(`of ${baked} loaves ${arrived("sell")} are sold`);
   for (const [id, { told }] of letters) {
     const isLast = id.startsWith("last-");
-    for (const by of isLast ? ["post", "late", "fresh"] : ["post", "late"])
+    for (const by of ["post", "late", "heap", "print", "copy", moved, ...(isLast ? ["fresh"] : [])])
       if (told !== undefined && !got.get(by)?.includes(id) && deadBy(by) === 0)
         problems.push(`letter ${id} was published, and not told by ${by}`);
   }
   return problems;
 }
+
+function senderOf({ type, key, input }: Message): string | undefined {
+  if (type === "oven") return "carry";
+  if (type.startsWith("service ")) return key.slice(0, key.indexOf("/"));
+  const [first] = [unpack(input) as { by?: string } | { by?: string }[]].flat();
+  return first?.by;
+}
+
+/** They may get a letter again. */
+const repeated: ReadonlySet<string> = new Set([moved, "print", "copy"]);
 
 /** What one sends another comes in the order in which it was sent, each once. */
 function outOfOrder(where: string, all: readonly string[]): string[] {

@@ -37,8 +37,8 @@ type Affairs = {
   readonly running: Map<string, Promise<void>>;
   readonly held: Set<string>;
   readonly failing: Map<string, Failing>;
-  /** Those that wait until a batch is due, or the log has so many bytes or an event of that number. */
-  readonly gathering: Map<string, { readonly timer: Timer; readonly last: number; readonly bytes: number }>;
+  /** Those that wait: for their time, or until a batch is due or the log has an event of that number or so many bytes. */
+  readonly waiting: Map<string, { readonly timer: Timer; readonly last: number; readonly bytes: number }>;
   /** Those of which no call waits in a line that the code of now does not know. */
   readonly aligned: Set<CompiledSubscription>;
 };
@@ -65,7 +65,8 @@ export class Subscriptions {
   wake(shard: Shard): void {
     if (this.#closed || shard.tenure.kind !== "serving") return;
     const { logs, agenda } = shard.fold;
-    const { running, held, failing, gathering } = this.#at(logs);
+    const { faults } = this.#options.host;
+    const { running, held, failing, waiting } = this.#at(logs);
     // Whoever frees a place in the agenda wakes the shard (U3).
     const isFull = agenda.room(this.#options.limits, true) <= 0;
     for (const subscription of this.#options.app().subscriptions) {
@@ -76,9 +77,10 @@ export class Subscriptions {
       const begins = !place && subscription.contract.from !== "beginning";
       const { through = 0, paused = false } = place ?? {};
       const { last, bytes } = logs.of(topic.name);
-      const until = gathering.get(name) ?? { last: 0, bytes: 0 };
-      const gathers = last < until.last && bytes < until.bytes;
-      if (!begins && (isFull || paused || through >= last || gathers)) continue;
+      const until = waiting.get(name) ?? { last: 0, bytes: 0 };
+      if (last < until.last && bytes < until.bytes) continue;
+      const rests = paused && !faults.mutant("T11");
+      if (!begins && (isFull || rests || through >= last)) continue;
       if (!this.#isAligned(shard, subscription)) continue;
       const run = this.#run(shard, subscription).finally(() => {
         running.delete(name);
@@ -91,7 +93,13 @@ export class Subscriptions {
 
   /** Moves a group to another place, with whatever it has under way at the shard done before. */
   seek(shard: Shard, group: string, topic: string, through: number): Promise<void> {
-    return this.#alone(shard, group, () => this.#note(shard, { kind: "moved", group, topic, through, messages: [] }));
+    const isHasty = this.#options.host.faults.mutant("T10");
+    return this.#alone(
+      shard,
+      group,
+      () => this.#note(shard, { kind: "moved", group, topic, through, messages: [] }),
+      isHasty,
+    );
   }
 
   /** Has a group rest, go on, or be forgotten at a shard. A subscription that rests has a place: that where it would have begun. */
@@ -109,14 +117,14 @@ export class Subscriptions {
   }
 
   /** Does it while the group makes nothing of events at the shard, and lets the group try again afterwards. Rejects IN_USE. */
-  async #alone(shard: Shard, group: string, act: () => Promise<void>): Promise<void> {
-    const { running, held, failing, gathering } = this.#at(shard.fold.logs);
+  async #alone(shard: Shard, group: string, act: () => Promise<void>, isHasty = false): Promise<void> {
+    const { running, held, failing, waiting } = this.#at(shard.fold.logs);
     if (held.has(group)) throw new SheafError("IN_USE", `somebody else changes ${group} at this moment`);
-    held.add(group);
+    if (!isHasty) held.add(group);
     try {
-      await running.get(group);
+      if (!isHasty) await running.get(group);
       await act();
-      for (const waits of [failing, gathering]) {
+      for (const waits of [failing, waiting]) {
         waits.get(group)?.timer.cancel();
         waits.delete(group);
       }
@@ -133,8 +141,8 @@ export class Subscriptions {
 
   /** Code that was exchanged may do better. */
   retry(shard: Shard): void {
-    const { failing, gathering, aligned } = this.#at(shard.fold.logs);
-    for (const waits of [failing, gathering]) {
+    const { failing, waiting, aligned } = this.#at(shard.fold.logs);
+    for (const waits of [failing, waiting]) {
       for (const { timer } of waits.values()) timer.cancel();
       waits.clear();
     }
@@ -145,15 +153,15 @@ export class Subscriptions {
   close(): void {
     this.#closed = true;
     for (const { fold } of this.#options.shards.all) {
-      const { failing, gathering } = this.#at(fold.logs);
-      for (const waits of [failing, gathering]) for (const { timer } of waits.values()) timer.cancel();
+      const { failing, waiting } = this.#at(fold.logs);
+      for (const waits of [failing, waiting]) for (const { timer } of waits.values()) timer.cancel();
     }
   }
 
   #at(logs: Logs): Affairs {
     let affairs = this.#affairs.get(logs);
     if (!affairs) {
-      const fresh = { running: new Map(), held: new Set<string>(), failing: new Map(), gathering: new Map() };
+      const fresh = { running: new Map(), held: new Set<string>(), failing: new Map(), waiting: new Map() };
       this.#affairs.set(logs, (affairs = { ...fresh, aligned: new Set() }));
     }
     return affairs;
@@ -180,7 +188,8 @@ export class Subscriptions {
       shard.tenure.kind === "serving";
     while (goesOn()) {
       const place = logs.place(name, topic.name);
-      if (place?.paused) return;
+      if (place?.paused && !this.#options.host.faults.mutant("T11")) return;
+      if (!place && this.#isEarly(shard, subscription)) return;
       try {
         const through = place?.through ?? (await this.#begin(shard, subscription));
         if (through >= logs.of(topic.name).last) return;
@@ -205,6 +214,26 @@ export class Subscriptions {
     }
   }
 
+  /** Has the time not come yet from which on a subscription that is new to the shard gets events? Then it is looked again when it has: what
+   *  is published until then is none of its. */
+  #isEarly(shard: Shard, { contract: { name, from } }: CompiledSubscription): boolean {
+    if (typeof from !== "number" || from <= shard.now() || this.#options.host.faults.mutant("T9")) return false;
+    this.#wait(shard, name, Math.min(from - shard.now(), longestPause), { last: Infinity, bytes: Infinity });
+    return true;
+  }
+
+  /** Until so long has passed, or the log has so much. */
+  #wait(shard: Shard, name: string, ms: Millis, until: { readonly last: number; readonly bytes: number }): void {
+    const { logs } = shard.fold;
+    const { waiting } = this.#at(logs);
+    waiting.get(name)?.timer.cancel();
+    const timer = this.#options.host.clock.after(ms, () => {
+      waiting.delete(name);
+      if (shard.fold.logs === logs) this.wake(shard);
+    });
+    waiting.set(name, { ...until, timer });
+  }
+
   /** Where a subscription that is new to the shard begins. */
   async #begin(shard: Shard, subscription: CompiledSubscription): Promise<number> {
     const through = await this.#start(shard, subscription);
@@ -218,6 +247,9 @@ export class Subscriptions {
     const { logs } = shard.fold;
     const { from, name, topic } = subscription.contract;
     if (from === "beginning") return Math.max(0, logs.of(topic.name).floor - 1);
+    // What is on its way to the journal may be of before that time.
+    if (from !== "now")
+      await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
     const through = from === "now" ? logs.of(topic.name).last : await this.before(shard, topic.name, from);
     // Another owner may have begun it while it was looked for.
     if (shard.held !== held || logs.place(name, topic.name)) throw new SheafError("NOT_OWNER");
@@ -256,21 +288,13 @@ export class Subscriptions {
    *  or enough others have come. */
   #gathers(shard: Shard, { contract }: CompiledSubscription, events: readonly Logged[]): boolean {
     const { name, topic, batch } = contract;
-    const { logs } = shard.fold;
-    const { gathering } = this.#at(logs);
-    gathering.get(name)?.timer.cancel();
-    gathering.delete(name);
-    const [first] = events;
-    if (!first || !batch) return false;
+    const [first, last] = [events[0], events.at(-1)];
+    if (!first || !last || !batch) return false;
     const [waitMs, missing] = [first.at + batch.waitMs - shard.now(), batch.events - events.length];
     const missingBytes = batch.bytes - sizeOf(events);
     if (waitMs <= 0 || missing <= 0 || missingBytes <= 0) return false;
-    const timer = this.#options.host.clock.after(waitMs, () => {
-      gathering.delete(name);
-      if (shard.fold.logs === logs) this.wake(shard);
-    });
-    const { bytes } = logs.of(topic.name);
-    gathering.set(name, { timer, last: events.at(-1)!.n + missing, bytes: bytes + missingBytes });
+    const { bytes } = shard.fold.logs.of(topic.name);
+    this.#wait(shard, name, waitMs, { last: last.n + missing, bytes: bytes + missingBytes });
     return true;
   }
 
@@ -289,10 +313,11 @@ export class Subscriptions {
     let through: number | undefined;
     let failure: SheafError | undefined;
     let count = 0;
+    const isLossy = contract.batch !== undefined && this.#options.host.faults.mutant("T12");
     for (const event of events) {
       try {
         const made = makeOf(this.#options.shards, shard, subscription, event);
-        if (made && !parcel.take(made)) break;
+        if (made && !(isLossy && count === 1) && !parcel.take(made)) break;
       } catch (error) {
         failure = at(error, eventId(shard, topic, event));
         break;
