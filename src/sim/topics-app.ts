@@ -169,8 +169,16 @@ const parts = {
   topics: [Sacks, Loaves, Letters, Scraps, Notices],
 };
 const both = [
-  ...[carry, store, sell, letters("post"), letters("sweep", "beginning", Scraps), heap, print, copy],
-  ...[letters(moved), letters("since", new Date(worldStart + sinceMs))],
+  carry,
+  store,
+  sell,
+  heap,
+  print,
+  copy,
+  letters("post"),
+  letters("sweep", "beginning", Scraps),
+  letters(moved),
+  letters("since", new Date(worldStart + sinceMs)),
 ];
 const stubborn = grumble(({ bad }) => {
   if (bad) throw new Error("I make nothing of this");
