@@ -93,6 +93,9 @@ export type ErrorCode = keyof typeof catalogue;
 /** One thing wrong with a value: where (path of keys and indexes from the root) and what. */
 export type Issue = { readonly path: readonly (string | number)[]; readonly message: string };
 
+/** A shard's owner, and the epoch of its claim. */
+export type Owner = { readonly node: string; readonly epoch: number };
+
 export type ErrorDetail = {
   /** Overrides the catalogue's outcome where the thrower knows better. */
   readonly outcome?: Outcome | undefined;
@@ -107,6 +110,8 @@ export type ErrorDetail = {
   readonly data?: unknown;
   /** Session token of what its receiver has seen with it. */
   readonly session?: string | undefined;
+  /** For NOT_OWNER, between nodes: whom the one that was asked takes for the owner. */
+  readonly owner?: Owner | undefined;
   readonly cause?: unknown;
 };
 
@@ -125,6 +130,8 @@ export class SheafError extends Error {
   readonly data: unknown;
   /** Session token of what its receiver has seen with it: also who is refused has seen something. */
   readonly session: string | undefined;
+  /** For NOT_OWNER, between nodes: who may be. */
+  readonly owner: Owner | undefined;
 
   constructor(code: ErrorCode, message?: string, detail: ErrorDetail = {}) {
     const kind: ErrorKind = catalogue[code];
@@ -138,6 +145,7 @@ export class SheafError extends Error {
     this.error = detail.name;
     this.data = detail.data;
     this.session = detail.session;
+    this.owner = detail.owner;
   }
 }
 
@@ -155,8 +163,8 @@ export function overloaded(message: string, retryAfterMs: number): SheafError {
 
 /** The same error, but for what is given. */
 export function amended(error: SheafError, detail: ErrorDetail): SheafError {
-  const { code, message, retry, outcome, retryAfterMs, hint, issues, error: name, data, session } = error;
-  const same = { retry, outcome, retryAfterMs, hint, issues, name, data, session, cause: error };
+  const { code, message, retry, outcome, retryAfterMs, hint, issues, error: name, data, session, owner } = error;
+  const same = { retry, outcome, retryAfterMs, hint, issues, name, data, session, owner, cause: error };
   return new SheafError(code, message, { ...same, ...detail });
 }
 

@@ -34,6 +34,7 @@ import { closestOf, distanceOf } from "./closeness.ts";
 import { Listening, type Tell } from "./listening.ts";
 import { type MoveCounters, moveCounters } from "./move-counters.ts";
 import { NamesakeWatch, refuseNamesakes } from "./namesake.ts";
+import { Owners } from "./owners.ts";
 import { PinBoard } from "./pin-board.ts";
 import { Roll } from "./roll.ts";
 
@@ -64,6 +65,7 @@ type Failure = { readonly until: Tick; readonly pause: Millis };
 export class Membership {
   readonly peers: Peers;
   readonly board: PinBoard;
+  readonly owners: Owners;
   /** What other nodes may ask of the operator's side of this one. */
   serve: (name: string, input: unknown) => Promise<unknown> = () => Promise.reject(new SheafError("UNKNOWN_TARGET"));
   readonly #parts: Parts;
@@ -97,8 +99,7 @@ export class Membership {
     this.#self = self;
     this.#copies = meeting.copies ?? defaultCopies;
     const { host } = parts.options;
-    const { beatMs } = parts.limits;
-    this.#timing = timingFor(beatMs);
+    this.#timing = timingFor(parts.limits.beatMs);
     this.#counters = moveCounters(host.meter);
     this.#meeting = meeting;
     this.#namesakes = new NamesakeWatch(this.#timing);
@@ -117,14 +118,16 @@ export class Membership {
         this.#think();
       },
     });
+    this.owners = new Owners(parts, (node) => this.#isThere(node));
+    const carried = this.owners.naming(here);
     this.peers = new Peers({
       host,
       limits: parts.limits,
       dial: meeting.dial,
       cluster: parts.cluster.id,
       self: self.id,
-      beatMs,
-      calls: { call: (call) => (isOurs(call) ? this.#asked(call) : here(call)) },
+      beatMs: parts.limits.beatMs,
+      calls: { call: (call) => (isOurs(call) ? this.#asked(call) : carried(call)) },
       changed: (node, state) => {
         if (state === "refused") this.#members.refused(node, this.#now());
         this.#think();

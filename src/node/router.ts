@@ -8,10 +8,12 @@
 // G4. A call under which nodes keep dying is given up after a few: it may be what kills them.
 // G5. A procedure that a node is too busy for, or does not have in its release, is asked of each other node once, the former
 //     within a budget: nodes that have too much to do are not given the same work many times over.
+// G6. Who refuses a call names the owner, if it knows of one. A call goes there without a pause a few times at most, and only to
+//     a newer epoch each time: names that are old cost a try, and never a circle.
 
-import { amended, asSheafError, type Millis, SheafError, toHex } from "../base/index.ts";
+import { amended, asSheafError, type Millis, type Owner, SheafError, toHex } from "../base/index.ts";
 import { RetryBudget } from "../cluster/index.ts";
-import type { Host } from "../host/index.ts";
+import type { Counter, Host } from "../host/index.ts";
 import { type Call, inDoubt, type Operation, type Reply } from "../rpc/index.ts";
 
 /** Where a call may be carried out now. `nowhere`: nobody is known who would at the moment. `refused`: nor will be soon. */
@@ -28,6 +30,8 @@ export type RouterOptions = {
   /** Where to, given the nodes that this call was just refused by or could not reach. */
   way(call: Call, tried: ReadonlySet<string>): Way;
   here(call: Call): Promise<Reply>;
+  /** A node said NOT_OWNER, and may have named another. Whether that changes the way. */
+  refused(call: Call, by: string, owner: Owner | undefined): boolean;
   /** Does the application here have what is called, if it is of an entity? */
   knows(call: Call): boolean;
   /** Is this node still to begin anything? */
@@ -49,6 +53,8 @@ const longestSpan = 256;
 const mostOpen = 32;
 /** Nodes that one call may lose. */
 const mostLosses = 2;
+/** Names that one call follows at once. */
+const mostNames = 3;
 const firstPause: Millis = 1;
 const longestPause: Millis = 50;
 
@@ -59,10 +65,15 @@ export class Router {
   /** Numbers of operations of this node's own that are not answered yet, lowest first. */
   readonly #unsettled = new Set<number>();
   readonly #budget = new RetryBudget();
+  readonly #retries: Counter;
   #inFlight = 0;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.#retries = options.host.meter.counter(
+      "sheaf_call_retries_total",
+      "Attempts of calls beyond the first, at another node or once more.",
+    );
     this.#issuer = toHex(options.host.dice.bytes(12));
   }
 
@@ -136,10 +147,12 @@ export class Router {
     let failure = failed;
     let doubt = failed?.outcome === "unknown";
     let losses = 0;
+    let names = 0;
     this.#inFlight++;
     this.#budget.called();
     try {
       for (let attempt = 0, next = first; ; attempt++, next = undefined) {
+        if (attempt > 0 || failed) this.#retries.add();
         const to = next ?? way(call, tried);
         // Whoever might have said otherwise has been asked.
         if (to.kind === "nowhere" && failure && asked.size > 0) throw inDoubt(failure, doubt);
@@ -163,6 +176,14 @@ export class Router {
           }
           if (losses === mostLosses || !this.#mayRepeat(call, failure)) throw inDoubt(failure, doubt);
           doubt ||= failure.outcome === "unknown";
+          if (
+            to.kind === "there" &&
+            failure.code === "NOT_OWNER" &&
+            this.#options.refused(call, to.node, failure.owner)
+          ) {
+            tried.add(to.node);
+            if (names++ < mostNames) continue; // G6
+          }
         }
         if (to.kind === "there") tried.add(to.node);
         else if (to.kind === "here") tried.add(self);

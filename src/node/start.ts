@@ -231,6 +231,7 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
       (parts.compiled.entities.get(target.entity)?.operations.has(target.name) === true ||
         parts.compiled.queues.has(queueNamed(target.entity) ?? "")),
     way: wayOf(parts, membership, here),
+    refused: (call, by, owner) => membership.owners.refused(call, by, owner),
   });
   Object.assign(parts, reachedBy(router));
   parts.unlisten = meeting.listen((pipe) => membership.peers.accept(pipe));

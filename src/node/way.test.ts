@@ -6,6 +6,7 @@ import { SheafError } from "../base/index.ts";
 import type { Call, Reply } from "../rpc/index.ts";
 import { simHost } from "../sim/sim-host.ts";
 import type { Membership } from "./membership.ts";
+import { Owners } from "./owners.ts";
 import type { Parts } from "./parts.ts";
 import { Router } from "./router.ts";
 import { wayOf } from "./way.ts";
@@ -42,7 +43,7 @@ function among(
   };
   const peers = { get: (id: string) => ({ state: "up", call: () => answer(id) }) };
   const app = { contract: { services: knows.map((name) => ({ name })) } };
-  const shards = { all: [{ number: 0, tenure: { kind: "closed" } }] };
+  const shards = { all: [{ number: 0, tenure: { kind: "closed" }, fold: { owner: undefined, epoch: 0 } }] };
   const parts = {
     id: "me",
     app,
@@ -51,13 +52,28 @@ function among(
     options: { host },
   } as unknown as Parts;
   const view = { members };
-  const membership = { view, peers, self: { zone: "" }, ownerOf: () => undefined, ranking: () => [] };
+  const membership = {
+    view,
+    peers,
+    self: { zone: "" },
+    owners: new Owners({ id: "me", shards: { of: () => shards.all[0]! } }, () => true),
+    ownerOf: () => undefined,
+    ranking: () => [],
+  };
   const here = async ({ target }: Call): Promise<Reply> =>
     target.kind === "procedure" && target.service === "clerk" && own
       ? answer("me")
       : Promise.reject(new SheafError("UNKNOWN_TARGET", "called from here"));
   const way = wayOf(parts, membership as unknown as Membership, here);
-  const router = new Router({ host, self: "me", way, here, knows: () => false, open: () => true });
+  const router = new Router({
+    host,
+    self: "me",
+    way,
+    here,
+    knows: () => false,
+    refused: () => false,
+    open: () => true,
+  });
   const ask = async (given: Call["target"] | string = "clerk"): Promise<Reply> => {
     const target = typeof given === "string" ? ({ kind: "procedure", service: given, name: "say" } as const) : given;
     const call: Call = {

@@ -33,7 +33,7 @@ function toEntity(parts: Parts, membership: Membership, call: Call, tried: Reado
   if (kind === "releasing" && call.chain !== undefined) return here;
   if (kind === "following" && !tried.has(parts.id) && levelOf(parts, call) !== "strong") return here;
   const reach = (id: string): Way | undefined => (tried.has(id) ? undefined : there(membership, id));
-  const owner = membership.ownerOf(shard);
+  const owner = membership.owners.newer(shard) ?? membership.ownerOf(shard);
   const way = owner === undefined ? undefined : reach(owner);
   if (way) return way;
   // Who else may own it is worked out only where the owner is not known or did not answer.

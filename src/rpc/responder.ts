@@ -333,9 +333,10 @@ class Session implements Responder {
   #fail(id: number, failure: SheafError): void {
     const error = this.#options.expose(failure);
     const session = this.#apart(failure.session);
+    const owner = this.#options.between === undefined ? undefined : failure.owner;
     let frame: Uint8Array;
     try {
-      frame = packFail(id, error, session);
+      frame = packFail(id, error, session, owner);
     } catch {
       const { retry, outcome } = error;
       frame = packFail(id, new SheafError(error.code, error.message, { retry, outcome }), session);

@@ -209,3 +209,19 @@ test("frames: what is not a frame is MALFORMED", () => {
     assert.throws(() => readFail([5, 1, "BAD_INPUT", "", "never", "not-applied", null, null, issues]), malformed);
   }
 });
+
+test("frames: a refusal between nodes names the owner, and one that cannot be read names nobody", () => {
+  const owner = { node: "n-1", epoch: 7 };
+  const frameOf = (named: unknown): unknown[] => {
+    const [frame] = readMessage(
+      pack([[frameKind.fail, 1, "NOT_OWNER", "no", "now", "not-applied", ...Array(6).fill(null), named]]),
+      limits,
+    );
+    return frame!;
+  };
+  const writer = new MessageWriter();
+  writer.packed(packFail(1, new SheafError("NOT_OWNER"), undefined, owner));
+  const [sent] = readMessage(writer.take(), limits);
+  assert.deepEqual(readFail(sent!).owner, owner);
+  for (const odd of [null, 5, [], ["n-1"], [1, 7], ["n-1", 0.5]]) assert.equal(readFail(frameOf(odd)).owner, undefined);
+});

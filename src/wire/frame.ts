@@ -4,7 +4,7 @@
 //   WELCOME 2  version, cluster, time, maxInFlight, maxMessageBytes               responder, answers HELLO
 //   CALL    3  id, target kind, type, key?, name, [input], deadlineMs, op?, issuedAt?, consistency?, ifVersion?, trace?, session?, relay?
 //   REPLY   4  id, [output], version?, staleMs?, replayed?, session?
-//   FAIL    5  id, code, message, retry, outcome, retryAfterMs?, hint?, issues?, error?, [data]?, session?
+//   FAIL    5  id, code, message, retry, outcome, retryAfterMs?, hint?, issues?, error?, [data]?, session?, owner?
 //   CANCEL  6  id · PING 7  number · PONG 8  number · GOAWAY 9  code, message, retryAfterMs?
 //   SESSION 10 token, covers all replies before · SETTLED 11 number, answers to operations below it need not be kept
 
@@ -14,6 +14,7 @@ import {
   type Issue,
   type Millis,
   type Outcome,
+  type Owner,
   type Retry,
   SheafError,
 } from "../base/index.ts";
@@ -159,8 +160,9 @@ export function packGoaway(goaway: GoawayFrame): Uint8Array {
   return pack(trimmed([frameKind.goaway, goaway.code, goaway.message, goaway.retryAfterMs]));
 }
 
-/** An error as it crosses the wire: never a stack, never a cause. `session` where it is not told for many answers at once. */
-export function packFail(id: number, error: SheafError, session?: string): Uint8Array {
+/** An error as it crosses the wire: never a stack, never a cause. `session` where it is not told for many answers at once,
+ *  `owner` between nodes. */
+export function packFail(id: number, error: SheafError, session?: string, owner?: Owner): Uint8Array {
   const { code, message, retry, outcome, retryAfterMs, hint, issues } = error;
   const data = code === "DECLARED" ? (error.data === undefined ? [] : [error.data]) : undefined;
   return pack(
@@ -177,6 +179,7 @@ export function packFail(id: number, error: SheafError, session?: string): Uint8
       error.error,
       data,
       session,
+      owner && [owner.node, owner.epoch],
     ]),
   );
 }
@@ -302,7 +305,14 @@ export function readFail(frame: readonly unknown[]): SheafError {
     name: optionalText(frame, 9),
     data: frame[10] === undefined || frame[10] === null ? undefined : readBoxed(frame, 10),
     session: optionalText(frame, 11),
+    owner: readOwner(frame[12]),
   });
+}
+
+function readOwner(value: unknown): Owner | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const [node, epoch] = value as unknown[];
+  return typeof node === "string" && Number.isSafeInteger(epoch) ? { node, epoch: epoch as number } : undefined;
 }
 
 /** A code that only a newer version knows is INTERNAL here; its retry and outcome are still as sent. */
