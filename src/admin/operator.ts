@@ -56,6 +56,8 @@ export type NodeStatus = {
   readonly weight: number;
   /** Whether it hosts entities, and so shards; and the names of the services that it hosts. */
   readonly entities: boolean;
+  /** Of a cluster that keeps entities apart, which it hosts: names, and `rest` for the others; null when it hosts all. */
+  readonly hosts: readonly string[] | null;
   readonly services: readonly string[];
   /** It is given no more shards. */
   readonly cordoned: boolean;

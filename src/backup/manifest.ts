@@ -65,11 +65,12 @@ export const clusterOf = ({ cluster: { keyCheck, ...cluster } }: Manifest): Clus
   ...cluster,
   ...(keyCheck !== undefined && { keyCheck: fromHex(keyCheck) }),
 });
-export const keptCluster = ({ id, name, shards, createdAt, keyCheck }: Cluster): Manifest["cluster"] => ({
+export const keptCluster = ({ id, name, shards, createdAt, apart, keyCheck }: Cluster): Manifest["cluster"] => ({
   id,
   name,
   shards,
   createdAt,
+  ...(apart && { apart }),
   ...(keyCheck && { keyCheck: toHex(keyCheck) }),
 });
 

@@ -309,6 +309,11 @@ function backups(program: Command, act: Act): void {
   backup
     .command("verify DIR")
     .description("read a backup again: is it whole?")
+    .option(
+      "--apart <ENTITIES[:SHARDS]>",
+      "keep these in shards of their own, for --roles; only when the cluster is created; repeatable, a+b share theirs",
+      gather,
+    )
     .option("--encryption-key-file <FILE>", "also look into the records; also SHEAF_ENCRYPTION_KEY")
     .action(act(async () => (await import("./backup.ts")).verify));
   engineOptions(program.command("restore DIR").description("fill an empty engine, of any kind, from a backup"))
@@ -364,7 +369,10 @@ function serverOptions(command: Command): Command {
     .option("--join <HOST:PORT#TOKEN>", "join a cluster on other machines, with what sheaf node token printed there")
     .option("--name <NAME>", "of the node, the same over restarts (default: kept in --data)")
     .option("--zone <NAME>", "what fails together: copies of a shard are spread over zones")
-    .option("--roles <LIST>", "host only these: names of services, entities, services, gateway (default: everything)")
+    .option(
+      "--roles <LIST>",
+      "host only these: names of services, and of entities kept apart; entities, rest, services, gateway (default: everything)",
+    )
     .option("--weight <N>", "share of the shards, relative to the other nodes' (default 1)")
     .option("--copies <N>", "of each shard, on as many nodes (default 3)")
     .option("--shards <N>", "number of shards, only when the cluster is created (default 64)")

@@ -62,7 +62,7 @@ async function unwind(undo: Undo): Promise<void> {
 
 async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<Server> {
   // A mistake in them is told before anything is created.
-  hostedBy(app, options.meeting?.roles);
+  hostedBy(app, options.meeting?.roles, "unknown");
   lock(options, undo);
   const limits = checkLimits(options.limits);
   const host = realHost({ dir: own(options), log: { level: options.mode === "dev" ? "warn" : "info" } });
@@ -188,6 +188,8 @@ async function start(
       engine,
       cluster: options.cluster ?? app.name,
       shards: options.shards,
+      apart: options.apart,
+      app,
       create: options.create,
       encryptionKey,
     };
@@ -203,7 +205,6 @@ async function start(
       ...identity,
       post: outward.post,
       store,
-      app,
       limits: options.limits,
       process: {
         pid: process.pid,

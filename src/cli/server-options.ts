@@ -6,6 +6,7 @@ import { type Limits, SheafError } from "../base/index.ts";
 import { checkNodeName } from "../security/index.ts";
 import { type Context, parseCount, parseSpan } from "./context.ts";
 import { limitsOf } from "./limit-flags.ts";
+import type { AskedApart } from "../node/index.ts";
 import { maxSessionShards } from "../rpc/index.ts";
 
 /** As the command line gives them. */
@@ -16,6 +17,7 @@ export type ServerFlags = {
   readonly host: string;
   readonly cluster?: string;
   readonly shards?: string;
+  readonly apart?: readonly string[];
   readonly encryptionKeyFile?: string;
   readonly engine?: string;
   readonly nodes?: string;
@@ -76,6 +78,7 @@ export type ServerOptions = {
   readonly adminPort: Port;
   readonly cluster: string | undefined;
   readonly shards: number | undefined;
+  readonly apart: readonly AskedApart[] | undefined;
   /** Hexadecimal. */
   readonly encryptionKey: string | undefined;
   /** Those that differ from the defaults. */
@@ -117,6 +120,7 @@ export function serverOptions(
     adminPort: port(flags.adminPort ?? context.env["SHEAF_ADMIN_PORT"], 4001, "--admin-port"),
     cluster: flags.cluster,
     shards: flags.shards === undefined ? undefined : parseCount(flags.shards, "--shards", 1, maxSessionShards),
+    apart: flags.apart?.map(apartFrom),
     encryptionKey: encryptionKey(context, flags.encryptionKeyFile),
     limits: limitsOf(context, flags.limit ?? []),
     insecure,
@@ -209,6 +213,16 @@ function openToOthers(mode: "dev" | "start", host: string): SheafError {
         ? "Use sheaf start to serve other machines."
         : "Add --host 127.0.0.1, or leave --insecure out and make keys with sheaf key create.",
   });
+}
+
+/** `order` or `order+cart:16`: entities that share shards, and how many shards they have. */
+function apartFrom(text: string): AskedApart {
+  const [names = "", shards, ...more] = text.split(":");
+  if (more.length > 0) throw new SheafError("USAGE", `--apart takes ENTITY[+ENTITY…][:SHARDS], not ${text}`);
+  return {
+    entities: names.split("+").map((name) => name.trim()),
+    ...(shards !== undefined && { shards: parseCount(shards, "--apart", 1, maxSessionShards) }),
+  };
 }
 
 /** As people call it; never its address, which may hold a password. */

@@ -17,9 +17,9 @@ const styleOf = (state: string): Style =>
 const mostNamed = 3;
 
 /** What of the application a node hosts. */
-function hosts({ entities, services }: NodeStatus): string {
+function hosts({ entities, hosts: some, services }: NodeStatus): string {
   const named = services.length > mostNamed ? [`${services.length} services`] : services;
-  return [...(entities ? ["entities"] : []), ...named].join(" ") || "gateway";
+  return [...(some ?? (entities ? ["entities"] : [])), ...named].join(" ") || "gateway";
 }
 
 export const nodeColumns: readonly Column<NodeStatus>[] = [

@@ -26,6 +26,7 @@ const anyMember: fc.Arbitrary<Member> = fc.record(
     release: fc.string({ maxLength: 20 }),
     services: fc.array(name, { maxLength: 5 }),
     entities: fc.boolean(),
+    hosts: fc.option(fc.array(name, { maxLength: 3 })),
     state: fc.constantFrom(...memberStates),
     cordoned: fc.boolean(),
     startedAt: fc.integer({ min: 0, max: 4e12 }),
@@ -88,6 +89,7 @@ test("member record: a field that is missing, of another type or out of bounds m
     release: [1],
     services: [[""], [1], "abc", Array.from({ length: 1025 }, () => "s")],
     entities: [1],
+    hosts: ["order", [""], [1]],
     state: ["gone", 0],
     cordoned: ["no"],
     startedAt: [Number.NaN, Infinity],
@@ -120,11 +122,19 @@ test("member record: the bytes of a known record stay as they are, and are read"
   ].join("");
   assert.equal(toHex(packMemberRecord(record)), golden);
   assert.deepEqual(unpackMemberRecord(fromHex(golden)), record);
+  const apart = { ...record, member: memberNamed("a", { hosts: ["order"] }) };
+  assert.match(toHex(packMemberRecord(apart)), /a5686f73747391a56f72646572/);
 });
 
 test("member: a change of any field makes it another", () => {
   const member = memberNamed("a", { services: ["s"] });
   assert.ok(sameMember(member, { ...member, services: ["s"] }));
-  for (const change of [{ weight: 2 }, { services: [] }, { services: ["t"] }, { state: "draining" as const }])
+  for (const change of [
+    { weight: 2 },
+    { services: [] },
+    { services: ["t"] },
+    { hosts: ["rest"] },
+    { state: "draining" as const },
+  ])
     assert.ok(!sameMember(member, { ...member, ...change }));
 });

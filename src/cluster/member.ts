@@ -26,6 +26,8 @@ export type Member = {
   readonly services: readonly string[];
   /** Whether it hosts entities, and so shards. */
   readonly entities: boolean;
+  /** Of a cluster that keeps some apart: by which roles it goes (`roleOfShard`); null hosts them all. */
+  readonly hosts: readonly string[] | null;
   readonly state: MemberState;
   /** Gets nothing new and keeps what it has: an operator's wish. */
   readonly cordoned: boolean;
@@ -47,8 +49,10 @@ const format = 1;
 const longest = { text: 512, services: 1024, accuses: 4096, bytes: 512 * 1024 };
 
 /** The bytes of a record. Lists and texts over the limits are the caller's mistake and would not be read back. */
-export const packMemberRecord = ({ member, beat, accuses }: MemberRecord): Uint8Array =>
-  pack({ format, beat, accuses, member });
+export function packMemberRecord({ member, beat, accuses }: MemberRecord): Uint8Array {
+  const { hosts, ...rest } = member;
+  return pack({ format, beat, accuses, member: hosts === null ? rest : member });
+}
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -80,11 +84,12 @@ export function unpackMemberRecord(bytes: Uint8Array): MemberRecord | undefined 
 function memberOf(value: unknown): Member | undefined {
   if (!isFields(value)) return undefined;
   const { id, name, peer, gateway, admin, zone, weight, release, services } = value;
-  const { entities, state, cordoned, startedAt, pid, version } = value;
+  const { entities, hosts = null, state, cordoned, startedAt, pid, version } = value;
   if (!isName(id) || !isName(name) || !isName(peer)) return undefined;
   if ((gateway !== null && !isName(gateway)) || (admin !== null && !isName(admin))) return undefined;
   if (!isText(zone) || !isText(release) || !isText(version) || !isTexts(services, longest.services)) return undefined;
   if (typeof weight !== "number" || !(weight >= 0 && weight <= 1e6)) return undefined;
+  if (hosts !== null && !isTexts(hosts, longest.services)) return undefined;
   if (typeof entities !== "boolean" || typeof cordoned !== "boolean" || !isState(state)) return undefined;
   if (typeof startedAt !== "number" || !Number.isFinite(startedAt) || !isCount(pid)) return undefined;
   return {
@@ -98,6 +103,7 @@ function memberOf(value: unknown): Member | undefined {
     release,
     services,
     entities,
+    hosts,
     state,
     cordoned,
     startedAt,
@@ -109,9 +115,14 @@ function memberOf(value: unknown): Member | undefined {
 /** Whether two descriptions say the same. */
 export function sameMember(a: Member, b: Member): boolean {
   if (a === b) return true;
-  return (Object.keys(a) as (keyof Member)[]).every((field) =>
-    field === "services"
-      ? a.services.length === b.services.length && a.services.every((name, i) => name === b.services[i])
-      : a[field] === b[field],
-  );
+  return (Object.keys(a) as (keyof Member)[]).every((field) => {
+    const [one, other] = [a[field], b[field]];
+    return Array.isArray(one) && Array.isArray(other)
+      ? one.length === other.length && one.every((name, i) => name === other[i])
+      : one === other;
+  });
 }
+
+/** Whether it hosts the entities that go by this role. */
+export const mayHost = ({ entities, hosts }: Pick<Member, "entities" | "hosts">, role: string): boolean =>
+  entities && (hosts === null || hosts.includes(role));

@@ -4,13 +4,13 @@
 // Source: Thaler & Ravishankar, "Using name-based mappings to increase hit rates" (1998), with the weights of Schindelhauer
 // & Schomaker, "Weighted distributed hash tables" (2005): the score of a member is weight / -ln(u), u uniform in (0, 1).
 
-import { hash32, type Shard } from "../base/index.ts";
-import type { Member } from "./member.ts";
+import { type Apart, hash32, roleOfShard, type Shard } from "../base/index.ts";
+import { mayHost, type Member } from "./member.ts";
 import type { Pins } from "./pins.ts";
 import type { View } from "./view.ts";
 
 /** What placement asks of a member. Only members that are not dead are passed in. */
-export type Candidate = Pick<Member, "id" | "name" | "zone" | "weight" | "entities" | "state" | "cordoned">;
+export type Candidate = Pick<Member, "id" | "name" | "zone" | "weight" | "entities" | "hosts" | "state" | "cordoned">;
 
 /** By shard: ids of its copies, the owner first. */
 export type Placement = readonly (readonly string[])[];
@@ -27,18 +27,37 @@ export const copies = (shard: Shard, members: readonly Candidate[], count: numbe
   chosen(shard, runnersOf(members), count);
 
 /** The copies of every shard, by shard, among those a view has as alive: worked out once per version of the view. A pinned
- *  shard is first where it is pinned to, as long as that node is there and may be given shards. */
-export function placementOf({ members }: View, shards: number, count: number, pins?: Pins): Placement {
+ *  shard is first where it is pinned to, as long as that node is there and may be given shards. A shard of entities that are
+ *  kept apart has its copies among the nodes that host them. */
+export function placementOf(
+  { members }: View,
+  shards: number,
+  count: number,
+  pins?: Pins,
+  apart?: readonly Apart[],
+): Placement {
   const alive = members.filter(({ standing }) => standing === "alive").map(({ member }) => member);
-  const runners = runnersOf(alive);
+  const fields = new Map<string, Field>();
+  return Array.from({ length: shards }, (_, shard) => {
+    const role = roleOfShard(apart, shard);
+    let field = fields.get(role);
+    if (!field) fields.set(role, (field = fieldOf(alive, role, pins)));
+    return chosen(shard, field.runners, count, field.pinnable.get(pins?.nodes.get(shard) ?? ""));
+  });
+}
+
+/** Who may be given the shards of a role, and by name who may be pinned one. */
+type Field = { readonly runners: readonly Runner[]; readonly pinnable: ReadonlyMap<string, Runner> };
+
+function fieldOf(alive: readonly Candidate[], role: string, pins: Pins | undefined): Field {
+  const hosts = alive.filter((member) => mayHost(member, role));
+  const runners = runnersOf(hosts);
   const pinnable = new Map<string, Runner>();
   if (pins && pins.nodes.size > 0)
-    for (const member of alive)
+    for (const member of hosts)
       if (mayBePinnedTo(member))
         pinnable.set(member.name, runners.find(({ id }) => id === member.id) ?? runnerOf(member));
-  return Array.from({ length: shards }, (_, shard) =>
-    chosen(shard, runners, count, pinnable.get(pins?.nodes.get(shard) ?? "")),
-  );
+  return { runners, pinnable };
 }
 
 const cordonedTier = 2;

@@ -20,6 +20,7 @@ export const memberNamed = (name: string, changes: Partial<Member> = {}): Member
   release: "",
   services: [],
   entities: true,
+  hosts: null,
   state: "ready",
   cordoned: false,
   startedAt: 0,

@@ -37,12 +37,13 @@ export const journalRules: readonly Rule[] = [
     },
   },
   {
-    says: "a cluster without an encryption key comes back without one",
+    says: "a cluster without an encryption key, and with no entities kept apart, comes back without",
     async holds({ open, assert }) {
       const engine = await open();
-      const { keyCheck: _, ...plain } = kitCluster;
+      const { keyCheck: _, apart: _none, ...plain } = kitCluster;
       await engine.create(plain);
-      assert.equal((await engine.identify())?.keyCheck, undefined);
+      const found = await engine.identify();
+      assert.deepEqual([found?.keyCheck, found?.apart], [undefined, undefined]);
     },
   },
   {

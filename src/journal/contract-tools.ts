@@ -24,6 +24,7 @@ export const kitCluster: Cluster = {
   name: "kit",
   shards: 64,
   createdAt: 1_700_000_000_000,
+  apart: [{ entities: ["order", "cart"], first: 48, shards: 16 }],
   keyCheck: Uint8Array.of(0, 1, 254, 255),
 };
 

@@ -1,7 +1,7 @@
 // The engine contract: where journals are stored. What a record means is journal's own affair (record.ts); an engine
 // keeps opaque bytes per shard under compare-and-set. Every engine passes the kit in contract.ts.
 
-import type { Epoch, Generation, Instant, Seq, Shard } from "../base/index.ts";
+import type { Apart, Epoch, Generation, Instant, Seq, Shard } from "../base/index.ts";
 
 /** The last record of one shard's journal. A shard that was never claimed has generation 1, epoch 0, seq 0. */
 export type Head = { readonly shard: Shard; readonly generation: Generation; readonly epoch: Epoch; readonly seq: Seq };
@@ -41,6 +41,8 @@ export type Cluster = {
   readonly name: string;
   readonly shards: number;
   readonly createdAt: Instant;
+  /** Entities that are kept in shards of their own; absent when none are. */
+  readonly apart?: readonly Apart[] | undefined;
   /** Proves an encryption key without revealing it; undefined when the cluster is not encrypted. */
   readonly keyCheck?: Uint8Array | undefined;
 };

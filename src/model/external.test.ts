@@ -32,10 +32,37 @@ test("app: an outside service is given as its contract, and its name is taken", 
 
 test("roles: the words stand for all, a name for one service, and doubles and order do not matter", () => {
   const office = app("office", { entities: [note], services: [clerk] });
-  assert.deepEqual(hostedBy(office, undefined), { services: ["clerk"], entities: true });
-  assert.deepEqual(hostedBy(office, ["gateway"]), { services: [], entities: false });
-  assert.deepEqual(hostedBy(office, ["services", "clerk", "clerk"]), { services: ["clerk"], entities: false });
-  assert.deepEqual(hostedBy(office, ["entities", "gateway", "clerk"]), { services: ["clerk"], entities: true });
-  for (const wrong of [[], [""], ["note"], ["Clerk"], ["rates"], ["__proto__"], ["gateway", "x".repeat(1000)]])
+  assert.deepEqual(hostedBy(office, undefined), { services: ["clerk"], entities: true, hosts: null });
+  assert.deepEqual(hostedBy(office, ["gateway"]), { services: [], entities: false, hosts: [] });
+  assert.deepEqual(hostedBy(office, ["services", "clerk", "clerk"]), {
+    services: ["clerk"],
+    entities: false,
+    hosts: [],
+  });
+  assert.deepEqual(hostedBy(office, ["entities", "gateway", "clerk"]), {
+    services: ["clerk"],
+    entities: true,
+    hosts: null,
+  });
+  const apart = [{ entities: ["note"], first: 1, shards: 1 }];
+  assert.deepEqual(hostedBy(office, ["note"], apart), { services: [], entities: true, hosts: ["note"] });
+  assert.deepEqual(hostedBy(office, ["rest", "clerk"], apart), {
+    services: ["clerk"],
+    entities: true,
+    hosts: ["rest"],
+  });
+  assert.deepEqual(hostedBy(office, ["entities", "note"], apart), { services: [], entities: true, hosts: null });
+  assert.equal(hostedBy(office, ["note"], "unknown").services.length, 0, "what is kept apart may not be known yet");
+  assert.throws(() => hostedBy(office, ["nota"], "unknown"), { code: "USAGE" });
+  for (const wrong of [
+    [],
+    [""],
+    ["note"],
+    ["rest"],
+    ["Clerk"],
+    ["rates"],
+    ["__proto__"],
+    ["gateway", "x".repeat(1000)],
+  ])
     assert.throws(() => hostedBy(office, wrong), { code: "USAGE" });
 });

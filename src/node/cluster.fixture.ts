@@ -5,12 +5,12 @@ import { type AppShape, bindClient, type Client } from "../model/index.ts";
 import { createWorld, simLimits, type World, type WorldOptions } from "../sim/world.ts";
 import type { Node } from "./index.ts";
 
-export type Given = Partial<Pick<WorldOptions, "nodes" | "seed" | "shards" | "faults" | "limits" | "each">>;
+export type Given = Partial<Pick<WorldOptions, "nodes" | "seed" | "shards" | "faults" | "limits" | "each" | "apart">>;
 
 /** Runs `play` in a world whose nodes have started. Checks every journal afterwards. */
 export async function inWorld(
   code: AppShape,
-  { nodes = 2, seed = 1, shards = 2, faults = [], limits = {}, each }: Given,
+  { nodes = 2, seed = 1, shards = 2, faults = [], limits = {}, each, apart }: Given,
   play: (world: World) => Promise<void>,
 ): Promise<void> {
   const { world, started } = createWorld(code, {
@@ -26,6 +26,7 @@ export async function inWorld(
     strict: true,
     direct: false,
     each,
+    apart,
   });
   await world.driver.drive(
     (async () => {

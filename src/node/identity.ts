@@ -1,14 +1,18 @@
 // Which cluster an engine holds, and whether this node may join it. Nothing is written before everything fits.
 
-import { fromUtf8, SheafError, toHex, utf8 } from "../base/index.ts";
+import { type Apart, fromUtf8, SheafError, toHex, utf8 } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import { type Cluster, keyFits, makeKeyCheck } from "../journal/index.ts";
 import { maxSessionShards } from "../rpc/index.ts";
+import type { AppShape } from "../model/index.ts";
 import type { NodeOptions } from "./node.ts";
 
 export const defaultShards = 64;
 
-export type IdentifyOptions = Pick<NodeOptions, "engine" | "host" | "cluster" | "create" | "shards" | "encryptionKey">;
+export type IdentifyOptions = Pick<
+  NodeOptions,
+  "engine" | "host" | "cluster" | "create" | "shards" | "apart" | "app" | "encryptionKey"
+>;
 
 /** The engine's cluster, created first where it holds none and `create` is said; the same when it is asked again. Rejects
  *  NO_CLUSTER, WRONG_CLUSTER, WRONG_KEY. */
@@ -33,6 +37,8 @@ async function create({
   cluster: name,
   create,
   shards = defaultShards,
+  apart: asked,
+  app,
   encryptionKey: key,
 }: IdentifyOptions): Promise<Cluster> {
   if (!create) {
@@ -42,11 +48,12 @@ async function create({
   }
   if (!Number.isInteger(shards) || shards < 1 || shards > maxSessionShards)
     throw new SheafError("USAGE", `a cluster has 1 to ${maxSessionShards} shards`);
+  const apart = asked && asked.length > 0 ? apartOf(asked, shards, app.contract) : undefined;
   const remembered = host.disk.read(clusterFile);
   if (remembered) throw vanished(fromUtf8(remembered));
   const id = toHex(host.dice.bytes(16));
   const keyCheck = key && makeKeyCheck(host.crypto, host.dice, key, id);
-  const cluster: Cluster = { id, name, shards, createdAt: host.clock.now(), keyCheck };
+  const cluster: Cluster = { id, name, shards, createdAt: host.clock.now(), ...(apart && { apart }), keyCheck };
   try {
     await engine.create(cluster);
     return cluster;
@@ -55,6 +62,37 @@ async function create({
     if (!other) throw error;
     return other;
   }
+}
+
+/** Entities that share shards which no others have. */
+export type AskedApart = {
+  readonly entities: readonly string[];
+  /** An equal share when absent. */ readonly shards?: number;
+};
+
+/** Gives out the shards from the end; the others keep at least one. Throws USAGE for what cannot be. */
+export function apartOf(asked: readonly AskedApart[], shards: number, app: AppShape["contract"]): Apart[] {
+  const usage = (says: string, hint?: string): SheafError => new SheafError("USAGE", `apart: ${says}`, { hint });
+  const share = Math.floor(shards / (asked.length + 1));
+  const known = app.entities.map(({ name }) => name);
+  const seen = new Set<string>();
+  let end = shards;
+  return asked.map(({ entities, shards: own = share }) => {
+    if (entities.length === 0) throw usage("name the entities");
+    for (const name of entities) {
+      if (!known.includes(name))
+        throw usage(`the app has no entity "${name.slice(0, 80)}"`, `its entities: ${known.join(", ") || "none"}`);
+      if (seen.has(name)) throw usage(`the entity ${name} is named twice`);
+      seen.add(name);
+    }
+    if (!Number.isInteger(own) || own < 1 || own >= end)
+      throw usage(
+        `there are not enough shards for ${entities.join("+")}`,
+        `the cluster has ${shards}: each part needs one, and so do all other entities`,
+      );
+    end -= own;
+    return { entities, first: end, shards: own };
+  });
 }
 
 function checkKey(host: Host, cluster: Cluster, key: Uint8Array | undefined): void {

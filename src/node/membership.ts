@@ -4,9 +4,17 @@
 // B1. Nothing here is needed for safety: with wrong views, nodes may claim in turns, and the journal lets one write.
 // B2. A shard is handed over only when all that was accepted here is durable; whoever waited is sent on, not failed.
 
-import { asSheafError, type Millis, type Shard as ShardNumber, SheafError, type Tick } from "../base/index.ts";
+import {
+  asSheafError,
+  type Millis,
+  roleOfShard,
+  type Shard as ShardNumber,
+  SheafError,
+  type Tick,
+} from "../base/index.ts";
 import {
   type Holding,
+  mayHost,
   type Member,
   type Members,
   type Pins,
@@ -191,14 +199,17 @@ export class Membership {
 
   /** Nodes that may own the shard, the best first. */
   ranking(shard: ShardNumber): readonly string[] {
+    const role = roleOfShard(this.#parts.cluster.apart, shard);
     return rank(
       shard,
-      this.view.members.filter(({ standing }) => standing === "alive").map(({ member }) => member),
+      this.view.members.flatMap(({ member, standing }) =>
+        standing === "alive" && mayHost(member, role) ? [member] : [],
+      ),
     );
   }
 
   /** Says what has become of this node, and acts on it. */
-  async become(change: Partial<Pick<Member, "state" | "cordoned" | "services" | "entities">>): Promise<void> {
+  async become(change: Partial<Pick<Member, "state" | "cordoned" | "services" | "entities" | "hosts">>): Promise<void> {
     this.#self = { ...this.#self, ...change };
     this.#members.self(this.#self, this.#now());
     this.#think();
@@ -323,7 +334,8 @@ export class Membership {
 
   /** Where shards belong as this node sees it, with these pins or with none. */
   placement(pins: Pins | undefined): Placement {
-    return placementOf(this.view, this.#parts.shards.all.length, this.#copies, pins);
+    const { shards, apart } = this.#parts.cluster;
+    return placementOf(this.view, shards, this.#copies, pins, apart);
   }
 
   /** Whether this node is to have a copy of the shard. */

@@ -1,5 +1,6 @@
 // One node: the application's entities and services on one engine. Composes the floors below; owns no decisions.
 
+import type { AskedApart } from "./identity.ts";
 import type { Checkup, Operator } from "../admin/index.ts";
 import type { Limits, Shard, SheafError } from "../base/index.ts";
 import type { Post } from "../gateway/index.ts";
@@ -49,6 +50,8 @@ export type NodeOptions = {
   readonly cluster: string;
   /** Only used when the cluster is created. */
   readonly shards?: number | undefined;
+  /** Only used when the cluster is created: entities that get shards of their own, so that nodes may host them apart. */
+  readonly apart?: readonly AskedApart[] | undefined;
   /** Create the cluster when the engine holds none; else that is NO_CLUSTER. */
   readonly create?: boolean | undefined;
   /** 32 bytes. Records and snapshots are encrypted when given; another key than the cluster's is WRONG_KEY. */

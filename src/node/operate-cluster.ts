@@ -14,7 +14,14 @@ import type {
   Status,
   TaskView,
 } from "../admin/index.ts";
-import { type Instant, messageOf, type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
+import {
+  type Instant,
+  messageOf,
+  type Millis,
+  type Shard as ShardNumber,
+  roleOfShard,
+  SheafError,
+} from "../base/index.ts";
 import type { Member } from "../cluster/index.ts";
 import { checkupHere, readClock } from "./checkup.ts";
 import type { Membership } from "./membership.ts";
@@ -213,7 +220,8 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     async move(shard, node) {
       if (parts.shards.all[shard] === undefined)
         throw new SheafError("NOT_FOUND", `there is no shard ${shard}; they are 0 to ${parts.shards.all.length - 1}`);
-      await membership.board.set(shard, node === null ? undefined : mayMoveTo(membership, node).name);
+      const role = roleOfShard(parts.cluster.apart, shard);
+      await membership.board.set(shard, node === null ? undefined : mayMoveTo(membership, node, role).name);
     },
     moves: async () => movesOf(membership, (await status(own, membership, others())).shards),
   };
@@ -277,6 +285,7 @@ const unreachable = (member: Member): NodeStatus => ({
   zone: member.zone,
   weight: member.weight,
   entities: member.entities,
+  hosts: member.hosts,
   services: member.services,
   cordoned: member.cordoned,
   peer: member.peer,

@@ -84,6 +84,7 @@ async function status(parts: Placed): Promise<Status> {
         zone: options.meeting?.zone ?? "",
         weight: options.meeting?.weight ?? 1,
         entities: parts.membership?.self.entities ?? true,
+        hosts: parts.membership?.self.hosts ?? null,
         services: [...parts.compiled.services.keys()],
         cordoned: parts.membership?.self.cordoned ?? false,
         peer: options.meeting?.address ?? null,

@@ -2,11 +2,11 @@
 
 import type { ShardMove, ShardStatus } from "../admin/index.ts";
 import { SheafError } from "../base/index.ts";
-import { type Member, mayBePinnedTo } from "../cluster/index.ts";
+import { type Member, mayBePinnedTo, mayHost } from "../cluster/index.ts";
 import type { Membership } from "./membership.ts";
 
 /** The node that shards may be moved to. Throws NOT_FOUND, or IN_USE when it takes none now. */
-export function mayMoveTo({ view }: Membership, node: string): Member {
+export function mayMoveTo({ view }: Membership, node: string, role: string): Member {
   const seen = view.byId.get(node);
   if (seen === undefined || seen.why === "left" || seen.why === "superseded")
     throw new SheafError("NOT_FOUND", `there is no node ${node}`, { hint: "see: sheaf node ls" });
@@ -17,6 +17,8 @@ export function mayMoveTo({ view }: Membership, node: string): Member {
   if (member.state === "draining") throw refuse("it is draining", `take that back: sheaf node undrain ${member.name}`);
   if (member.cordoned) throw refuse("it is cordoned", `take that back: sheaf node uncordon ${member.name}`);
   if (!mayBePinnedTo(member)) throw refuse("it hosts no entities", "choose another node");
+  if (!mayHost(member, role))
+    throw refuse(`it does not host ${role}, whose shard that is`, "choose another node; see: sheaf node ls");
   return member;
 }
 

@@ -49,7 +49,8 @@ const compile = (app: AppShape, { services }: Hosted, { faults }: Host): Compile
     services: [...app.services, ...workersOf(app)].filter(({ contract }) => services.includes(contract.name)),
   });
 
-const hosted = (app: AppShape, { meeting }: NodeOptions): Hosted => hostedBy(app, meeting?.roles);
+const hosted = (app: AppShape, { meeting }: NodeOptions, { apart }: Cluster): Hosted =>
+  hostedBy(app, meeting?.roles, apart);
 
 const insistMs: Millis = 500;
 /** A node that takes longer to say who is in line there is asked again later. */
@@ -79,8 +80,10 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       `the engine takes records up to ${engine.maxRecordBytes} bytes; maxRecordBytes is ${limits.maxRecordBytes}`,
     );
   }
-  const compiled = compile(options.app, hosted(options.app, options), options.host);
+  // A mistake in them is told before anything is created.
+  hostedBy(options.app, meeting?.roles, "unknown");
   const cluster = await identify(options);
+  const compiled = compile(options.app, hosted(options.app, options, cluster), options.host);
   const parts = compose(options, limits, compiled, cluster);
   try {
     if (meeting) await join(parts, meeting);
@@ -108,6 +111,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
     cluster: cluster.id,
     node: id,
     count: cluster.shards,
+    apart: cluster.apart,
     shared: meeting !== undefined,
     snapshotTurn: (shard) => parts.membership?.snapshotTurn(shard) ?? 0,
     worked: (shard) => {
@@ -211,7 +215,7 @@ async function join(parts: Running, meeting: Meeting): Promise<void> {
     zone: meeting.zone ?? "",
     weight: meeting.weight ?? 1,
     release: "",
-    ...hosted(options.app, options),
+    ...hosted(options.app, options, parts.cluster),
     state: "ready",
     cordoned: false,
     startedAt: parts.startedAt,
@@ -328,7 +332,7 @@ function node(parts: Running, limits: Limits): Node {
       if (failed) throw failed;
     },
     reload(app: AppShape) {
-      const hosts = hosted(app, options);
+      const hosts = hosted(app, options, parts.cluster);
       const compiled = compile(app, hosts, options.host);
       parts.app = app;
       made.app = app;

@@ -1,7 +1,7 @@
 // Which node a call goes to: the owner of its key, a copy here that may answer, or the best of those that offer the service.
 
-import { asSheafError, shardOf, SheafError } from "../base/index.ts";
-import { Balance, type Endpoint, type Seen, verdictOf, type View } from "../cluster/index.ts";
+import { asSheafError, roleOfShard, SheafError } from "../base/index.ts";
+import { Balance, type Endpoint, mayHost, type Seen, verdictOf, type View } from "../cluster/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Call, Consistency, Reply } from "../rpc/index.ts";
 import { workersOf } from "../model/index.ts";
@@ -25,8 +25,7 @@ const here: Way = { kind: "here" };
 function toEntity(parts: Parts, membership: Membership, call: Call, tried: ReadonlySet<string>): Way {
   const { target } = call;
   if (target.kind === "procedure" || target.key === "") return here;
-  const shard = parts.shards.all[shardOf(target.entity, target.key, parts.shards.all.length)];
-  if (!shard) return here;
+  const shard = parts.shards.of(target.entity, target.key);
   const { kind } = shard.tenure;
   if (kind === "serving" || kind === "quarantined") return here;
   // What is called from within a command is still taken by who gives the shard up.
@@ -41,7 +40,9 @@ function toEntity(parts: Parts, membership: Membership, call: Call, tried: Reado
     const likely = reach(id);
     if (likely) return likely;
   }
-  if (!membership.view.members.some(({ member }) => member.entities)) return unhosted("entities", "entities");
+  const role = roleOfShard(parts.cluster.apart, shard.number);
+  if (!membership.view.members.some(({ member }) => mayHost(member, role)))
+    return unhosted(role, role === "entities" ? role : `the entity ${target.entity}`);
   return { kind: "nowhere", why: `nobody is known to serve shard ${shard.number} at the moment` };
 }
 

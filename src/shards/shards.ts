@@ -1,6 +1,6 @@
 // All shards of one node: opening as owner or follower, giving up, saving to the local store, snapshots, closing.
 
-import { asSheafError, type Limits, type Shard as ShardNumber, SheafError, shardOf } from "../base/index.ts";
+import { type Apart, asSheafError, type Limits, placing, type Shard as ShardNumber, SheafError } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import type { Engine, RecordCodec, SnapshotOptions } from "../journal/index.ts";
 import { Committer } from "./committer.ts";
@@ -25,6 +25,8 @@ export type ShardsOptions = {
   readonly cluster: string;
   readonly node: string;
   readonly count: number;
+  /** Entities with shards of their own; none when absent. */
+  readonly apart?: readonly Apart[] | undefined;
   /** Other nodes may claim and follow the same shards. */
   readonly shared: boolean;
   /** How many other copies should write a snapshot of a shard before this node does; none when absent. */
@@ -39,6 +41,7 @@ const openingAtOnce = 16;
 export class Shards {
   readonly all: readonly Shard[];
   readonly #options: ShardsOptions;
+  readonly #place: (type: string, key: string) => ShardNumber;
   readonly #loading = new Map<string, Promise<Hot>>();
   readonly #opening = new Map<ShardNumber, Promise<void>>();
   readonly #tail: Tail;
@@ -50,6 +53,7 @@ export class Shards {
 
   constructor(options: ShardsOptions) {
     this.#options = options;
+    this.#place = placing(options.count, options.apart);
     const meters = shardMeters(options.host.meter);
     const committer = new Committer({ ...options, meters });
     this.#committer = committer;
@@ -81,7 +85,7 @@ export class Shards {
   }
 
   of(type: string, key: string): Shard {
-    return this.all[shardOf(type, key, this.all.length)] as Shard;
+    return this.all[this.#place(type, key)] as Shard;
   }
 
   /** Opens these shards, some at a time, to own or to follow them. Resolves with the errors of those that could not be

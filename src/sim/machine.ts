@@ -6,7 +6,7 @@
 import { type Limits, type Millis, type Shard, SheafError } from "../base/index.ts";
 import type { Engine } from "../journal/index.ts";
 import type { AppShape } from "../model/index.ts";
-import { type Meeting, type Node, startNode } from "../node/index.ts";
+import { type AskedApart, type Meeting, type Node, startNode } from "../node/index.ts";
 import { memoryDisk, type SimDisk } from "./disk.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
@@ -27,6 +27,7 @@ export type Ground = {
   readonly app: AppShape;
   readonly each?: ((name: string) => Setup) | undefined;
   readonly shards: number;
+  readonly apart?: readonly AskedApart[] | undefined;
   readonly limits: Partial<Limits>;
   readonly mutants: ReadonlySet<string>;
   readonly encryptionKey: Uint8Array | undefined;
@@ -101,6 +102,7 @@ export function createMachine(ground: Ground, name: string): Machine {
       app: ground.each?.(name).app ?? ground.app,
       cluster: "simulation",
       shards: ground.shards,
+      apart: ground.apart,
       create: true,
       encryptionKey: ground.encryptionKey,
       limits: ground.limits,

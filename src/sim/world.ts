@@ -3,6 +3,7 @@
 import { type Instant, type Limits, type Millis, SheafError } from "../base/index.ts";
 import { type Engine, memoryEngine, type RecordCodec, recordCodec } from "../journal/index.ts";
 import { type AppShape, bindClient, type Client, type Invoke } from "../model/index.ts";
+import type { AskedApart } from "../node/index.ts";
 import { createCaller, type Session } from "./caller.ts";
 import { createDriver, type Driver } from "./drive.ts";
 import { bringBack, rotSnapshot, runs, startFaults } from "./fault-schedule.ts";
@@ -28,6 +29,8 @@ export type WorldOptions = {
   readonly seed: number;
   readonly faults: readonly FaultName[];
   readonly shards: number;
+  /** Entities that have shards of their own. */
+  readonly apart?: readonly AskedApart[] | undefined;
   readonly limits: Partial<Limits>;
   readonly mutants: readonly string[];
   readonly encryptionKey: Uint8Array | undefined;
@@ -117,6 +120,7 @@ export function createWorld(app: AppShape, options: WorldOptions): { world: Worl
     app,
     each: options.each,
     shards,
+    apart: options.apart,
     limits,
     mutants,
     encryptionKey,

@@ -8,7 +8,7 @@
 //     It is replaced by the right one, which the engine takes only in the place of that very record, when all is there.
 
 import { randomBytes } from "node:crypto";
-import { type Millis, SheafError } from "../../base/index.ts";
+import { type Apart, type Millis, SheafError } from "../../base/index.ts";
 import { type Cluster, unfinishedRestoration } from "../../journal/index.ts";
 import { journalSubjects, type Layout, layoutOf, unsafeSettings } from "./layout.ts";
 import { codeOfApi, isStreamMissing, type Link, type Stored, unavailable } from "./link.ts";
@@ -26,6 +26,7 @@ type Written = {
   readonly shards: number;
   readonly createdAt: number;
   readonly keyCheck?: string;
+  readonly apart?: readonly Apart[];
   readonly streams: number;
 };
 
@@ -65,12 +66,13 @@ function unpacked(bytes: Uint8Array, subject: string): Written {
   throw new SheafError("CORRUPT", `what lies in ${subject} is no cluster record of a format that is known`);
 }
 
-const foundIn = ({ id, name, shards, createdAt, keyCheck, streams }: Written): Found => ({
+const foundIn = ({ id, name, shards, createdAt, keyCheck, apart, streams }: Written): Found => ({
   cluster: {
     id,
     name,
     shards,
     createdAt,
+    ...(apart !== undefined && { apart }),
     ...(keyCheck !== undefined && { keyCheck: new Uint8Array(Buffer.from(keyCheck, "base64")) }),
   },
   streams,
@@ -205,9 +207,19 @@ export function identityOf(link: Link, layout: Layout, replicas: number, patienc
   async function write(cluster: Cluster, streams: number, as: number, deadline: Deadline): Promise<Written> {
     await make(layoutOf(space, replicas).all(0)[0] as object, deadline);
     const creation = randomBytes(12).toString("base64url");
-    const { id, name, shards, createdAt, keyCheck } = cluster;
+    const { id, name, shards, createdAt, keyCheck, apart } = cluster;
     const key = keyCheck && { keyCheck: Buffer.from(keyCheck).toString("base64") };
-    const written: Written = { format: as, creation, id, name, shards, createdAt, ...key, streams };
+    const written: Written = {
+      format: as,
+      creation,
+      id,
+      name,
+      shards,
+      createdAt,
+      ...key,
+      ...(apart && { apart }),
+      streams,
+    };
     const record = await writeOnce(layout.store, recordAt, packed(written), deadline);
     const kept = unpacked(record.bytes, recordAt);
     if (kept.creation !== creation) throw holdsAnother(foundIn(kept).cluster);

@@ -4,7 +4,7 @@
 // One row of `head` per shard is what fences (engine.ts); `first` is the lowest sequence that was not trimmed, so that
 // records which are missing above it are known to be lost.
 
-import { type Millis, SheafError } from "../../base/index.ts";
+import { type Apart, type Millis, SheafError } from "../../base/index.ts";
 import { type Cluster, unfinishedRestoration } from "../../journal/index.ts";
 import type { Link } from "./link.ts";
 
@@ -17,7 +17,7 @@ const names = ["chunk", "cluster", "head", "member", "record", "snapshot"];
 // Rows of `head` and `member` are rewritten all the time: room in their pages lets each stay on its own.
 const tables = `
   CREATE TABLE cluster (one boolean PRIMARY KEY DEFAULT true CHECK (one), format int NOT NULL, id text NOT NULL,
-    name text NOT NULL, shards int NOT NULL, created_at bigint NOT NULL, key_check bytea);
+    name text NOT NULL, shards int NOT NULL, created_at bigint NOT NULL, key_check bytea, apart text);
   CREATE TABLE head (shard int PRIMARY KEY, generation bigint NOT NULL, epoch bigint NOT NULL, seq bigint NOT NULL,
     first bigint NOT NULL) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
   CREATE TABLE record (shard int NOT NULL, seq bigint NOT NULL, epoch bigint NOT NULL, record bytea NOT NULL,
@@ -58,6 +58,8 @@ export async function identifyCluster(ask: Link["ask"], schema: string, ms: Mill
     shards: number;
     created_at: string;
     key_check: Uint8Array | null;
+    /** Tables made before there was this column have it not. */
+    apart?: string | null;
   };
   const [row] = await ask<Row>("SELECT * FROM cluster", [], ms);
   if (!row) throw new SheafError("CORRUPT", `schema ${schema} has lost the identity of its cluster`, { hint: restore });
@@ -69,8 +71,14 @@ export async function identifyCluster(ask: Link["ask"], schema: string, ms: Mill
       hint,
     });
   }
-  const cluster = { id: row.id, name: row.name, shards: row.shards, createdAt: Number(row.created_at) };
-  return row.key_check ? { ...cluster, keyCheck: new Uint8Array(row.key_check) } : cluster;
+  return {
+    id: row.id,
+    name: row.name,
+    shards: row.shards,
+    createdAt: Number(row.created_at),
+    ...(row.apart && { apart: JSON.parse(row.apart) as Apart[] }),
+    ...(row.key_check && { keyCheck: new Uint8Array(row.key_check) }),
+  };
 }
 
 const foreign = (schema: string): SheafError =>
@@ -99,10 +107,10 @@ export async function createCluster(
   if (!there) await ask(`CREATE SCHEMA ${schema}`, [], ms);
   await ask(tables, [], ms);
   await ask(numberMembers, [], ms);
-  const { id, name, shards, createdAt, keyCheck } = cluster;
+  const { id, name, shards, createdAt, keyCheck, apart } = cluster;
   await ask(
-    "INSERT INTO cluster (format, id, name, shards, created_at, key_check) VALUES ($1, $2, $3, $4, $5, $6)",
-    [mark, id, name, shards, createdAt, keyCheck ? Buffer.from(keyCheck) : null],
+    "INSERT INTO cluster (format, id, name, shards, created_at, key_check, apart) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    [mark, id, name, shards, createdAt, keyCheck ? Buffer.from(keyCheck) : null, apart ? JSON.stringify(apart) : null],
     ms,
   );
   await ask("INSERT INTO head SELECT n, 1, 0, 0, 1 FROM generate_series(0, $1::int - 1) AS n", [shards], ms);

@@ -54,5 +54,14 @@ export function needNone(dir: string, db: DatabaseSync): void {
 /** `mark` is the format, or a restoration's mark. */
 export function insertCluster(db: DatabaseSync, cluster: Cluster, mark: number): void {
   const { id, name, shards, createdAt, keyCheck = null } = cluster;
-  db.prepare("INSERT INTO cluster VALUES (1, ?, ?, ?, ?, ?, ?)").run(mark, id, name, shards, createdAt, keyCheck);
+  const apart = cluster.apart ? JSON.stringify(cluster.apart) : null;
+  db.prepare("INSERT INTO cluster VALUES (1, ?, ?, ?, ?, ?, ?, ?)").run(
+    mark,
+    id,
+    name,
+    shards,
+    createdAt,
+    keyCheck,
+    apart,
+  );
 }

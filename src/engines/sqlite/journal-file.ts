@@ -23,7 +23,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { fromHex, invariant, SheafError, toHex, type Seq, type Shard } from "../../base/index.ts";
+import { type Apart, fromHex, invariant, SheafError, toHex, type Seq, type Shard } from "../../base/index.ts";
 import { type Cluster, unfinishedRestoration } from "../../journal/index.ts";
 import { isBusy } from "./sqlite-error.ts";
 
@@ -40,7 +40,7 @@ export const maxShards = 2 ** 15;
 
 const schema = `
   CREATE TABLE IF NOT EXISTS cluster (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, id TEXT NOT NULL,
-    name TEXT NOT NULL, shards INTEGER NOT NULL, created_at INTEGER NOT NULL, key_check BLOB) STRICT;
+    name TEXT NOT NULL, shards INTEGER NOT NULL, created_at INTEGER NOT NULL, key_check BLOB, apart TEXT) STRICT;
   CREATE TABLE IF NOT EXISTS head (block INTEGER PRIMARY KEY, shards TEXT NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS floor (shard INTEGER PRIMARY KEY, first INTEGER NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS batch (id INTEGER PRIMARY KEY, places TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
@@ -125,14 +125,20 @@ export function readCluster(db: DatabaseSync, dir: string): Cluster | undefined 
     shards: number;
     created_at: number;
     key_check: Uint8Array | null;
+    /** Files made before there was this column have it not. */
+    apart?: string | null;
   };
-  const row = db.prepare("SELECT format, id, name, shards, created_at, key_check FROM cluster").get() as
-    | Row
-    | undefined;
+  const row = db.prepare("SELECT * FROM cluster").get() as Row | undefined;
   if (!row) return undefined;
   if (row.format >= leastMark) throw unfinishedRestoration(dir, row.name);
-  const cluster = { id: row.id, name: row.name, shards: row.shards, createdAt: row.created_at };
-  return row.key_check ? { ...cluster, keyCheck: row.key_check } : cluster;
+  return {
+    id: row.id,
+    name: row.name,
+    shards: row.shards,
+    createdAt: row.created_at,
+    ...(row.apart && { apart: JSON.parse(row.apart) as Apart[] }),
+    ...(row.key_check && { keyCheck: row.key_check }),
+  };
 }
 
 function writeSynced(path: string, text: string): void {
@@ -157,9 +163,9 @@ export function replaceMarker(dir: string, cluster: Cluster): void {
 }
 
 export function decodeMarker(text: string): Cluster {
-  const { id, name, shards, createdAt, keyCheck } = JSON.parse(text) as Omit<Cluster, "keyCheck"> & {
+  const { id, name, shards, createdAt, apart, keyCheck } = JSON.parse(text) as Omit<Cluster, "keyCheck"> & {
     keyCheck?: string;
   };
   invariant(typeof id === "string", `${markerFile} names a cluster`);
-  return { id, name, shards, createdAt, keyCheck: keyCheck === undefined ? undefined : fromHex(keyCheck) };
+  return { id, name, shards, createdAt, apart, keyCheck: keyCheck === undefined ? undefined : fromHex(keyCheck) };
 }
