@@ -158,6 +158,7 @@ const rows: Readonly<Record<string, Row>> = {
       "zone",
       "weight",
       "entities",
+      "hosts",
       "services",
       "cordoned",
       "peer",

@@ -309,11 +309,6 @@ function backups(program: Command, act: Act): void {
   backup
     .command("verify DIR")
     .description("read a backup again: is it whole?")
-    .option(
-      "--apart <ENTITIES[:SHARDS]>",
-      "keep these in shards of their own, for --roles; only when the cluster is created; repeatable, a+b share theirs",
-      gather,
-    )
     .option("--encryption-key-file <FILE>", "also look into the records; also SHEAF_ENCRYPTION_KEY")
     .action(act(async () => (await import("./backup.ts")).verify));
   engineOptions(program.command("restore DIR").description("fill an empty engine, of any kind, from a backup"))
@@ -376,6 +371,11 @@ function serverOptions(command: Command): Command {
     .option("--weight <N>", "share of the shards, relative to the other nodes' (default 1)")
     .option("--copies <N>", "of each shard, on as many nodes (default 3)")
     .option("--shards <N>", "number of shards, only when the cluster is created (default 64)")
+    .option(
+      "--apart <ENTITIES[:SHARDS]>",
+      "keep these in shards of their own, for --roles; only when the cluster is created; repeatable, a+b share theirs",
+      gather,
+    )
     .option("--encryption-key-file <FILE>", "32 bytes, hex or base64; also SHEAF_ENCRYPTION_KEY")
     .option("--limit <NAME=VALUE>", "another limit than usual, repeatable; also SHEAF_LIMITS", gather)
     .option(

@@ -55,11 +55,43 @@ test(
 );
 
 test(
+  "roles: entities that were kept apart are where they are hosted, and everything else goes on without them",
+  { timeout: 240_000 },
+  async (t) => {
+    const [journal, one, two] = [folder(t), folder(t), folder(t)];
+    const part = (data: string, name: string, ...flags: string[]): ReturnType<typeof startCluster> =>
+      startCluster(t, data, 1, ["--engine", `sqlite:${journal}`, "--name", name, ...flags], false);
+    const rest = await part(one, "rest", "--roles", "rest,echo", "--apart", "counter:3");
+    const client = connect(app.contract, { url: rest.gateways });
+    t.after(() => client.close());
+    const add = (): Promise<unknown> => client.entity(Counter, "a").add({ by: 2, memo: "" });
+    assert.deepEqual(await client.service(Echo).say({ by: 1, memo: "hi" }), { by: 1, memo: "hi" });
+    await assert.rejects(add(), { code: "NOT_HOSTED", outcome: "not-applied" });
+    const counters = await part(two, "counters", "--roles", "counter");
+    assert.deepEqual(await until("the others have heard of the node", () => add().catch(() => undefined)), {
+      total: 2,
+    });
+    const ls = await sheaf(["node", "ls", "--data", one, "--json"]);
+    const rows = (JSON.parse(ls.out) as { data: (Row & { readonly hosts: readonly string[] })[] }).data;
+    assert.deepEqual(
+      rows.map(({ name, hosts, services, owns }) => [name, hosts, services, owns]),
+      [
+        ["counters", ["counter"], [], 3],
+        ["rest", ["rest"], ["echo"], 5],
+      ],
+    );
+    assert.match((await sheaf(["status", "--data", one])).out, /^counters\t.*\tcounter\t/m);
+    assert.equal(await counters.stop(), 0);
+    assert.equal(await rest.stop(), 0);
+  },
+);
+
+test(
   "roles: a role that the application does not have is refused before anything is made",
   { timeout: 60_000 },
   async (t) => {
     const data = folder(t);
-    const start = (roles: string): ReturnType<typeof sheaf> =>
+    const start = (roles: string, ...more: string[]): ReturnType<typeof sheaf> =>
       sheaf([
         "start",
         benchApp,
@@ -73,11 +105,14 @@ test(
         "0",
         "--roles",
         roles,
+        ...more,
       ]);
     const wrong = await start("eco");
     assert.equal(wrong.code, 2);
     assert.match(wrong.err, /no role "eco"[\s\S]*entities, services, gateway[\s\S]*echo/);
-    assert.match((await start("counter")).err, /counter cannot be hosted apart/);
+    assert.match((await start("rest", "--apart", "cuonter")).err, /no entity "cuonter"[\s\S]*counter/);
+    assert.match((await start("rest", "--apart", "counter:8", "--shards", "8")).err, /not enough shards/);
+    assert.match((await start("rest", "--apart", "counter:1:2")).err, /ENTITY\[\+ENTITY…\]\[:SHARDS\]/);
     assert.equal((await start("")).code, 2);
     assert.equal((await start("echo,")).code, 2);
     assert.match((await sheaf(["start", benchApp, "--data", data])).err, /NO_CLUSTER/);

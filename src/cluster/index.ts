@@ -4,7 +4,7 @@ export { RetryBudget } from "./balance-budget.ts";
 export * from "./member.ts";
 export * from "./members.ts";
 export * from "./pins.ts";
-export { copies, mayBePinnedTo, type Placement, placementOf, rank } from "./placement.ts";
+export { copies, mayBePinnedTo, type Placement, placementOf, rank, rankingIn } from "./placement.ts";
 export * from "./plan.ts";
 export * from "./timing.ts";
 export * from "./view.ts";

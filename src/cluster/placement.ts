@@ -60,6 +60,16 @@ function fieldOf(alive: readonly Candidate[], role: string, pins: Pins | undefin
   return { runners, pinnable };
 }
 
+/** As `rank`, among those that a view has as alive and that host the shard's entities. */
+export function rankingIn({ members }: View, shard: Shard, apart?: readonly Apart[]): readonly string[] {
+  const role = roleOfShard(apart, shard);
+  const alive = members.filter(({ member, standing }) => standing === "alive" && mayHost(member, role));
+  return rank(
+    shard,
+    alive.map(({ member }) => member),
+  );
+}
+
 const cordonedTier = 2;
 export const drainingTier = 3;
 

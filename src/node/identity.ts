@@ -5,7 +5,7 @@ import type { Host } from "../host/index.ts";
 import { type Cluster, keyFits, makeKeyCheck } from "../journal/index.ts";
 import { maxSessionShards } from "../rpc/index.ts";
 import type { AppShape } from "../model/index.ts";
-import type { NodeOptions } from "./node.ts";
+import type { AskedApart, NodeOptions } from "./node.ts";
 
 export const defaultShards = 64;
 
@@ -63,12 +63,6 @@ async function create({
     return other;
   }
 }
-
-/** Entities that share shards which no others have. */
-export type AskedApart = {
-  readonly entities: readonly string[];
-  /** An equal share when absent. */ readonly shards?: number;
-};
 
 /** Gives out the shards from the end; the others keep at least one. Throws USAGE for what cannot be. */
 export function apartOf(asked: readonly AskedApart[], shards: number, app: AppShape["contract"]): Apart[] {

@@ -1,3 +1,3 @@
-export { type AskedApart, identify, type IdentifyOptions } from "./identity.ts";
+export { identify, type IdentifyOptions } from "./identity.ts";
 export * from "./node.ts";
 export { startNode } from "./start.ts";

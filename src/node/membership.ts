@@ -4,17 +4,9 @@
 // B1. Nothing here is needed for safety: with wrong views, nodes may claim in turns, and the journal lets one write.
 // B2. A shard is handed over only when all that was accepted here is durable; whoever waited is sent on, not failed.
 
-import {
-  asSheafError,
-  type Millis,
-  roleOfShard,
-  type Shard as ShardNumber,
-  SheafError,
-  type Tick,
-} from "../base/index.ts";
+import { asSheafError, type Millis, type Shard as ShardNumber, SheafError, type Tick } from "../base/index.ts";
 import {
   type Holding,
-  mayHost,
   type Member,
   type Members,
   type Pins,
@@ -22,7 +14,7 @@ import {
   type Placement,
   placementOf,
   plan,
-  rank,
+  rankingIn,
   type ShardSight,
   type Step,
   type Timing,
@@ -199,13 +191,7 @@ export class Membership {
 
   /** Nodes that may own the shard, the best first. */
   ranking(shard: ShardNumber): readonly string[] {
-    const role = roleOfShard(this.#parts.cluster.apart, shard);
-    return rank(
-      shard,
-      this.view.members.flatMap(({ member, standing }) =>
-        standing === "alive" && mayHost(member, role) ? [member] : [],
-      ),
-    );
+    return rankingIn(this.view, shard, this.#parts.cluster.apart);
   }
 
   /** Says what has become of this node, and acts on it. */

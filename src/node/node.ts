@@ -1,6 +1,5 @@
 // One node: the application's entities and services on one engine. Composes the floors below; owns no decisions.
 
-import type { AskedApart } from "./identity.ts";
 import type { Checkup, Operator } from "../admin/index.ts";
 import type { Limits, Shard, SheafError } from "../base/index.ts";
 import type { Post } from "../gateway/index.ts";
@@ -39,6 +38,12 @@ export type Meeting = {
   readonly weight?: number | undefined;
   /** What of the application the node hosts, as `hostedBy` reads it; everything when absent. */
   readonly roles?: readonly string[] | undefined;
+};
+
+/** Entities that share shards which no others have. */
+export type AskedApart = {
+  readonly entities: readonly string[];
+  /** An equal share when absent. */ readonly shards?: number;
 };
 
 export type NodeOptions = {

@@ -1,6 +1,13 @@
 // All shards of one node: opening as owner or follower, giving up, saving to the local store, snapshots, closing.
 
-import { type Apart, asSheafError, type Limits, placing, type Shard as ShardNumber, SheafError } from "../base/index.ts";
+import {
+  type Apart,
+  asSheafError,
+  type Limits,
+  placing,
+  type Shard as ShardNumber,
+  SheafError,
+} from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import type { Engine, RecordCodec, SnapshotOptions } from "../journal/index.ts";
 import { Committer } from "./committer.ts";
