@@ -15,6 +15,7 @@ const member = (id: string, changes: Partial<Member> = {}): Member => ({
   release: "",
   services: [],
   entities: true,
+  hosts: null,
   state: "ready",
   cordoned: false,
   startedAt: 0,
