@@ -4,12 +4,14 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Browser, Page } from "playwright-core";
+import { z } from "zod";
 import { defaultLimits, SheafError } from "../src/base/index.ts";
-import { Account, bench } from "../src/gateway/gateway.fixture.ts";
+import { Account, bench, type Bench } from "../src/gateway/gateway.fixture.ts";
 import type { GatewayOptions } from "../src/gateway/index.ts";
-import { checker } from "../src/model/index.ts";
+import { checker, contract, queue, topic } from "../src/model/index.ts";
 import { listen, type Listener } from "../src/platform/index.ts";
 import type { Reply } from "../src/rpc/index.ts";
+import { pack } from "../src/wire/index.ts";
 import { openBrowser, withoutBrowser } from "./browser.fixture.ts";
 
 const skip = withoutBrowser;
@@ -44,9 +46,33 @@ async function serve(options: Partial<Pick<GatewayOptions, "authenticator">> = {
     cents += target.name === "withdraw" ? -asked : asked;
     return { output: { cents }, version: ++version };
   };
-  const listener = await listen({ port: 0, answer: b.http.answer, limits: defaultLimits });
+  return listening(b);
+}
+
+async function listening({ http }: Bench): Promise<string> {
+  const listener = await listen({ port: 0, answer: http.answer, limits: defaultLimits });
   opened.push(listener);
   return listener.url;
+}
+
+const post = contract("post", {
+  entities: [],
+  queues: [queue("mails", { input: z.object({ to: z.string() }), key: ({ to }) => to })],
+  topics: [topic("news", { event: z.string() })],
+});
+
+/** Queues and topics behind a real listener. */
+async function servePost(): Promise<{ url: string; calls: Bench["calls"] }> {
+  const b = bench({ contract: () => post });
+  const event = [1, "", 1_700_000_000_000, 1, pack("rain")];
+  b.answer = async ({ target: { name }, input }): Promise<Reply> => {
+    if (name === "result") return { output: { state: "waiting", attempts: 0 } };
+    if (name !== "read") return { output: "ann/1" };
+    // What waits for more than there is waits for ever.
+    if ((input as { after: number }).after > 0) await new Promise(() => {});
+    return { output: { events: [event], last: 1, floor: 0 } };
+  };
+  return { url: await listening(b), calls: b.calls };
 }
 
 type Visit = { readonly page: Page; readonly errors: string[]; close(): Promise<void> };
@@ -159,6 +185,45 @@ test(
       JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]),
     );
     assert.doesNotMatch(kept, new RegExp(key));
+    await close();
+  },
+);
+
+test(
+  "docs page: jobs are added and asked about, and events come, though their stream has no end",
+  { skip },
+  async () => {
+    const { url, calls } = await servePost();
+    const { page, close } = await visit(url);
+    const send = async (status: string): Promise<string> => {
+      await page.getByRole("button", { name: "Send" }).click();
+      await response(page).getByText(status).waitFor();
+      return response(page).innerText();
+    };
+    await open(page, "mails.add");
+    await page.getByText("queue", { exact: true }).last().waitFor();
+    await page.getByLabel("Input").fill('{ "to": "ann" }');
+    await page.getByLabel("delayMs").fill("500");
+    assert.match(await send("✓ 200 OK"), /"id": "ann\/1"/);
+    assert.deepEqual(calls.at(-1)?.input, { input: { to: "ann" }, delayMs: 500 });
+
+    await open(page, "mails.result");
+    await page.getByText("GET /queues/mails/jobs/{job}").waitFor();
+    await page.getByLabel("job").fill("ann/1");
+    assert.match(await send("✓ 200 OK"), /"state": "waiting"/);
+    assert.deepEqual(calls.at(-1)?.input, { id: "ann/1", waitMs: 0 });
+
+    await open(page, "mails.extend");
+    await page.getByLabel("job").fill("ann/1");
+    await page.getByLabel("attempt").fill("2");
+    await page.getByLabel("Input").fill('{ "ms": 1000 }');
+    await send("✓ 204 No Content");
+    assert.deepEqual(calls.at(-1)?.input, { id: "ann/1", attempt: 2, ms: 1000 });
+
+    await open(page, "news.events");
+    await page.getByLabel("from").fill("beginning");
+    assert.match(await page.getByLabel("The same call as code").innerText(), /news\/events\?from=beginning'$/);
+    assert.match(await send("✓ 200 OK"), /"data":\s*"rain"/);
     await close();
   },
 );

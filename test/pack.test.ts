@@ -107,6 +107,16 @@ test("package: the command runs and says the version of the package", () => {
   assert.equal(said.data.sheaf, own.version);
 });
 
+test("package: an app that it makes is given the same package, from where it was installed", () => {
+  run(user, join(user, "node_modules", ".bin", "sheaf"), "create", "apps/shop", "--template", "blank", "--no-install");
+  const { dependencies } = JSON.parse(readFileSync(join(user, "apps/shop/package.json"), "utf8"));
+  assert.equal(dependencies.sheaf, `file:../../../sheaf-${own.version}.tgz`);
+});
+
+test("package: it is not packed from the sources, which run nowhere else, and who tries is told how it is made", () => {
+  assert.throws(() => run(root, "npm", "pack", "--dry-run"), /npm run build, then npm pack \.\/dist/);
+});
+
 test("package: what is installed has no install script, no tests and no sources but its templates", () => {
   const installed = join(user, "node_modules", "sheaf");
   const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));

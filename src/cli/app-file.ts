@@ -80,7 +80,9 @@ export function openAppFile(path: string): AppFile {
 function told(error: unknown, path: string): SheafError {
   if (!(error instanceof Error)) return new SheafError("USAGE", `${path} threw ${String(error)}`);
   const place = placeOf(error) ?? path;
-  const hint = error instanceof SheafError ? error.hint : undefined;
+  const isMissing = error.message.startsWith("Cannot find package");
+  const hint =
+    error instanceof SheafError ? error.hint : isMissing ? "Run npm install in the app's folder." : undefined;
   const name = error instanceof SheafError || error.name === "Error" ? "" : `${error.name}: `;
   const message = error.message.replaceAll(/file:\/\/\S+/g, plainPath).trim();
   return new SheafError("USAGE", `${place}: ${name}${message}`, { hint, cause: error });
@@ -89,7 +91,7 @@ function told(error: unknown, path: string): SheafError {
 /** `file:line:column` of the first place in the user's own files, if the error tells one. */
 function placeOf(error: Error): string | undefined {
   for (const line of (error.stack ?? "").split("\n")) {
-    const match = /((?:file:\/\/|\/|[A-Z]:\\)[^()]+?):(\d+)(?::(\d+))?\)?$/.exec(line.trim());
+    const match = /(?:^|[\s(])((?:file:\/\/|\/|[A-Z]:\\)[^()]+?):(\d+)(?::(\d+))?\)?$/.exec(line.trim());
     if (match === null) continue;
     const address = match[1]!.startsWith("file:") ? match[1]! : pathToFileURL(match[1]!).href;
     if (!isUsers(address)) continue;

@@ -788,6 +788,12 @@ test("doctor: dead letters are worth a look, and so is what waits for more than 
   assert.match(well.out, /^✓\tmessages\tnone waits for long\t/m);
 });
 
+test("doctor: of the engine nothing is shown that says nothing to a person", async (t) => {
+  const engine = { name: "postgres", bootId: "5ee", clockMs: 1_795_486_601_225.5, commitMs: 8.257 };
+  const ran = await doctored(t, { "/admin/v1/status": { engine, nodes: [], shards: [] } });
+  assert.match(ran.out, /^✓\tengine\tname postgres, commitMs 8\.26\t/m);
+});
+
 test("doctor: jobs that nobody does are worth a look once they wait for more than a minute", async (t) => {
   const status = { engine: {}, nodes: [], shards: [] };
   const queue = { queue: "mails", ready: 7, leased: 0, delayed: 0, dead: 0, waitMs: 75_400, workers: [] };

@@ -3,7 +3,7 @@
 
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, join, relative, resolve } from "node:path";
+import { basename, delimiter, dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline/promises";
 import { SheafError } from "../base/index.ts";
@@ -124,8 +124,6 @@ const fromTestFolder = (code: string): string => code.replaceAll(/(["'])\.\/([^"
 function packageOf(dir: string, name: string, template: Template): object {
   const own = release() as ReturnType<typeof release> & { devDependencies?: Record<string, string>; private?: boolean };
   const versions = own.devDependencies ?? {};
-  // From a clone the app refers to the clone, so that it works before anything is published.
-  const clone = existsSync(join(packageFolder, ".git")) || own.private === true;
   const failure = template === "blank" ? {} : { "break-it": "node src/break-it.ts" };
   return {
     name,
@@ -140,7 +138,7 @@ function packageOf(dir: string, name: string, template: Template): object {
       ...failure,
     },
     dependencies: {
-      sheaf: clone ? `file:${relative(dir, packageFolder)}` : `^${own.version}`,
+      sheaf: originOf(own, dir),
       zod: versions["zod"] ?? "^4.6.7",
     },
     devDependencies: {
@@ -150,6 +148,21 @@ function packageOf(dir: string, name: string, template: Template): object {
     },
     allowScripts: { node: true },
   };
+}
+
+/** Where this package is from, as the app names it. A clone or a tarball is named itself, so that the app works before anything is
+ *  published. */
+function originOf(
+  { name, version, private: isPrivate }: ReturnType<typeof release> & { private?: boolean },
+  dir: string,
+): string {
+  if (existsSync(join(packageFolder, ".git")) || isPrivate === true) return `file:${relative(dir, packageFolder)}`;
+  const record = join(packageFolder, "..", ".package-lock.json");
+  type Record = { readonly packages?: { readonly [path: string]: { readonly resolved?: string } } };
+  const { packages = {} } = existsSync(record) ? (JSON.parse(readFileSync(record, "utf8")) as Record) : {};
+  const from = packages[`node_modules/${name}`]?.resolved ?? "";
+  if (!from.startsWith("file:")) return `^${version}`;
+  return `file:${relative(dir, resolve(packageFolder, "..", "..", from.slice("file:".length)))}`;
 }
 
 const compilerOptions = {
@@ -170,12 +183,13 @@ const compilerOptions = {
   include: ["src", "test"],
 };
 
-/** Runs npm install; a failure is said, not thrown: the app is there and can be installed by hand. */
+/** Runs npm install, on this very Node; a failure is said, not thrown: the app is there and can be installed by hand. */
 function install(dir: string, output: Output): boolean {
   output.note("npm install …");
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
   const done = spawnSync(npm, ["install", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: dir,
+    env: { ...process.env, PATH: [dirname(process.execPath), process.env["PATH"]].join(delimiter) },
     stdio: ["ignore", 2, 2],
     shell: process.platform === "win32",
   });

@@ -84,7 +84,7 @@ function greet(
   const rows = [
     "",
     `  ${paint("bold", `sheaf ${release().version}`)}   ${app.name}   ${engineName(first)} engine${where}`,
-    `  ${paint("green", "✓")} ${names}${shards} shards   Entities  ${list(app.entities)}   Services  ${list(app.services)}`,
+    `  ${paint("green", "✓")} ${names}${shards} shards   ${offered(app)}`,
     ...all.flatMap(({ notes }) => notes).map((note) => `  ${paint("yellow", "▲")} ${note}`),
     "",
     `  Gateway   ${paint("cyan", all.map((ready) => ready.gateway).join("  "))}`,
@@ -98,7 +98,12 @@ function greet(
   line.print(rows.join("\n"));
 }
 
-const list = (names: readonly string[]): string => (names.length === 0 ? "none" : names.join(", "));
+/** What the app has, as far as it has any. */
+function offered({ entities, services, queues, topics, schedules }: Ready["app"]): string {
+  const kinds = { Entities: entities, Services: services, Queues: queues, Topics: topics, Schedules: schedules };
+  const some = Object.entries(kinds).filter(([, names]) => names.length > 0);
+  return some.map(([kind, names]) => `${kind}  ${names.join(", ")}`).join("   ");
+}
 
 /** Everything that goes on until somebody asks to stop. Resolves with the exit code: 6 when a checker found something wrong. */
 async function runUntilStopped(

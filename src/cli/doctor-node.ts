@@ -264,9 +264,11 @@ function versions({ nodes }: Status): Finding {
   );
 }
 
-/** What tells the machine's boots apart is for Sheaf, not for a person. */
+/** For Sheaf, not for a person: what tells the machine's boots apart, and the clock, of which there is a finding. */
+const unshown = ["bootId", "clockMs"];
+
 function engine({ engine: facts }: Status): Finding {
-  const shown = Object.entries(facts).filter(([name]) => name !== "bootId");
+  const shown = Object.entries(facts).filter(([name]) => !unshown.includes(name));
   const found = shown.map(([name, value]) => `${name} ${typeof value === "number" ? rounded(value) : String(value)}`);
   const damaged = String(facts["folding"] ?? "ok").startsWith("stopped");
   if (!damaged) return finding("ok", "engine", found.join(", "));

@@ -65,7 +65,8 @@ function asUsage(error: CommanderError, program: Command, words: readonly string
   const known =
     error.code === "commander.unknownCommand" ? namesOf(at) : at.options.flatMap((o) => (o.long ? [o.long] : []));
   const near = unknown === undefined ? [] : nearest(unknown, known);
-  const hint = near.length > 0 ? `Nearest: ${near.join(", ")}` : `See: ${path} --help`;
+  const all = error.code === "commander.unknownCommand" && at !== program ? `There is ${known.join(", ")}.` : undefined;
+  const hint = near.length > 0 ? `Nearest: ${near.join(", ")}` : (all ?? `See: ${path} --help`);
   return new SheafError("USAGE", message, { hint });
 }
 

@@ -13,6 +13,8 @@ export type NodeFile = {
   readonly cluster: string;
   readonly app: string;
   readonly startedAt: number;
+  /** Of a node in a cluster: where others reach it, and the folder of the certificate authority. */
+  readonly peer?: { readonly address: string; readonly authority: string } | undefined;
 };
 
 const fileName = "node.json";

@@ -7,6 +7,7 @@ import { ensureCa, hasJoined, issuedIdentity, joinCluster, joinedIdentity, openP
 import { defaultLimits } from "../base/index.ts";
 import { realClock } from "../platform/clock.ts";
 import { folder, sheaf } from "./cli.fixture.ts";
+import { writeNodeFile } from "./node-file.ts";
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const world = { clock: realClock(), log: quiet };
@@ -35,6 +36,27 @@ test("node token: what it prints lets one machine join", async (t) => {
   assert.match(bare.out, /^sj_[\w-]+\n$/);
   const text = await sheaf(["node", "token", "--data", data, "--name", "b"]);
   assert.match(text.err, /the node b/);
+});
+
+test("node token: of a node that runs it knows where others reach it, and where the authority is", async (t) => {
+  const [data, engine] = [folder(t), folder(t)];
+  const authority = join(engine, "ca");
+  ensureCa(authority, { cluster: "0f".repeat(16), now: Date.now() });
+  const node = { gateway: "http://a", admin: "http://b", pid: 1, stop: 1, cluster: "c", app: "c", startedAt: 0 };
+  const at = async (address: string, ...flags: string[]): Promise<{ out: string; err: string }> => {
+    writeNodeFile(data, { ...node, peer: { address, authority } });
+    return sheaf(["node", "token", "--data", data, ...flags]);
+  };
+  const here = await at("127.0.0.1:4002");
+  assert.match(here.out, /^127\.0\.0\.1:4002#sj_/, here.err);
+  assert.match(here.err, /Only this machine reaches 127\.0\.0\.1:4002/);
+  const there = await at("node-1.internal:4002");
+  assert.match(there.out, /^node-1\.internal:4002#sj_/);
+  assert.doesNotMatch(there.err, /Only this machine/);
+  assert.match((await at("127.0.0.1:4002", "--address", "db:1")).out, /^db:1#sj_/);
+  const alone = await sheaf(["node", "token", "--data", engine]);
+  assert.match(alone.out, /^sj_/);
+  assert.match(alone.err, /HOST:PORT#[^]*--address/);
 });
 
 test("node token: a folder that issues nothing, a name that cannot be one and an odd address are refused", async (t) => {

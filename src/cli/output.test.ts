@@ -46,6 +46,7 @@ test("unknown command: exit 2, names the nearest, runs none", async () => {
   assert.match(ran.err, /✗ USAGE {2}unknown command "entty"/);
   assert.match(ran.err, /Nearest: entity/);
   assert.match((await sheaf(["key", "revok"])).err, /Nearest: revoke/);
+  assert.match((await sheaf(["queue", "frobnicate"])).err, /There is ls, peek, add, show,/);
 });
 
 test("errors with --json: one document on stderr, whatever went wrong", async () => {

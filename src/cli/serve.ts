@@ -100,6 +100,7 @@ async function open(options: ServerOptions, app: AppShape, undo: Undo): Promise<
     cluster: node.cluster.name,
     app: app.name,
     startedAt: Date.now(),
+    peer: peer && options.meeting && { address: peer.address, authority: options.meeting.authority },
   };
   writeNodeFile(options.data, file);
   undo.push(() => removeNodeFile(options.data));

@@ -334,6 +334,7 @@ test("start: a mistake in the app is told with its place and without a stack", a
     ["\nconst x: = 5;", /app\.ts:2/],
     ["\n\nthrow new TypeError('boom');", /app\.ts:3:7: TypeError: boom/],
     ["import './gone.ts';", /gone\.ts/],
+    ["import 'gone-away';", /✗ USAGE {2}\/[^ ]*app\.ts[^ ]* Cannot find package 'gone-away'[^]*npm install/],
     ["import { entity } from './gone.ts'; export default entity('x', {});", /gone\.ts/],
   ];
   for (const [code, says] of cases) {

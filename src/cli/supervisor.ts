@@ -22,7 +22,14 @@ export type Ready = {
   readonly peer: string | null;
   readonly cluster: string;
   readonly shards: number;
-  readonly app: { readonly name: string; readonly entities: readonly string[]; readonly services: readonly string[] };
+  readonly app: {
+    readonly name: string;
+    readonly entities: readonly string[];
+    readonly services: readonly string[];
+    readonly queues: readonly string[];
+    readonly topics: readonly string[];
+    readonly schedules: readonly string[];
+  };
   /** The data folder as a person would write it, and in full. */
   readonly data: string;
   readonly dataFolder: string;

@@ -71,9 +71,13 @@ export function checkProcedure(directory: Directory, service: string, name: stri
 }
 
 /** The topic of that name, if callers publish to it. Throws UNKNOWN_TARGET with names that exist. */
-export function topicNamed({ topics, contract }: Directory, name: string): TopicShape {
+export function topicNamed({ topics, emitted, contract }: Directory, name: string): TopicShape {
   const found = topics.get(name);
   if (found !== undefined) return found;
+  if (emitted.has(name))
+    throw new SheafError("UNKNOWN_TARGET", `nobody publishes to ${name.slice(0, 80)} but the entity that emits it`, {
+      hint: "Run a command of the entity, or publish to a topic of the app.",
+    });
   throw missing("topic", name, [...topics.keys()], contract.name);
 }
 

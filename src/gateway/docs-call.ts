@@ -1,6 +1,6 @@
 // The API page's calls: the request that the form describes, and the same as code. It runs in the browser; see docs-script.ts.
 
-import { make, type Entry, type Page } from "./docs-schema.ts";
+import { make, type Entry, type Page, type Parameter } from "./docs-schema.ts";
 
 export function valueOf(id: string): string {
   const field = document.getElementById(id);
@@ -18,15 +18,27 @@ export function compact(text: string): string {
   }
 }
 
+/** Whether the operation takes the parameter of that name among those that many have. */
+export function takes({ parameters }: Entry, name: string): boolean {
+  return parameters.some(({ $ref }) => $ref === `#/components/parameters/${name}`);
+}
+
+/** The operation's own parameters. */
+export function ownOf({ parameters }: Entry): (Parameter & { name: string })[] {
+  return parameters.flatMap((one) =>
+    one.schema === undefined || one.name === undefined ? [] : [{ ...one, name: one.name }],
+  );
+}
+
 /** The request that the form describes. */
 export function requestOf(
   page: Page,
   entry: Entry,
 ): { method: string; url: string; headers: Record<string, string>; body: string } {
-  const { operation, path } = entry;
+  const { method } = entry;
   const input = compact(valueOf("input"));
-  const isQuery = operation["x-sheaf-kind"] === "query";
-  const url = path.replace("{key}", encodeURIComponent(valueOf("key")));
+  let url = entry.path.replace("{key}", encodeURIComponent(valueOf("key")));
+  const query: string[] = [];
   const headers: Record<string, string> = {};
   const put = (name: string, value: string): void => {
     if (value !== "") headers[name] = value;
@@ -36,11 +48,18 @@ export function requestOf(
   put("If-Match", valueOf("if-match"));
   put("Sheaf-Consistency", valueOf("consistency"));
   put("Sheaf-Deadline-Ms", valueOf("deadline"));
-  put("Sheaf-Session", page.session);
-  if (isQuery)
-    return { method: "GET", url: input === "" ? url : `${url}?input=${encodeURIComponent(input)}`, headers, body: "" };
-  put("Content-Type", input === "" ? "" : "application/json");
-  return { method: "POST", url, headers, body: input };
+  put("Sheaf-Session", takes(entry, "Session") ? page.session : "");
+  for (const { name, in: place } of ownOf(entry)) {
+    const value = valueOf(`own-${name}`);
+    if (place === "header") put(name, value);
+    else if (place === "path") url = url.replace(`{${name}}`, encodeURIComponent(value));
+    else if (value !== "") query.push(`${name}=${encodeURIComponent(value)}`);
+  }
+  if (method === "GET" && input !== "") query.push(`input=${encodeURIComponent(input)}`);
+  if (query.length > 0) url += `?${query.join("&")}`;
+  const body = method === "GET" ? "" : input;
+  put("Content-Type", body === "" ? "" : "application/json");
+  return { method, url, headers, body };
 }
 
 export function inShell(text: string): string {
@@ -91,10 +110,10 @@ export function typescriptOf(page: Page, entry: Entry): string {
 }
 
 export function samplesCard(page: Page, entry: Entry): { card: HTMLElement; refresh: () => void } {
+  const isCall = ["command", "query", "procedure"].includes(entry.operation["x-sheaf-kind"]);
   const makers: Record<string, () => string> = {
     curl: () => curlOf(page, entry),
-    CLI: () => cliOf(entry),
-    TypeScript: () => typescriptOf(page, entry),
+    ...(isCall && { CLI: () => cliOf(entry), TypeScript: () => typescriptOf(page, entry) }),
   };
   let chosen = "curl";
   const code = make("pre", { tabindex: "0", "aria-label": "The same call as code" });
@@ -126,4 +145,4 @@ export function samplesCard(page: Page, entry: Entry): { card: HTMLElement; refr
   };
 }
 
-export const callParts = [valueOf, compact, requestOf, inShell, curlOf, cliOf, typescriptOf, samplesCard];
+export const callParts = [valueOf, compact, takes, ownOf, requestOf, inShell, curlOf, cliOf, typescriptOf, samplesCard];

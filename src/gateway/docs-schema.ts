@@ -8,12 +8,21 @@ export type Shape = {
   required?: string[];
 };
 export type Media = { schema?: Shape; example?: unknown };
-export type Parameter = { $ref?: string; name?: string; content?: Record<string, Media> };
+/** A parameter of every operation's is referred to; one that has a name and a schema is this operation's own. */
+export type Parameter = {
+  $ref?: string;
+  name?: string;
+  in?: "path" | "query" | "header";
+  description?: string;
+  required?: boolean;
+  schema?: Shape;
+  content?: Record<string, Media>;
+};
 export type Operation = {
   operationId: string;
   summary: string;
   tags: string[];
-  "x-sheaf-kind": "command" | "query" | "procedure";
+  "x-sheaf-kind": "command" | "query" | "procedure" | "queue" | "topic";
   "x-sheaf-consistency"?: string;
   parameters?: Parameter[];
   requestBody?: { required: boolean; content: Record<string, Media> };
@@ -22,12 +31,13 @@ export type Operation = {
 export type Doc = {
   info: { title: string };
   tags: { name: string; "x-sheaf-kind": string }[];
-  paths: Record<string, Record<string, Operation>>;
+  paths: Record<string, { parameters?: Parameter[]; get?: Operation; post?: Operation }>;
   components: { schemas: Record<string, Shape> };
 };
 /** What the page holds: the document, the key of the caller, the session so far. The key lives in this memory only. */
 export type Page = { doc: Doc; token: string; session: string };
-export type Entry = { path: string; operation: Operation };
+/** One operation, with the parameters that all of its path have. */
+export type Entry = { path: string; method: "GET" | "POST"; operation: Operation; parameters: Parameter[] };
 
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,

@@ -3,13 +3,15 @@
 // may use each other and browser globals, nothing else of this module. All that comes from the document or an answer is set as
 // text, never as markup.
 
-import { callParts, requestOf, samplesCard } from "./docs-call.ts";
+import { callParts, ownOf, requestOf, samplesCard, takes } from "./docs-call.ts";
 import { inputMedia, jsonView, make, schemaCard, schemaParts, type Doc, type Entry, type Page } from "./docs-schema.ts";
 
 function entriesOf(doc: Doc): Entry[] {
-  return Object.entries(doc.paths).flatMap(([path, methods]) => {
-    const operation = methods["get"] ?? methods["post"];
-    return operation === undefined ? [] : [{ path, operation }];
+  return Object.entries(doc.paths).flatMap(([path, { get, post, parameters = [] }]): Entry[] => {
+    const operation = get ?? post;
+    if (operation === undefined) return [];
+    const method = get === undefined ? "POST" : "GET";
+    return [{ path, method, operation, parameters: [...parameters, ...(operation.parameters ?? [])] }];
   });
 }
 
@@ -57,13 +59,28 @@ function showAnswer(card: HTMLElement, answer: Response, text: string, took: str
   );
 }
 
+/** The body of an answer. Of one that does not end, what comes within two seconds. */
+async function bodyOf(answer: Response): Promise<string> {
+  if (answer.headers.get("content-type")?.startsWith("text/event-stream") !== true) return answer.text();
+  const reader = answer.body?.getReader();
+  setTimeout(() => void reader?.cancel(), 2_000);
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
+    if (done) return text;
+    text += decoder.decode(value, { stream: true });
+    if (text.length > 100_000) void reader?.cancel();
+  }
+}
+
 /** Sends what the form describes and shows what came of it. */
 async function send(page: Page, entry: Entry, card: HTMLElement): Promise<void> {
   const { method, url, headers, body } = requestOf(page, entry);
   performance.clearResourceTimings();
   try {
     const answer = await fetch(url, { method, headers, ...(body !== "" && { body }) });
-    const text = await answer.text();
+    const text = await bodyOf(answer);
     const timing = performance.getEntriesByType("resource").at(-1);
     page.session = answer.headers.get("sheaf-session") ?? page.session;
     showAnswer(card, answer, text, timing === undefined ? "" : `${timing.duration.toFixed(1)} ms`);
@@ -83,11 +100,11 @@ function choice(options: string[]): HTMLSelectElement {
   );
 }
 
-function formOf({ operation }: Entry): HTMLFormElement {
-  const kind = operation["x-sheaf-kind"];
+function formOf(entry: Entry): HTMLFormElement {
+  const { operation } = entry;
   const form = make("form", { autocomplete: "off", novalidate: "" });
   const input = inputMedia(operation);
-  if (kind !== "procedure")
+  if (takes(entry, "Key"))
     form.append(
       field(
         "key",
@@ -97,12 +114,17 @@ function formOf({ operation }: Entry): HTMLFormElement {
         true,
       ),
     );
+  for (const { name, required, description = "", schema } of ownOf(entry)) {
+    const control = make("input", { class: "mono", spellcheck: "false" });
+    if (schema?.type === "integer") control.setAttribute("inputmode", "numeric");
+    form.append(field(`own-${name}`, name, required === true ? `needed. ${description}` : description, control, true));
+  }
   if (input !== undefined) {
     const text = make("textarea", { spellcheck: "false", rows: "6" });
     text.value = input.example === undefined ? "" : JSON.stringify(input.example, null, 2);
     form.append(field("input", "Input", "JSON", text, true));
   }
-  if (kind !== "query") {
+  if (takes(entry, "IdempotencyKey")) {
     const key = make("input", { class: "mono", placeholder: "none", spellcheck: "false" });
     const fresh = make("button", { type: "button" }, "New");
     fresh.addEventListener("click", () => {
@@ -113,7 +135,7 @@ function formOf({ operation }: Entry): HTMLFormElement {
     });
     form.append(field("idempotency", "Idempotency-Key", "repeats take effect once", key, true, fresh));
   }
-  if (kind === "query")
+  if (takes(entry, "Consistency"))
     form.append(
       field(
         "consistency",
@@ -123,7 +145,7 @@ function formOf({ operation }: Entry): HTMLFormElement {
         false,
       ),
     );
-  if (kind === "command")
+  if (takes(entry, "IfMatch"))
     form.append(
       field(
         "if-match",
@@ -133,9 +155,10 @@ function formOf({ operation }: Entry): HTMLFormElement {
         false,
       ),
     );
-  form.append(
-    field("deadline", "Deadline", "ms", make("input", { inputmode: "numeric", placeholder: "10000" }), false),
-  );
+  if (takes(entry, "DeadlineMs"))
+    form.append(
+      field("deadline", "Deadline", "ms", make("input", { inputmode: "numeric", placeholder: "10000" }), false),
+    );
   form.append(
     make(
       "div",
@@ -152,7 +175,7 @@ function formOf({ operation }: Entry): HTMLFormElement {
 
 /** One operation: what it is, a form to try it, its schema, and the same call as code. */
 function show(page: Page, entry: Entry): void {
-  const { operation, path } = entry;
+  const { operation, path, method } = entry;
   const kind = operation["x-sheaf-kind"];
   const main = document.getElementById("main");
   const answer = make(
@@ -172,12 +195,7 @@ function show(page: Page, entry: Entry): void {
     "div",
     { class: "title" },
     make("h2", {}, operation.operationId),
-    make(
-      "div",
-      { class: "row" },
-      make("span", { class: "chip info" }, kind),
-      make("code", {}, `${kind === "query" ? "GET" : "POST"} ${path}`),
-    ),
+    make("div", { class: "row" }, make("span", { class: "chip info" }, kind), make("code", {}, `${method} ${path}`)),
   );
   const ask = make(
     "section",
@@ -224,15 +242,9 @@ function listOperations(page: Page): void {
           .filter(
             ({ operation }) => operation.tags.includes(tag.name) && operation.operationId.toLowerCase().includes(word),
           )
-          .map(({ operation }) => {
-            const get = operation["x-sheaf-kind"] === "query";
-            return make(
-              "a",
-              { href: `#${operation.operationId}` },
-              make("span", { class: "tag" }, get ? "GET" : "POST"),
-              operation.summary,
-            );
-          });
+          .map(({ operation, method }) =>
+            make("a", { href: `#${operation.operationId}` }, make("span", { class: "tag" }, method), operation.summary),
+          );
         return links.length === 0 ? [] : [make("h2", {}, tag.name, make("span", {}, tag["x-sheaf-kind"])), ...links];
       }),
     );
@@ -314,6 +326,7 @@ const parts = [
   entriesOf,
   field,
   showAnswer,
+  bodyOf,
   send,
   choice,
   formOf,

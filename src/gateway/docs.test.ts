@@ -29,7 +29,7 @@ test("docs: every schema of the document can be said in words", () => {
 });
 
 test("docs: the input of an operation is found in its body or its query", () => {
-  const at = (path: string, method: string): unknown => {
+  const at = (path: string, method: "get" | "post"): unknown => {
     const operation = doc.paths[path]?.[method];
     return operation === undefined ? undefined : inputMedia(operation)?.example;
   };

@@ -58,7 +58,12 @@ export function queuePaths({ name, input, output }: QueueShape, { media, paramet
   const given = media(`${name}.input`, input, "input");
   const result = output ? (media(`${name}.output`, output, "output")["schema"] as Node) : {};
   const usual = ["DeadlineMs", "Session", "Traceparent"].map(parameter);
-  const about = (summary: string): Node => ({ operationId: `${name}.${summary}`, summary, tags: [name] });
+  const about = (summary: string): Node => ({
+    operationId: `${name}.${summary}`,
+    summary,
+    tags: [name],
+    "x-sheaf-kind": "queue",
+  });
   const ended = (summary: string, schema: Node, required = true): Node => ({
     post: {
       ...about(summary),

@@ -138,6 +138,8 @@ test("publishing: only to topics of the contract, never to an entity's events or
     const answer = await b.post(path, order("a"));
     assert.deepEqual([answer.status, (await problem(answer)).code], [404, "UNKNOWN_TARGET"], path);
   }
+  const emitted = await problem(await b.post("/topics/account.opened", order("a")));
+  assert.match(emitted.detail, /nobody publishes to account\.opened but the entity that emits it/);
   assert.equal(b.calls.length, 0);
 });
 

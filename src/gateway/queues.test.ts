@@ -73,7 +73,13 @@ test("a lease over HTTP: one that is over is refused with 412, and what does not
   assert.equal((await post(`${job}/ack`, { sent: true })).status, 400);
   assert.equal((await post(`${job}/reject?attempt=2`, { cause: "no such address" })).status, 204);
   assert.deepEqual((await get(job)).body, { state: "dead", attempts: 2, cause: "REJECTED: no such address" });
-  assert.equal((await post("/queues/mail", { to: 5 })).status, 400);
+  for (const odd of [{ to: 5 }, {}, null, "ann"]) {
+    const { status, body } = await post("/queues/mail", odd);
+    const { errors = [] } = body as { errors?: { pointer: string }[] };
+    // Of what is wrong with an input the key is told only where the schema has nothing against it.
+    assert.deepEqual([status, errors[0]?.pointer], [400, typeof odd === "object" && odd !== null ? "/to" : ""]);
+  }
+  assert.match(JSON.stringify((await post("/queues/mail", { to: "" })).body), /the key of a job in queue mail/);
   assert.equal((await post("/queues/mail?delayMs=soon", { to: "a" })).status, 400);
   assert.equal((await get("/queues/mail/jobs/nobody%2Fx")).status, 404);
   assert.equal((await post("/queues/mails", {})).status, 404);

@@ -2,6 +2,7 @@
 
 import { SheafError } from "../base/index.ts";
 import type { QueueShape } from "./shape.ts";
+import { type Check, checker } from "./validate.ts";
 
 /** What jobs of a queue, and calls that concern them, are addressed to, as if it were an entity; and what its worker is called as, as if
  *  it were a service. No name that a user gives has a space. */
@@ -26,15 +27,23 @@ export function checkJobName(own: unknown): asserts own is string {
   throw new SheafError("BAD_INPUT", "a job's id is 1 to 256 visible ASCII characters, and no slash");
 }
 
-/** The key that an input gives its job; undefined where the queue has none. Throws BAD_INPUT for one that is no text. */
-export function keyOfJob({ name, key }: Pick<QueueShape, "name" | "key">, input: unknown): string | undefined {
+/** What checks a queue's inputs. */
+export const jobInput = ({ name, input }: QueueShape): Check =>
+  checker(input, `the input of a job in queue ${name}`, "BAD_INPUT");
+
+/** The key that an input gives its job; undefined where the queue has none. Throws BAD_INPUT for one that is no text, and says what is
+ *  wrong with the input where that is why. */
+export function keyOfJob(contract: QueueShape, input: unknown): string | undefined {
+  const { name, key } = contract;
   if (key === undefined) return undefined;
   let found: unknown;
   try {
     found = key(input as never);
   } catch (cause) {
+    jobInput(contract)(input);
     throw new SheafError("BAD_INPUT", `the input of queue ${name} gives no key: ${String(cause)}`, { cause });
   }
   if (typeof found === "string" && found !== "" && found.isWellFormed()) return found;
+  jobInput(contract)(input);
   throw new SheafError("BAD_INPUT", `the key of a job in queue ${name} is a non-empty string`);
 }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
 import { Account, account, Rates, rates } from "./bank.fixture.ts";
-import { app, type Client, entity, service, subscription, topic } from "./index.ts";
+import { app, type Client, entity, queue, service, subscription, topic } from "./index.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const is = <T>() => ({
@@ -149,6 +149,9 @@ test("topics and subscriptions: one that cannot be is refused when it is loaded,
     [/feed is true or false/, () => entity("a", { state: z.object({}), commands: {}, feed: 1 as never })],
   ];
   for (const [says, define] of refused) assert.throws(define, says, String(says));
+  const jobs = queue("jobs", { input: Event });
+  const into = (): unknown => subscription("a", Orders).into(jobs as never, "add" as never, make as never);
+  assert.throws(into, { hint: /send\.queue/ }, "how an event becomes a job");
   const whole = app("a", { entities: [account], services: [rates], subscriptions: [closes] });
   assert.deepEqual(whole.contract.topics, [Orders]);
 });

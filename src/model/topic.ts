@@ -211,6 +211,9 @@ export function subscription<T extends TopicShape, const B extends BatchOptions 
         throw new SheafError(
           "USAGE",
           `${what}: there is no command "${command}" in ${entity?.name ?? "what was given"}`,
+          {
+            hint: "An event becomes a command of an entity. For a job of each, let that command leave it: send.queue(Queue).add(…).",
+          },
         );
       checkMake(what, make);
       return Object.freeze({

@@ -2,7 +2,7 @@
 
 import type { Client } from "./client.ts";
 import type { ProcedureContext } from "./context.ts";
-import { queueType, workName } from "./job-names.ts";
+import { jobInput, queueType, workName } from "./job-names.ts";
 import type {
   AppShape,
   QueueImplementation,
@@ -35,11 +35,11 @@ export const queueContract = (queue: QueueImplementation | QueueShape): QueueSha
 
 export function compileQueue(queue: QueueImplementation | QueueShape): CompiledQueue {
   const contract = queueContract(queue);
-  const { name, input, output } = contract;
+  const { name, output } = contract;
   return {
     contract,
     concurrency: isWorked(queue) ? queue.concurrency : 0,
-    input: checker(input, `the input of a job in queue ${name}`, "BAD_INPUT"),
+    input: jobInput(contract),
     output: checker(output, `the result of a job in queue ${name}`, "BAD_INPUT"),
   };
 }

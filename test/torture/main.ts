@@ -71,4 +71,7 @@ async function main(): Promise<number> {
   return stop.signal.aborted ? 130 : 0;
 }
 
-process.exitCode = await main();
+process.exitCode = await main().catch((error: Error) => {
+  process.stderr.write(`${error.message}\n`);
+  return 1;
+});
