@@ -16,6 +16,7 @@ import { type Address, addressOf } from "./address.ts";
 import { automatic } from "./automatic.ts";
 import { eventsOf, type EventsPort, sayDone, type TopicEvents } from "./events.ts";
 import { type ClientHost, globalHost } from "./host.ts";
+import { hedged } from "./hedged.ts";
 import { httpCalls } from "./http.ts";
 
 export type ConnectOptions = {
@@ -149,14 +150,18 @@ function callerOf(
     dialMs: addresses.length > 1 ? DIAL_MS : LONE_DIAL_MS,
     maxPauseMs: MAX_PAUSE_MS,
     dial(end) {
-      const { socket } = addresses[next++ % addresses.length]!;
+      const first = next++ % addresses.length;
+      const urls = [...addresses.slice(first), ...addresses.slice(0, first)].map(({ socket }) => socket);
       let stop = (): void => void (stopped = true);
       let stopped = false;
       token().then(
         (given) => {
           if (!stopped)
-            stop = host.dial(socket, {
-              opened: (pipe) => end.opened(pipe, given),
+            stop = hedged(host, urls, {
+              opened(pipe, url) {
+                next = first + urls.indexOf(url) + 1;
+                return end.opened(pipe, given);
+              },
               failed: (error) => end.failed(error),
             });
         },
