@@ -127,6 +127,10 @@ const says: Readonly<Record<string, string>> = {
   "GET /admin/v1/dead-letters": "messages and timers that failed for good; `?entity=`, `?after=`, `?limit=`",
   "GET /admin/v1/dead-letters/:id": "one with its input and who sent it",
   "POST /admin/v1/dead-letters/:id/redrive": "try one again; 204",
+  "POST /admin/v1/redrives":
+    "try many again by themselves: of an `entity`, with a `cause`, so many `perSecond`; `dryRun` only tells",
+  "GET /admin/v1/redrives": "which are to be tried again, and until when; `?entity=`, `?cause=`",
+  "DELETE /admin/v1/redrives": "leave those as they are that were not tried yet; `?entity=`, `?cause=`",
   "DELETE /admin/v1/dead-letters/:id": "give one up; the answer is what it was",
   "POST /admin/v1/nodes/:id/drain": "hand over what the node serves, and give it nothing more; 204",
   "POST /admin/v1/nodes/:id/undrain": "take that back; 204",

@@ -76,6 +76,7 @@ function desk(): Desk {
     deadLetters: async (...given) => note({ items: [], warnings: [] }, "deadLetters", ...given),
     backlog: async () => note({ items: [], warnings: [] }, "backlog"),
     queues: async () => note({ items: [], warnings: [] }, "queues"),
+    redriveMany: async (...given) => note({ items: [], warnings: [] }, "redriveMany", ...given),
     changeQueue: async (...given) => note({ items: [{ jobs: 3 }], warnings: [] }, "changeQueue", ...given),
     jobs: async (...given) => note({ items: [], warnings: [] }, "jobs", ...given),
     topics: async () => note({ items: [], warnings: [] }, "topics"),
@@ -187,6 +188,24 @@ test("admin: dead letters, timers and what waits are asked for by ids that hold 
     ["redrive", "3/m1.2"],
     ["drop", "3/m1.2"],
     ["cancelTimer", "3/hold/a%2Fb/x"],
+  ]);
+});
+
+test("admin: dead letters are tried again together, told of, and left as they are; what is no such thing is refused", async () => {
+  const { ask, asked } = desk();
+  const post = async (body: unknown): Promise<number> =>
+    (await ask("/admin/v1/redrives", { method: "POST", body: JSON.stringify(body) })).status;
+  assert.equal(await post({ entity: "queue mails", cause: "no ink", perSecond: 2.5 }), 200);
+  assert.equal(await post({ dryRun: true }), 200);
+  assert.equal((await ask("/admin/v1/redrives?cause=no%20ink")).status, 200);
+  assert.equal((await ask("/admin/v1/redrives?entity=queue%20mails", { method: "DELETE" })).status, 200);
+  for (const wrong of [{ perSecond: 0 }, { cause: 7 }, { dryRun: "yes" }, { rate: 1 }])
+    assert.equal(await post(wrong), 400);
+  assert.deepEqual(asked, [
+    ["redriveMany", { entity: "queue mails", cause: "no ink" }, { act: "start", perSecond: 2.5 }],
+    ["redriveMany", { entity: undefined, cause: undefined }, { act: "tell" }],
+    ["redriveMany", { entity: undefined, cause: "no ink" }, { act: "told" }],
+    ["redriveMany", { entity: "queue mails", cause: undefined }, { act: "cancel" }],
   ]);
 });
 

@@ -190,6 +190,25 @@ export type QueueAsk = { readonly act: "pause" | "resume" } | { readonly act: "p
 /** What came of it: how many jobs were dropped. */
 export type QueueChange = { readonly jobs: number };
 
+/** Of these dead letters: those for entities of one type or jobs of one queue, and with this in their cause. */
+export type LetterFilter = { readonly entity?: string | undefined; readonly cause?: string | undefined };
+
+/** What is to be done with dead letters together: tried again by themselves, so many in a second over all shards at most (null: at once); or
+ *  no more. With `tell` it is only told of which that would be, with `told` of which it is to be. */
+export type RedriveAsk =
+  | { readonly act: "tell" | "told" | "cancel" }
+  | { readonly act: "start"; readonly perSecond: number | null };
+
+/** Dead letters of one kind and cause. */
+export type Redrive = {
+  readonly entity: string;
+  readonly cause: string;
+  readonly count: number;
+  /** When the first and the last of them are tried again; null where they are not. */
+  readonly first: Instant | null;
+  readonly last: Instant | null;
+};
+
 /** A job that nobody has. */
 export type JobView = {
   readonly id: string;
@@ -324,6 +343,9 @@ export interface Operator {
   deadLetter(id: string): Promise<TaskDetail>;
   /** Tries it again now, as often as the first time. IN_USE, as of `drop`, while another asks for the same. */
   redrive(id: string): Promise<void>;
+  /** Has dead letters tried again in the course of time, or no more, or tells of those; grouped, the largest first. What was not reached is in
+   *  the warnings. That is kept with each: it goes on whatever ends meanwhile. */
+  redriveMany(filter: LetterFilter, ask: RedriveAsk): Promise<Found<Redrive>>;
   /** Gives up a dead letter. Resolves with what it was. */
   drop(id: string): Promise<TaskDetail>;
   /** Takes back a timer, and tells what it was. NOT_FOUND when no timer waits under this id, IN_USE while it is carried out. */

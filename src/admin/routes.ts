@@ -8,7 +8,7 @@ import type { Resource } from "../security/index.ts";
 import type { Operator } from "./operator.ts";
 import { type AdminAsk, type AdminRoute, found, limitOf, pageSize, type Ports } from "./route.ts";
 import * as schemas from "./schemas.ts";
-import { queueRoutes, scheduleRoutes, taskRoutes, topicRoutes } from "./work-routes.ts";
+import { queueRoutes, redriveRoutes, scheduleRoutes, taskRoutes, topicRoutes } from "./work-routes.ts";
 
 /** A new key's options as they came. Roles are judged by whoever makes the key. */
 function newKeyOf(body: unknown): { name: string; roles: string[]; expiresAt: number | null } {
@@ -271,6 +271,7 @@ export function adminRoutes(ports: Ports): readonly AdminRoute[] {
       },
     },
     ...taskRoutes(operator),
+    ...redriveRoutes(ports),
     ...queueRoutes(operator),
     ...topicRoutes(ports),
     ...nodeRoutes(operator),

@@ -78,6 +78,16 @@ export const backlog = object({
   outgoingMs: ms,
   lateMs: ms,
 });
+export const redrive = object({ entity: text, cause: text, count: whole, first: orNull(time), last: orNull(time) });
+export const redriveAsk = object(
+  {
+    entity: text,
+    cause: { ...text, description: "Only those with this in their cause." },
+    perSecond: { type: "number", exclusiveMinimum: 0, description: "Over all shards; as fast as can be without." },
+    dryRun: { ...flag, description: "Only tell which." },
+  },
+  ["entity", "cause", "perSecond", "dryRun"],
+);
 export const queueView = object({
   queue: text,
   state: { type: "string", enum: ["open", "paused", "partly"] },

@@ -2,7 +2,7 @@
 
 import { SheafError, type Issue } from "../base/index.ts";
 import { decodeKey, decodeSegment, json, queryParameter, readJson, type Incoming, type Node } from "../http/index.ts";
-import type { GroupAsk, Operator, SeekTo } from "./operator.ts";
+import type { GroupAsk, LetterFilter, Operator, RedriveAsk, SeekTo } from "./operator.ts";
 import { type AdminAsk, type AdminRoute, found, limitOf, pageSize, type Ports } from "./route.ts";
 import * as schemas from "./schemas.ts";
 
@@ -77,6 +77,69 @@ export function taskRoutes(operator: Operator): AdminRoute[] {
       run: async (ask) => json(await operator.drop(idOf(ask))),
     },
   ];
+}
+
+/** Dead letters that are tried again together. */
+export function redriveRoutes({ operator, limits }: Ports): AdminRoute[] {
+  const some: Readonly<Record<string, Node>> = {
+    entity: { type: "string", description: "Only what is for entities of this type, or of this queue." },
+    cause: { type: "string", description: "Only those with this in their cause." },
+  };
+  const filterOf = ({ request: { url } }: AdminAsk): LetterFilter => ({
+    entity: queryParameter(url, "entity"),
+    cause: queryParameter(url, "cause"),
+  });
+  const answer = schemas.listOf(schemas.redrive);
+  return [
+    {
+      method: "POST",
+      pattern: "/redrives",
+      name: "startRedrive",
+      summary: "Have dead letters tried again, so many in a second; it goes on by itself, whatever ends meanwhile",
+      body: schemas.redriveAsk,
+      answer,
+      run: async ({ request }) => {
+        const { filter, ask } = redriveOf(await readJson(request, limits));
+        return found(await operator.redriveMany(filter, ask));
+      },
+    },
+    {
+      method: "GET",
+      pattern: "/redrives",
+      name: "listRedrives",
+      summary: "Dead letters that are to be tried again, by what they are for and their cause",
+      query: some,
+      answer,
+      run: async (ask) => found(await operator.redriveMany(filterOf(ask), { act: "told" })),
+    },
+    {
+      method: "DELETE",
+      pattern: "/redrives",
+      name: "cancelRedrive",
+      summary: "Leave dead letters as they are that were to be tried again; those that were tried stay so",
+      query: some,
+      answer,
+      run: async (ask) => found(await operator.redriveMany(filterOf(ask), { act: "cancel" })),
+    },
+  ];
+}
+
+function redriveOf(body: unknown): { readonly filter: LetterFilter; readonly ask: RedriveAsk } {
+  const { entity, cause, perSecond, dryRun, ...rest } = (typeof body === "object" ? (body ?? {}) : {}) as Readonly<
+    Record<string, unknown>
+  >;
+  const issues: Issue[] = Object.keys(rest).map((field) => ({ path: [field], message: "unknown field" }));
+  for (const [name, value] of Object.entries({ entity, cause }))
+    if (value !== undefined && typeof value !== "string") issues.push({ path: [name], message: "a text" });
+  if (perSecond !== undefined && !(typeof perSecond === "number" && perSecond > 0 && perSecond < Infinity))
+    issues.push({ path: ["perSecond"], message: "a number above 0" });
+  if (dryRun !== undefined && typeof dryRun !== "boolean") issues.push({ path: ["dryRun"], message: "true or false" });
+  if (issues.length > 0)
+    throw new SheafError("BAD_INPUT", "the body does not say what is to be tried again", { issues });
+  return {
+    filter: { entity: entity as string | undefined, cause: cause as string | undefined },
+    ask: dryRun === true ? { act: "tell" } : { act: "start", perSecond: (perSecond as number | undefined) ?? null },
+  };
 }
 
 export function queueRoutes(operator: Operator): AdminRoute[] {

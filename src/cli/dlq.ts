@@ -1,9 +1,9 @@
-// `sheaf dlq ls|show|redrive|drop`: messages, timers and jobs that failed for good.
+// `sheaf dlq ls|show|redrive|status|cancel|drop`: messages, timers and jobs that failed for good.
 
-import type { TaskDetail, TaskView } from "../admin/index.ts";
+import type { Redrive, TaskDetail, TaskView } from "../admin/index.ts";
 import { SheafError } from "../base/index.ts";
 import { type Context, parseCount, type Run } from "./context.ts";
-import { adminOf, type Remote, type RemoteOptions, warningsOf } from "./remote.ts";
+import { adminOf, type Ask, type Remote, type RemoteOptions, warningsOf } from "./remote.ts";
 import {
   columnsOf,
   described,
@@ -15,7 +15,6 @@ import {
   sentence,
   told,
 } from "./task.ts";
-import { printable } from "./terminal.ts";
 
 type RedriveOptions = RemoteOptions & {
   readonly all?: boolean;
@@ -23,10 +22,9 @@ type RedriveOptions = RemoteOptions & {
   readonly cause?: string;
   readonly rate?: string;
   readonly dryRun?: boolean;
+  readonly follow?: boolean;
 };
 
-/** Asked to be tried again at once. */
-const atOnce = 16;
 const columns = columnsOf({ title: "since", value: ({ at }) => new Date(at).toISOString() });
 
 const cursorOf = ({ at, id }: TaskView): string => `${at}/${id}`;
@@ -128,36 +126,36 @@ export const drop: Run<RemoteOptions> = async (context, [id = ""], options) => {
 };
 
 export const redrive: Run<RedriveOptions> = async (context, [id], options) => {
-  const { all = false, entity, cause, dryRun = false } = options;
-  const rate = options.rate === undefined ? Infinity : parseCount(options.rate, "--rate", 1, 1_000_000);
+  const { all = false, entity, cause, dryRun = false, follow = false } = options;
+  const rate = options.rate === undefined ? undefined : parseCount(options.rate, "--rate", 1, 1_000_000);
   if ((id === undefined) !== all)
     throw new SheafError("USAGE", "say which dead letter is to be tried again, or --all", {
       hint: "See: sheaf dlq ls",
     });
-  for (const [name, given] of Object.entries({ entity, cause, rate: options.rate }))
+  for (const [name, given] of Object.entries({ entity, cause, rate: options.rate, follow: follow || undefined }))
     if (!all && given !== undefined) throw new SheafError("USAGE", `--${name} goes with --all, not with an id`);
   const admin = adminOf(context, options);
-  const letters =
-    id === undefined
-      ? await redriveAll(context, admin, { entity, cause, rate, dryRun })
-      : [await redriveOne(admin, id, dryRun)];
   const { output } = context;
-  const said = dryRun ? "would be tried again" : "is tried again";
-  output.list(
-    "sheaf.dlq.redrive/v1",
-    letters.map((each) => ({ id: each.id, entity: each.entity, key: each.key, command: each.command, dryRun })),
-    {
+  if (id !== undefined) {
+    const letter = await redriveOne(admin, id, dryRun);
+    const said = dryRun ? "would be tried again" : "is tried again";
+    const { entity: type, key, command } = letter;
+    output.list("sheaf.dlq.redrive/v1", [{ id, entity: type, key, command, dryRun }], {
       columns: [
-        { title: "id", value: (each) => each.id },
-        { title: "entity", value: ({ entity: type, key }) => `${type}/${key}` },
-        { title: "command", value: ({ command }) => command },
+        { title: "id", value: () => id },
+        { title: "entity", value: () => `${type}/${key}` },
+        { title: "command", value: () => command },
         { title: "", value: () => said },
       ],
-      id: (each) => each.id,
-      empty: "there are no dead letters",
-    },
-  );
-  if (letters.length > 0 && !dryRun) output.note("what fails again is back soon: sheaf dlq ls");
+      id: () => id,
+      empty: "",
+    });
+  } else {
+    const body = { ...filterOf(options), ...(rate !== undefined && { perSecond: rate }), dryRun };
+    listRedrives(output, "sheaf.dlq.redrives/v1", await groupsOf(output.warn, admin, { method: "POST", body }), dryRun);
+    if (follow && !dryRun) await followed(output, admin, options);
+  }
+  if (!dryRun) output.note("what fails again is back soon: sheaf dlq ls");
   return 0;
 };
 
@@ -170,42 +168,65 @@ async function redriveOne(admin: Remote, id: string, dryRun: boolean): Promise<T
   return letter;
 }
 
-type Wanted = {
-  readonly entity: string | undefined;
-  readonly cause: string | undefined;
-  /** In a second, at most. */
-  readonly rate: number;
-  readonly dryRun: boolean;
+type Filter = { readonly entity?: string; readonly cause?: string };
+const filterOf = ({ entity, cause }: Filter): Filter => ({
+  ...(entity !== undefined && { entity }),
+  ...(cause !== undefined && { cause }),
+});
+
+async function groupsOf(
+  warn: (text: string) => void,
+  admin: Remote,
+  ask: Ask,
+  query = "",
+): Promise<readonly Redrive[]> {
+  return told<Redrive>(await admin.ask(`/admin/v1/redrives${query}`, ask), warn);
+}
+
+const queryText = (filter: Filter): string => `?${new URLSearchParams({ ...filterOf(filter) })}`;
+const timeOf = (at: number | null): string => (at === null ? "now" : new Date(at).toISOString());
+
+function listRedrives(output: Context["output"], schema: string, groups: readonly Redrive[], dryRun?: boolean): void {
+  output.list(schema, dryRun === undefined ? groups : groups.map((group) => ({ ...group, dryRun })), {
+    columns: [
+      { title: "count", value: ({ count }) => count, align: "right" },
+      { title: "entity", value: ({ entity }) => entity },
+      { title: "first", value: ({ first }) => timeOf(first) },
+      { title: "last", value: ({ last }) => timeOf(last) },
+      { title: "cause", value: ({ cause }) => cause },
+    ],
+    id: ({ cause }) => cause,
+    empty: dryRun === undefined ? "none is to be tried again" : "there are no dead letters",
+  });
+}
+
+/** Until none of them is left to be tried again. It goes on without anybody who looks. */
+async function followed(output: Context["output"], admin: Remote, filter: Filter): Promise<void> {
+  for (;;) {
+    const left = await groupsOf(output.warn, admin, {}, queryText(filter));
+    const count = left.reduce((sum, group) => sum + group.count, 0);
+    if (count === 0) return;
+    output.note(`${count} left, the last ${timeOf(Math.max(...left.map(({ last }) => last ?? 0)))}`);
+    await new Promise((resolve) => setTimeout(resolve, followMs));
+  }
+}
+const followMs = 1_000;
+
+export const status: Run<RemoteOptions & Filter> = async (context, _args, options) => {
+  const { output } = context;
+  listRedrives(
+    output,
+    "sheaf.dlq.status/v1",
+    await groupsOf(output.warn, adminOf(context, options), {}, queryText(options)),
+  );
+  return 0;
 };
 
-async function redriveAll(
-  { output }: Context,
-  admin: Remote,
-  { entity, cause, rate, dryRun }: Wanted,
-): Promise<readonly TaskView[]> {
-  const done: TaskView[] = [];
-  const size = Math.min(atOnce, rate);
-  for await (const page of pagesOf(output.warn, admin, entity)) {
-    const wanted = page.filter((letter) => cause === undefined || letter.cause.includes(cause));
-    for (let from = 0; from < wanted.length; from += size) {
-      const some = wanted.slice(from, from + size);
-      if (done.length > 0 && !dryRun && rate < Infinity)
-        await new Promise((resolve) => setTimeout(resolve, (some.length / rate) * 1000));
-      const tried = await Promise.all(some.map(async (letter) => dryRun || (await again(output.warn, admin, letter))));
-      done.push(...some.filter((_, at) => tried[at]));
-    }
-  }
-  return done;
-}
-
-/** Whether it is tried again. One that is over by now is not. */
-async function again(warn: (text: string) => void, admin: Remote, { id }: TaskView): Promise<boolean> {
-  try {
-    await admin.ask(`${pathOf(id)}/redrive`, { method: "POST" });
-    return true;
-  } catch (error) {
-    if (!(error instanceof SheafError)) throw error;
-    if (error.code !== "NOT_FOUND") warn(`${printable(id)} is not tried again: ${error.message}`);
-    return false;
-  }
-}
+export const cancel: Run<RemoteOptions & Filter> = async (context, _args, options) => {
+  const { output } = context;
+  const ask = { method: "DELETE" } as const;
+  const groups = await groupsOf(output.warn, adminOf(context, options), ask, queryText(options));
+  listRedrives(output, "sheaf.dlq.cancel/v1", groups);
+  if (groups.length > 0) output.note("they stay dead letters; those that were tried already stay so");
+  return 0;
+};

@@ -209,9 +209,18 @@ function leftToDo(program: Command, act: Act): void {
     .option("--all", "all there are")
     .option("--entity <NAME>", `with --all: ${entity}`)
     .option("--cause <TEXT>", "with --all: only those with this in their cause")
-    .option("--rate <N>", "with --all: at most so many in a second")
+    .option("--rate <N>", "with --all: about so many in a second, over all nodes")
+    .option("--follow", "with --all: stay until they are tried; it goes on without")
     .option("--dry-run", "only say what would be done")
     .action(act(async () => (await import("./dlq.ts")).redrive));
+  remoteOptions(dlq.command("status").description("show what is still to be tried again, and until when"))
+    .option("--entity <NAME>", entity)
+    .option("--cause <TEXT>", "only those with this in their cause")
+    .action(act(async () => (await import("./dlq.ts")).status));
+  remoteOptions(dlq.command("cancel").description("leave as they are those that were still to be tried again"))
+    .option("--entity <NAME>", entity)
+    .option("--cause <TEXT>", "only those with this in their cause")
+    .action(act(async () => (await import("./dlq.ts")).cancel));
   remoteOptions(dlq.command("drop ID").description("give one up: it is never carried out")).action(
     act(async () => (await import("./dlq.ts")).drop),
   );

@@ -18,7 +18,9 @@ import {
   queueNamed,
 } from "../model/index.ts";
 import type { Call, Calls, Reply } from "../rpc/index.ts";
+import { system } from "../security/index.ts";
 import {
+  type Agenda,
   hasInput,
   isJob,
   isLeased,
@@ -31,6 +33,7 @@ import {
 import { pack, unpack } from "../wire/index.ts";
 import { type Terms, termsOf } from "./job-terms.ts";
 import { type Leases, noted } from "./leases.ts";
+import { Pace, type Permit } from "./pace.ts";
 
 export type JobCallsOptions = {
   readonly host: Host;
@@ -70,6 +73,8 @@ export class JobCalls {
   /** How many at each shard. */
   readonly #coming = new Map<Shard, number>();
   readonly #keys = new Map<string, string>();
+  /** Of queues that have a rate, by type, where it is this node that counts. */
+  readonly #paces = new WeakMap<Agenda, Map<string, Pace>>();
 
   constructor(options: JobCallsOptions) {
     this.#options = options;
@@ -94,6 +99,8 @@ export class JobCalls {
         return { output: await this.#takeHere(type, count(input["max"], "max", 1, mostTaken)) };
       case "result":
         return { output: await this.#result(asked) };
+      case "permit":
+        return { output: await this.#permit(asked) };
       default:
         return this.#onLease(asked, target.name);
     }
@@ -176,6 +183,21 @@ export class JobCalls {
       });
     if (chosen && agenda.endedChosen >= limits.maxIdempotencyKeys)
       throw new SheafError("IDEMPOTENCY_FULL", undefined, { retryAfterMs: 60_000 });
+  }
+
+  /** When the jobs may begin that an owner would begin now. Only nodes ask. Says so when this node owns the shard still (F6). */
+  async #permit({ call, type, shard, input }: Asked): Promise<Permit> {
+    const { app, limits, host } = this.#options;
+    const rate = termsOf(app(), limits, type)?.rate;
+    if (call.principal.id !== system.id || !rate) throw new SheafError("UNKNOWN_TARGET");
+    const { agenda } = shard.fold;
+    await settled(shard);
+    const now = host.clock.tick();
+    let paces = this.#paces.get(agenda);
+    if (!paces) this.#paces.set(agenda, (paces = new Map()));
+    let pace = paces.get(type);
+    if (!pace) paces.set(type, (pace = new Pace(rate, now)));
+    return pace.take(rate, count(input["jobs"], "jobs", 1, Number.MAX_SAFE_INTEGER), now);
   }
 
   async #onLease({ input, type, name, queue, shard, call }: Asked, operation: string): Promise<Reply> {

@@ -4,6 +4,7 @@ import { type ErrorCode, type Limits, type Millis, type SheafError } from "../ba
 import { type CompiledApp, queueNamed, usualVisibilityMs, workName } from "../model/index.ts";
 import type { Target } from "../rpc/index.ts";
 import { isLeased, type Job } from "../shards/index.ts";
+import type { Rate } from "./pace.ts";
 
 export type Terms = {
   readonly attempts: number;
@@ -12,6 +13,8 @@ export type Terms = {
   readonly longestMs: Millis;
   /** Jobs that one node does at the same time; 0 where no worker does them. */
   readonly hands: number;
+  /** Over the whole cluster; none for as fast as can be. */
+  readonly rate?: Rate | undefined;
 };
 
 const usualHands = 64;
@@ -24,13 +27,14 @@ export function termsOf(app: CompiledApp, limits: Limits, type: string): Terms |
   if (name === undefined) return { ...usual, longestMs: longestPause, hands: usualHands };
   const queue = app.queues.get(name);
   if (!queue) return undefined;
-  const { attempts, visibilityMs, retry } = queue.contract;
+  const { attempts, visibilityMs, retry, rate } = queue.contract;
   return {
     attempts: attempts ?? usual.attempts,
     visibilityMs: visibilityMs ?? usual.visibilityMs,
     firstMs: retry?.firstMs ?? usual.firstMs,
     longestMs: retry?.longestMs ?? longestPause,
     hands: queue.concurrency,
+    rate,
   };
 }
 
@@ -49,7 +53,10 @@ export const pauseAfter = (attempts: number, { firstMs, longestMs }: Terms, rand
   Math.min(longestMs, firstMs * 4 ** (attempts - 1)) * (0.75 + random / 2);
 
 /** Whoever had it for the last time has not told what came of it. */
-export const isExhausted = (job: Job, { attempts }: Terms): boolean => isLeased(job) && job.attempts >= attempts;
+export const isExhausted = (job: Job, { attempts }: Terms): boolean => isLeased(job) && attemptsOf(job) >= attempts;
+
+/** Those that count. */
+export const attemptsOf = ({ attempts, job }: Job): number => attempts - (job.forgiven ?? 0);
 export const lostCause = "DEADLINE: nobody acknowledged it before its lease ended";
 
 /** It will not fit any better next time. */

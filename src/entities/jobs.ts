@@ -5,17 +5,21 @@
 // W5. What one type of jobs waits for keeps no other waiting.
 // W6. No lease of a queue that is paused follows the note of that in the journal, and none of a job that is purged: while either is noted,
 //     nothing of the queue is handed out.
+// W7. Jobs of a queue with a rate are handed out only by permit, of the one shard that counts for all (see `Pace`); where it does not answer,
+//     none are.
 
 import { asSheafError, type Limits, type Millis, SheafError, type Tick } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import type { CompiledApp } from "../model/index.ts";
 import type { Call, Calls } from "../rpc/index.ts";
+import { system } from "../security/index.ts";
 import { type Agenda, isJob, isLeased, type Job, type Shard, type Shards } from "../shards/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { JobCalls } from "./job-calls.ts";
 import { jobMeters } from "./job-meters.ts";
 import { causeOf, isExhausted, serviceOf, targetOf, type Terms, termsOf, verdictOn } from "./job-terms.ts";
 import { Leases } from "./leases.ts";
+import type { Permit } from "./pace.ts";
 import { Shares } from "./shares.ts";
 
 export type JobsOptions = {
@@ -40,6 +44,9 @@ type Desk = {
   timer: Timer | undefined;
   /** Consumers that wait for jobs. */
   readonly asking: Set<() => void>;
+  /** Of a queue with a rate: jobs that may be begun now, and whether more are asked for. */
+  permits: number;
+  isAsking: boolean;
 };
 
 const anyInput = new Uint8Array(16);
@@ -48,6 +55,7 @@ const longestPause: Millis = 60_000;
 /** Until it is looked again whether somebody is there to do what is due. */
 const lookMs: Millis = 250;
 const restMs: Millis = 100;
+const permitMs: Millis = 2_000;
 /** Until what could not be noted is noted again. */
 const againMs: Millis = 20;
 
@@ -115,7 +123,7 @@ export class Jobs {
     let desk = this.#desks.get(type);
     if (!desk) {
       const fresh = { type, shards: new Set<Shard>(), busy: 0, room: Infinity, restUntil: 0, timer: undefined };
-      this.#desks.set(type, (desk = { ...fresh, asking: new Set() }));
+      this.#desks.set(type, (desk = { ...fresh, asking: new Set(), permits: 0, isAsking: false }));
     }
     return desk;
   }
@@ -136,16 +144,46 @@ export class Jobs {
       if (!found || !terms) continue;
       desk.shards.add(shard);
       if (most === 0 || isResting || desk.busy >= desk.room) continue;
+      if (terms.rate && --desk.permits < 0) continue;
       shard.fold.agenda.takeJob(desk.type);
       void this.#work(shard, found, desk, terms);
     }
+    desk.permits = Math.max(0, desk.permits);
     if (desk.shards.size === 0) return;
-    if (most > 0 && !isResting && desk.busy < desk.room) return this.#begin(desk);
+    if (most > 0 && !isResting && desk.busy < desk.room) {
+      if (terms?.rate && desk.permits === 0) return void this.#wait(desk);
+      return this.#begin(desk);
+    }
     // Whoever ends makes room. Where nothing is under way it is looked again.
     if (desk.busy > 0 && !isResting) return;
     desk.timer?.cancel();
     const wait = isResting ? desk.restUntil - host.clock.tick() : lookMs;
     desk.timer = host.clock.after(wait, () => this.#begin(desk));
+  }
+
+  /** Begins when that is permitted (W7). */
+  async #wait(desk: Desk): Promise<void> {
+    if (desk.isAsking) return;
+    desk.isAsking = true;
+    desk.permits = await this.#permits(desk.type, desk.room - desk.busy);
+    desk.isAsking = false;
+    this.#begin(desk);
+    // Those that are not used now are over.
+    desk.permits = 0;
+  }
+
+  /** Resolves with how many jobs may be begun now, once some may; 0 when that is not to be had soon. */
+  async #permits(type: string, wanted: number): Promise<number> {
+    const { calls, host } = this.#options;
+    const target = { kind: "query", entity: type, key: "rate", name: "permit" } as const;
+    const call = { target, input: { jobs: Math.max(1, Math.floor(wanted)) }, principal: system, session: "" };
+    const asked = calls.call({ ...call, deadline: host.clock.tick() + permitMs });
+    const { jobs, waitMs } = await asked.then(
+      ({ output }) => output as Permit,
+      () => ({ jobs: 0, waitMs: lookMs }),
+    );
+    if (waitMs > 0) await new Promise<void>((resolve) => void host.clock.after(Math.min(waitMs, permitMs), resolve));
+    return jobs;
   }
 
   /** The job that is to be begun first at this shard. What nobody will ever begin again is given up on the way. */
@@ -296,10 +334,15 @@ export class Jobs {
     const terms = termsOf(app(), limits, type);
     if (!terms) throw new SheafError("UNKNOWN_TARGET", `there is no ${type}`);
     const taking: Promise<Job | undefined>[] = [];
-    for (let round = true; round && taking.length < max;) {
+    let most = max;
+    if (terms.rate) {
+      const isReady = shards.all.some((shard) => this.#next(shard, type, terms) !== undefined);
+      most = isReady ? await this.#permits(type, max) : 0;
+    }
+    for (let round = true; round && taking.length < most;) {
       round = false;
       for (const shard of shards.all) {
-        const job = taking.length < max ? this.#next(shard, type, terms) : undefined;
+        const job = taking.length < most ? this.#next(shard, type, terms) : undefined;
         if (!job) continue;
         round = true;
         shard.fold.agenda.takeJob(type);

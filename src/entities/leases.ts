@@ -8,7 +8,7 @@ import { type Limits, type Millis, SheafError } from "../base/index.ts";
 import type { Host } from "../host/index.ts";
 import type { Note } from "../journal/index.ts";
 import { type Agenda, isJob, isLeased, type Job, type Shard } from "../shards/index.ts";
-import { causeOf, lostCause, pauseAfter, type Terms } from "./job-terms.ts";
+import { attemptsOf, causeOf, lostCause, pauseAfter, type Terms } from "./job-terms.ts";
 import type { JobMeters } from "./job-meters.ts";
 
 export type LeasesOptions = { readonly host: Host; readonly limits: Limits; readonly meters: JobMeters };
@@ -70,8 +70,9 @@ export class Leases {
   /** The attempt failed: it is due again after a pause, or for good. */
   async failed(shard: Shard, id: string, attempt: number, terms: Terms, how: Failure): Promise<void> {
     const job = await this.#standing(shard, id, attempt);
-    const isDead = how.final === true || attempt >= terms.attempts;
-    const pause = how.delayMs ?? pauseAfter(attempt, terms, this.#options.host.dice.random());
+    const attempts = attemptsOf(job);
+    const isDead = how.final === true || attempts >= terms.attempts;
+    const pause = how.delayMs ?? pauseAfter(attempts, terms, this.#options.host.dice.random());
     const due = isDead ? undefined : Math.ceil(shard.now() + pause);
     const refusal = await this.#note(shard, job, {
       due,

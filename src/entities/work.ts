@@ -8,6 +8,7 @@ import type { CompiledApp } from "../model/index.ts";
 import { Inbox } from "./inbox.ts";
 import { Jobs } from "./jobs.ts";
 import { Outbox } from "./outbox.ts";
+import { Redrives } from "./redrives.ts";
 import { Tasks } from "./tasks.ts";
 
 export type WorkOptions = {
@@ -32,12 +33,14 @@ export class Work {
   readonly #inbox: Inbox;
   readonly #tasks: Tasks;
   readonly #jobs: Jobs;
+  readonly #redrives: Redrives;
 
   constructor(options: WorkOptions) {
     this.#outbox = new Outbox({ ...options, shards: options.shards.all.length });
     this.#inbox = new Inbox(options);
     this.#tasks = new Tasks(options);
     this.#jobs = new Jobs(options);
+    this.#redrives = new Redrives(options);
   }
 
   /** The agenda of a shard that is owned here has changed, or the shard has just been won. */
@@ -46,6 +49,7 @@ export class Work {
     this.#outbox.wake(shard);
     this.#tasks.wake(shard);
     this.#jobs.wake(shard);
+    this.#redrives.wake(shard);
   }
 
   /** Takes in what another shard's owner sends. */
@@ -75,5 +79,6 @@ export class Work {
     this.#outbox.close();
     this.#tasks.close();
     this.#jobs.close();
+    this.#redrives.close();
   }
 }

@@ -16,6 +16,7 @@ import {
   sampleBatch,
   sampleCauses,
   sampleJobs,
+  sampleLeases,
   sampleQueues,
   sampleWork,
   sampleCluster,
@@ -132,6 +133,15 @@ test("codec: what topics note is format 3, too; what format 3 wrote of them stay
 test("codec: what operators do to queues is format 3, too; what format 3 wrote of it stays readable", () => {
   const line = readFileSync(new URL("./golden/records-3-queues.hex", import.meta.url), "utf8").trim();
   const record = sampleRecord(sampleQueues);
+  const { bytes } = plain.encode(record);
+  assert.equal(bytes[0], 3);
+  assert.equal(toHex(bytes), line);
+  assert.deepStrictEqual(withoutHash(plain.decode(fromHex(line), place)), record);
+});
+
+test("codec: leases of nodes, and what is tried again by itself, are format 3, too; what format 3 wrote of them stays readable", () => {
+  const line = readFileSync(new URL("./golden/records-3-leases.hex", import.meta.url), "utf8").trim();
+  const record = sampleRecord(sampleLeases);
   const { bytes } = plain.encode(record);
   assert.equal(bytes[0], 3);
   assert.equal(toHex(bytes), line);

@@ -22,6 +22,7 @@ const TRIMMED = 8;
 const ADDED = 9;
 const QUEUE = 10;
 const PURGED = 11;
+const AGAIN = 12;
 
 export function putPayload(put: Put, payload: Payload): void {
   switch (payload.kind) {
@@ -95,7 +96,7 @@ function noteToValue(note: Note): unknown[] {
     case "done":
       return note.result ? [DONE, note.task, note.attempts ?? 0, note.result] : [DONE, note.task];
     case "failed":
-      return [FAILED, note.task, note.due ?? null, note.attempts, note.cause];
+      return [FAILED, note.task, note.due ?? null, note.attempts, note.cause, ...(note.holder ? [note.holder] : [])];
     case "published": {
       const events = note.events.flatMap(({ schema, value }) => [schema, value]);
       return [PUBLISHED, note.topic, note.key, events, note.op ? opToValue(note.op) : null];
@@ -112,6 +113,8 @@ function noteToValue(note: Note): unknown[] {
       return [QUEUE, note.type, note.paused];
     case "purged":
       return [PURGED, note.tasks];
+    case "again":
+      return [AGAIN, note.tasks, note.at ?? null, note.everyMs];
   }
 }
 
@@ -233,6 +236,7 @@ function noteFromValue(value: unknown): Note {
         ...(rest[1] !== null && { due: number(rest[1]) }),
         attempts: number(rest[2]),
         cause: text(rest[3]),
+        ...(rest.length > 4 && { holder: text(rest[4]) }),
       };
     case PUBLISHED:
       return {
@@ -263,6 +267,13 @@ function noteFromValue(value: unknown): Note {
       return { kind: "queue", type: text(rest[0]), paused: truth(rest[1]) };
     case PURGED:
       return { kind: "purged", tasks: list(rest[0]).map(text) };
+    case AGAIN:
+      return {
+        kind: "again",
+        tasks: list(rest[0]).map(text),
+        ...(rest[1] !== null && { at: number(rest[1]) }),
+        everyMs: number(rest[2]),
+      };
     default:
       throw unfit(`a note of an unknown kind ${String(kind)}`);
   }

@@ -1,6 +1,6 @@
 // What one journal record means (F1). The codec that turns it into bytes and back is codec.ts.
 
-import type { Epoch, Generation, Instant, Seen, Seq, Shard, Version } from "../base/index.ts";
+import type { Epoch, Generation, Instant, Millis, Seen, Seq, Shard, Version } from "../base/index.ts";
 
 /** Bytes 0..31 of the SHA-256 of the previous record; all zero before the first. */
 export type Hash = Uint8Array;
@@ -96,6 +96,15 @@ export type Note =
       readonly due?: Instant | undefined;
       readonly attempts: number;
       readonly cause: string;
+      /** Of a lease: the process that has the job done, where it is a node of the cluster. */
+      readonly holder?: string | undefined;
+    }
+  /** Dead letters are tried again by themselves: the first then, each later one so long after the one before. Without `at` they are not. */
+  | {
+      readonly kind: "again";
+      readonly tasks: readonly string[];
+      readonly at?: Instant | undefined;
+      readonly everyMs: Millis;
     }
   /** Events for the log of a topic, in this order; `op` for a repeat. */
   | {

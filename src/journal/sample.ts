@@ -130,6 +130,24 @@ export const sampleQueues: Payload = {
   ],
 };
 
+/** A batch with leases of nodes, and dead letters that are tried again by themselves. */
+export const sampleLeases: Payload = {
+  kind: "batch",
+  commits: [],
+  notes: [
+    {
+      kind: "failed",
+      task: "jqueue mails/ann/7",
+      due: 1_700_000_001_000,
+      attempts: 1,
+      cause: "",
+      holder: "n-0a1b2c3d4e5f",
+    },
+    { kind: "again", tasks: ["jqueue mails/ann/7", "m3.4294967299"], at: 1_700_000_002_000, everyMs: 20.5 },
+    { kind: "again", tasks: ["jqueue mails/ann/8"], everyMs: 0 },
+  ],
+};
+
 /** A record at (shard 17, sequence 2^33 + 5) with every field away from zero. */
 export const sampleRecord = (payload: Payload): JournalRecord => ({
   header: {

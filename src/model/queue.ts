@@ -22,6 +22,11 @@ export type QueueDefinition<I extends Schema, O extends Schema | undefined> = {
   readonly visibilityMs?: Millis | undefined;
   /** Pauses between attempts: the first, each later one four times as long, up to the longest. */
   readonly retry?: RetryShape | undefined;
+  /**
+   * So many jobs are begun in any span of `perMs`, at most, by all workers and consumers of the cluster together; tries again count, too. They
+   * are begun evenly, not at once. Default: as fast as can be.
+   */
+  readonly rate?: { readonly jobs: number; readonly perMs: Millis } | undefined;
 };
 
 /** The contract of a queue: data that those share who add jobs and those who do them. Safe to import anywhere. */
@@ -83,14 +88,15 @@ export function queue<const N extends string, I extends Schema, O extends Schema
 ): QueueContract<N, I, O> {
   const what = `queue ${name}`;
   checkName("queue", name);
-  checkFields(what, definition, ["input", "output", "key", "attempts", "visibilityMs", "retry"]);
-  const { input, output, key, attempts, visibilityMs, retry } = definition;
+  checkFields(what, definition, ["input", "output", "key", "attempts", "visibilityMs", "retry", "rate"]);
+  const { input, output, key, attempts, visibilityMs, retry, rate } = definition;
   for (const [side, schema] of Object.entries({ input, output }))
     if ((side === "input" || schema !== undefined) && !isSchema(schema))
       throw new SheafError("USAGE", `${what}: ${side} must be a Standard Schema`);
   if (key !== undefined && typeof key !== "function") throw new SheafError("USAGE", `${what}: key is a function`);
   if (retry !== undefined) checkFields(`${what}: retry`, retry, ["firstMs", "longestMs"]);
   checkCounts(what, { attempts, visibilityMs, firstMs: retry?.firstMs, longestMs: retry?.longestMs });
+  if (rate !== undefined) checkRate(`${what}: rate`, rate);
   if (visibilityMs !== undefined && visibilityMs > longestVisibilityMs)
     throw new SheafError("USAGE", `${what}: visibilityMs is at most ${longestVisibilityMs}`);
   const contract: QueueContract<N, I, O> = {
@@ -102,6 +108,7 @@ export function queue<const N extends string, I extends Schema, O extends Schema
     attempts,
     visibilityMs,
     retry: retry && Object.freeze({ ...retry }),
+    rate: rate && Object.freeze({ ...rate }),
     work(handler, options = {}) {
       if (typeof handler !== "function") throw new SheafError("USAGE", `${what}: the worker is a function`);
       checkFields(`${what}: the worker's options`, options, ["concurrency"]);
@@ -115,3 +122,15 @@ export function queue<const N extends string, I extends Schema, O extends Schema
 const usualHands = 16;
 export const usualVisibilityMs: Millis = 30_000;
 export const longestVisibilityMs: Millis = 10 * 60_000;
+
+/** Faster than that it is no limit. */
+const mostPerMs = 100;
+const longestSpanMs: Millis = 24 * 60 * 60_000;
+
+function checkRate(what: string, rate: NonNullable<QueueShape["rate"]>): void {
+  checkFields(what, rate, ["jobs", "perMs"]);
+  const { jobs, perMs } = rate;
+  checkCounts(what, { jobs: jobs ?? 0, perMs: perMs ?? 0 });
+  if (perMs > longestSpanMs) throw new SheafError("USAGE", `${what}: perMs is at most ${longestSpanMs}, a day`);
+  if (jobs > mostPerMs * perMs) throw new SheafError("USAGE", `${what}: at most ${mostPerMs} jobs in a millisecond`);
+}

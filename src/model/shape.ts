@@ -128,6 +128,7 @@ export type QueueShape = {
   readonly attempts?: number | undefined;
   readonly visibilityMs?: Millis | undefined;
   readonly retry?: RetryShape | undefined;
+  readonly rate?: { readonly jobs: number; readonly perMs: Millis } | undefined;
 };
 
 export type QueueImplementation = {

@@ -310,8 +310,14 @@ test("a job that is a dead letter: it is listed with its cause, tried again unde
   await w.run(w.node.redrive(a));
   assert.equal((await w.run(w.node.drop(b))).input, 1);
   const [again] = (await call("take", { max: 9, waitMs: 0 }, "")) as { id: string; attempt: number }[];
-  assert.deepEqual([again?.id, again?.attempt], ["a", 1]);
-  await call("ack", { id: "a", attempt: 1, output: 7 }, "a");
+  assert.deepEqual([again?.id, again?.attempt], ["a", 2]);
+  // Who had it before it was given up has no lease of what it is now.
+  await assert.rejects(call("ack", { id: "a", attempt: 1, output: 6 }, "a"), { code: "PRECONDITION_FAILED" });
+  // It has all its attempts again: two.
+  await call("reject", { id: "a", attempt: 2, cause: "not now", delayMs: 0 }, "a");
+  assert.equal(((await look("a")) as { state: string }).state, "waiting");
+  await call("take", { max: 9, waitMs: 0 }, "");
+  await call("ack", { id: "a", attempt: 3, output: 7 }, "a");
   assert.deepEqual(await look("a"), { state: "done", output: 7 });
   await assert.rejects(look("b"), { code: "NOT_FOUND" });
 });

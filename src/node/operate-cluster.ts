@@ -7,6 +7,7 @@ import type {
   EntityView,
   Found,
   JobView,
+  LetterFilter,
   NodeStatus,
   Operator,
   Parked,
@@ -49,6 +50,7 @@ import {
   queuesHere,
   queuesOf,
 } from "./operate-queues.ts";
+import { type RedriveAskHere, redriveHere, redriveMany, type RedriveShare } from "./operate-redrives.ts";
 import { movesOf, mayMoveTo } from "./shard-moves.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 
@@ -70,6 +72,7 @@ type Asked = { readonly [Name in "status" | OfOneShard]: Operator[Name] } & {
   queues(): Promise<Part<QueueShare>>;
   jobs(...asked: Parameters<Operator["jobs"]>): Promise<Part<JobView>>;
   changeQueue(...asked: Parameters<Operator["changeQueue"]>): Promise<Part<QueueChangeShare>>;
+  redriveMany(filter: LetterFilter, ask: RedriveAskHere): Promise<Part<RedriveShare>>;
   topics(): Promise<Part<TopicShare>>;
   groups(): Promise<Part<GroupShare>>;
   changeGroup(...asked: Parameters<Operator["changeGroup"]>): Promise<Part<ChangeShare>>;
@@ -97,6 +100,7 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     queues: async () => queuesHere(parts),
     jobs: async (...given) => jobsHere(parts, ...given),
     changeQueue: (...given) => changeQueueHere(parts, ...given),
+    redriveMany: (...given) => redriveHere(parts, ...given),
     topics: () => topicsHere(parts),
     groups: () => groupsHere(parts),
     changeGroup: (...given) => changeGroupHere(parts, ...given),
@@ -183,6 +187,8 @@ export function clusterOperator(parts: Parts, membership: Membership, own: Opera
     changeQueue: (...asks) =>
       changeQueue(parts, (...given) => askAll(asked.changeQueue(...given), "changeQueue", given, changeMs), ...asks),
     jobs: async (...given) => nextJobs(parts, given[0], await askAll(asked.jobs(...given), "jobs", given), given[1]),
+    redriveMany: (...asks) =>
+      redriveMany((...given) => askAll(asked.redriveMany(...given), "redriveMany", given, changeMs), ...asks),
     topics: async () => mapped(await askAll(asked.topics(), "topics", []), topicsOf),
     groups: async () => mapped(await askAll(asked.groups(), "groups", []), groupsOf),
     changeGroup: (...asks) =>

@@ -2,7 +2,7 @@
 
 import type { Backlog, EntityDetail, TaskDetail, TaskView } from "../admin/index.ts";
 import { type Instant, type Millis, type Shard as ShardNumber, SheafError } from "../base/index.ts";
-import { refOf, type Shard, type Task, timerId, timerName } from "../shards/index.ts";
+import { refOf, revival, type Shard, type Task, timerId, timerName } from "../shards/index.ts";
 import { unpack } from "../wire/index.ts";
 import { type Part, servedHere } from "./operate-parts.ts";
 import type { Parts } from "./parts.ts";
@@ -173,7 +173,7 @@ export function redrive(parts: Parts, id: string): Promise<void> {
     if (shard.settles(refOf(task)))
       throw new SheafError("IN_USE", "somebody else decides on it at this moment", { hint: "Ask again in a moment." });
     const told = (error: SheafError | undefined): void => (error ? reject(error) : resolve());
-    shard.note({ kind: "failed", task: refOf(task), due: shard.now(), attempts: 0, cause: "" }, told);
+    shard.note(revival(task, shard.now()), told);
   });
 }
 

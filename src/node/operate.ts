@@ -20,6 +20,7 @@ import {
 } from "./operate-tasks.ts";
 import { changeQueue, changeQueueHere, jobsHere, nextJobs, queuesHere, queuesOf } from "./operate-queues.ts";
 import { changeGroup, changeGroupHere, groupsHere, groupsOf, topicsHere, topicsOf } from "./operate-topics.ts";
+import { redriveHere, redriveMany } from "./operate-redrives.ts";
 import { foundIn, mapped, type Part, servedHere } from "./operate-parts.ts";
 import { type Parts, shardOfCommand } from "./parts.ts";
 import { readiness } from "./readiness.ts";
@@ -55,6 +56,8 @@ export function operator(parts: Placed): Operator {
       changeGroup(async (...given) => foundIn(parts, [await changeGroupHere(parts, ...given)], []), ...asked),
     deadLetter: (id) => deadLetter(parts, id),
     redrive: (id) => redrive(parts, id),
+    redriveMany: (...asked) =>
+      redriveMany(async (...given) => foundIn(parts, [await redriveHere(parts, ...given)], []), ...asked),
     drop: (id) => drop(parts, id),
     cancelTimer: (id) => cancelTimer(parts, id),
     drain: alone,

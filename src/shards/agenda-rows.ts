@@ -37,15 +37,17 @@ export function savedRow(id: string, row: Row): SavedOp {
 const packOutgoing = ({ to, n, after, at, message: { type, key, command, input, by } }: Outgoing): Uint8Array =>
   pack([to, n, after, type, key, command, input, by, at]);
 
-function packTask({ kind, type, key, command, input, by, due, at, attempts, cause, job }: Task): Uint8Array {
+function packTask({ kind, type, key, command, input, by, due, at, attempts, cause, job, again }: Task): Uint8Array {
   const fields = [kind, type, key, command, input, by, due ?? null, at, attempts, cause];
-  return pack(job ? [...fields, job.name, job.chosen, job.priority] : fields);
+  const rest = [job?.name, job?.chosen, job?.priority, again, job?.holder, job?.forgiven];
+  while (rest.length > 0 && rest.at(-1) === undefined) rest.pop();
+  return pack([...fields, ...rest.map((value) => value ?? null)]);
 }
 
 type PackedOutgoing = [Shard, number, number, string, string, string, Uint8Array, string[], Instant];
 type PackedTask = [
   ...[Task["kind"], string, string, string, Uint8Array, string[], Instant | null, Instant, number, string],
-  ...([string, boolean, number] | []),
+  ...[(string | null)?, (boolean | null)?, (number | null)?, (Instant | null)?, (string | null)?, number?],
 ];
 
 export function loadedRow(saved: SavedOp): Row {
@@ -56,7 +58,7 @@ export function loadedRow(saved: SavedOp): Row {
     return { to, n, after, order, at, message: { type, key, command, input, by } };
   }
   const [kind, type, key, command, input, by, due, at, attempts, cause, ...rest] = unpack(reply) as PackedTask;
-  const [name, chosen, priority] = rest;
+  const [name, chosen, priority, again, holder, forgiven] = rest;
   return {
     id: id.slice(taskRow.length),
     kind,
@@ -70,6 +72,15 @@ export function loadedRow(saved: SavedOp): Row {
     order,
     attempts,
     cause,
-    ...(name !== undefined && { job: { name, chosen: chosen === true, priority: priority ?? 0 } }),
+    ...(typeof again === "number" && { again }),
+    ...(typeof name === "string" && {
+      job: {
+        name,
+        chosen: chosen === true,
+        priority: priority ?? 0,
+        ...(typeof holder === "string" && { holder }),
+        ...(forgiven !== undefined && { forgiven }),
+      },
+    }),
   };
 }

@@ -22,7 +22,7 @@ import { lineOf, messageBytes, type Outgoing, refOf, type Task, timerId } from "
 /** What is noted of tasks and messages. */
 export type TaskNote = Extract<
   Note,
-  { kind: "accepted" | "acknowledged" | "done" | "failed" | "added" | "queue" | "purged" }
+  { kind: "accepted" | "acknowledged" | "done" | "failed" | "added" | "queue" | "purged" | "again" }
 >;
 
 type Lane = { last: number; acknowledged: number; waiting: Outgoing[] };
@@ -48,6 +48,8 @@ export class Agenda {
   /** Message tasks of one key that are not dead, in order. */
   readonly #lines = new Map<string, Task[]>();
   readonly #due = new Heap<Entry>(before);
+  /** Dead letters that are tried again by themselves. */
+  readonly #again = new Heap<Entry>(before);
   readonly #jobs = new JobOrder(({ id, due }) => {
     const task = this.#tasks.get(id);
     return task?.due === due && this.#leads(task);
@@ -150,6 +152,28 @@ export class Agenda {
   back(id: string): void {
     const task = this.#tasks.get(id);
     if (task) this.#offer(task);
+  }
+
+  /** The dead letter that is tried again first, by itself. */
+  firstAgain(): (Task & { readonly again: Instant }) | undefined {
+    for (;;) {
+      const [at, , id] = this.#again.first ?? [];
+      const task = id === undefined ? undefined : this.#tasks.get(id);
+      if (id === undefined) return undefined;
+      if (task?.again !== undefined && task.again === at) return { ...task, again: at };
+      this.#again.shift();
+    }
+  }
+
+  /** Takes what `firstAgain` gave. */
+  takeAgain(): void {
+    this.#again.shift();
+  }
+
+  /** Puts it back, if it still is to be. */
+  backAgain(id: string): void {
+    const task = this.#tasks.get(id);
+    if (task?.again !== undefined) this.#again.add([task.again, task.order, id]);
   }
 
   /** Types of which there were jobs. */
@@ -275,10 +299,20 @@ export class Agenda {
         return;
       case "failed": {
         const task = this.find(note.task);
-        if (task) this.#retry(task, { ...task, due: note.due, attempts: note.attempts, cause: note.cause });
+        if (task) this.#retry(task, failedAs(task, note));
         return;
       }
+      case "again":
+        note.tasks.forEach((task, i) => this.#tryAgain(task, note.at && note.at + i * note.everyMs));
+        return;
     }
+  }
+
+  #tryAgain(ref: string, at: Instant | undefined): void {
+    const task = this.find(ref);
+    if (!task || task.due !== undefined) return;
+    this.#put({ ...task, again: at });
+    this.backAgain(task.id);
   }
 
   #come(from: Shard, n: number, message: Message, at: Instant): void {
@@ -456,11 +490,19 @@ export class Agenda {
         continue;
       }
       this.#hold(row);
+      this.backAgain(row.id);
       if (row.due === undefined) continue;
       if (row.kind !== "timer") this.#queue(row);
       this.#offer(row);
     }
   }
+}
+
+function failedAs(task: Task, { due, attempts, cause, holder }: Extract<TaskNote, { kind: "failed" }>): Task {
+  const { again: _, ...rest } = task;
+  const isRevived = task.due === undefined && due !== undefined;
+  const job = task.job && { ...task.job, holder, ...(isRevived && { forgiven: attempts }) };
+  return { ...rest, due, attempts, cause, ...(job && { job }) };
 }
 
 const taskBytes = (task: Task): number => messageBytes(task) + 2 * task.id.length + task.cause.length;

@@ -33,7 +33,7 @@ export function noteBytes(note: Note): number {
     case "added":
       return note.messages.reduce((bytes, message) => bytes + messageBytes(message), 16);
     case "failed":
-      return 64 + 3 * (note.task.length + note.cause.length);
+      return 64 + 3 * (note.task.length + note.cause.length + (note.holder?.length ?? 0));
     case "published": {
       const op = note.op ? 64 + 3 * note.op.id.length + note.op.reply.length : 0;
       return note.events.reduce((bytes, { value }) => bytes + value.length + 16, 64 + op + 3 * note.key.length);
@@ -41,7 +41,8 @@ export function noteBytes(note: Note): number {
     case "moved":
       return note.messages.reduce((bytes, message) => bytes + messageBytes(message), 128);
     case "purged":
-      return note.tasks.reduce((bytes, task) => bytes + 3 * task.length + 5, 16);
+    case "again":
+      return note.tasks.reduce((bytes, task) => bytes + 3 * task.length + 5, 32);
     case "group":
     case "trimmed":
     case "queue":

@@ -1,7 +1,7 @@
 export type { Agenda } from "./agenda.ts";
 export { eventMessage, eventOf } from "./event-message.ts";
 export { type Outgoing, refOf, type Task, timerId, timerName, messageBytes } from "./task.ts";
-export { hasInput, isJob, isJobType, isLeased, type Job, jobMessage, jobOf, jobTaskId } from "./jobs.ts";
+export { hasInput, isJob, isJobType, isLeased, type Job, jobMessage, jobOf, jobTaskId, revival } from "./jobs.ts";
 export {
   eventsWithin,
   type GroupPlace,

@@ -7,11 +7,11 @@
 //     under any other. One that is added again meanwhile is not begun again. So is one that was purged.
 
 import { bytesEqual, hash32, type Instant, type Limits, type Millis, toHex } from "../base/index.ts";
-import type { Message } from "../journal/index.ts";
+import type { Message, Note } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import { Heap } from "./heap.ts";
 import type { SavedOp } from "./store.ts";
-import type { JobFields, Task } from "./task.ts";
+import { type JobFields, refOf, type Task } from "./task.ts";
 
 export type Job = Task & { readonly kind: "job"; readonly job: JobFields };
 
@@ -79,6 +79,13 @@ export function jobOf(message: Message, id: string, at: Instant): Omit<Job, "ord
     at,
     job: { name, chosen, priority },
   };
+}
+
+/** What is noted of a dead letter that is tried again now. It has all its attempts again; of a job they are counted on, so that nobody who had
+ *  a lease of it before takes one of those for his. */
+export function revival(task: Task, due: Instant): Extract<Note, { kind: "failed" }> {
+  const { attempts, cause } = isJob(task) ? task : { attempts: 0, cause: "" };
+  return { kind: "failed", task: refOf(task), due, attempts, cause };
 }
 
 /** Somebody has it, or had it when he vanished. */

@@ -15,6 +15,8 @@ export type Task = Message & {
   readonly attempts: number;
   /** Why the last attempt failed; empty when there was none, and for a job while one may be under way (see `isLeased`). */
   readonly cause: string;
+  /** Of a dead letter that is tried again by itself: when. */
+  readonly again?: Instant | undefined;
   /** Of jobs only. */
   readonly job?: JobFields | undefined;
 };
@@ -26,6 +28,11 @@ export type JobFields = {
   /** Its adder chose the name, and may add it again. */
   readonly chosen: boolean;
   readonly priority: number;
+  /** Attempts of before it was a dead letter that was tried again: they count no more, and are not counted anew, since an attempt names a
+   *  lease. */
+  readonly forgiven?: number | undefined;
+  /** The process that has it done, while it is leased; none where a consumer has it. */
+  readonly holder?: string | undefined;
 };
 
 /** A message on its way. */

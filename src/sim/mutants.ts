@@ -130,6 +130,12 @@ export const mutants: readonly Mutant[] = [
   { name: "Q3", says: "takes the end of a lease that is over", within: 100, trial: { workloads: ["jobs"] } },
   { name: "Q4", says: "begins jobs of a queue that is paused", within: 20, trial: { workloads: ["jobs"] } },
   { name: "Q5", says: "purges jobs that somebody has", within: 50, trial: { workloads: ["jobs"] } },
+  {
+    name: "Q6",
+    says: "tries a dead letter again before its time",
+    within: 50,
+    trial: { workloads: ["jobs"] },
+  },
   { name: "M12", says: "keeps no mark that a timer has fired", within: 20, trial: { workloads: ["alarms"] } },
   {
     name: "S1",

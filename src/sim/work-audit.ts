@@ -8,6 +8,7 @@
 // B5. A job is leased when it is due, the first of its line, and its end names the lease that stood. So none is done twice, nor by one whose
 //     lease was over.
 // B6. None is leased while its queue is paused, but for one whose lease stands and is extended.
+// B8. A dead letter is tried again when that is due which was noted of it, not earlier, and not when that was taken back.
 // B7. What is purged waits and nobody has it, and it is never leased afterwards.
 
 import { bytesEqual, type Shard } from "../base/index.ts";
@@ -25,6 +26,8 @@ export type Chore = {
   /** Of jobs: how often it was leased, and whether a lease stands. */
   readonly attempts?: number;
   readonly leased?: boolean;
+  /** Of a dead letter that is tried again by itself: when; null where that was taken back. */
+  readonly again?: number | null;
 };
 
 type Lane = { last: number; acknowledged: number; readonly sent: Map<number, Message> };
@@ -149,7 +152,7 @@ export class WorkAudit {
         return;
       case "failed":
         if (isJobRef(note.task)) this.#jobFailed(note, at);
-        return this.#failed(placed(note.task), note.due);
+        return this.#failed(placed(note.task), note.due, at);
       case "added":
         for (const message of note.messages) this.#jobComes(jobOf(message, "", at));
         return;
@@ -164,6 +167,12 @@ export class WorkAudit {
         if (note.paused) this.paused.add(note.type);
         else this.paused.delete(note.type);
         return;
+      case "again":
+        return note.tasks.forEach((task, i) => {
+          const chore = this.#chores.get(placed(task));
+          const again = note.at === undefined ? null : note.at + i * note.everyMs;
+          if (chore && chore.due === undefined) this.#chores.set(placed(task), { ...chore, again });
+        });
       case "purged":
         for (const task of note.tasks) this.#purge(task, at);
         return;
@@ -222,7 +231,7 @@ export class WorkAudit {
     this.#line(message).push(id);
   }
 
-  #failed(ref: string, due: number | undefined): void {
+  #failed(ref: string, due: number | undefined, at: number): void {
     const chore = this.#chores.get(ref);
     if (!chore) return void (this.#replaced.has(ref) || this.#problem(`${ref} failed and is not there`));
     if (due === undefined) this.#leave(chore);
@@ -230,7 +239,12 @@ export class WorkAudit {
       this.#places++;
       this.#line(chore.message).push(ref);
     }
-    this.#chores.set(ref, { ...this.#chores.get(ref)!, due });
+    const { again, ...rest } = this.#chores.get(ref)!;
+    if (due !== undefined && again !== undefined && (again === null || again > at))
+      this.#problem(
+        `${ref} was tried again at ${at}, and that was to be ${again === null ? "no more" : `at ${again}`}`,
+      );
+    this.#chores.set(ref, { ...rest, due });
   }
 
   #done(ref: string, at: number): void {

@@ -1,13 +1,14 @@
 // What callers and operators do in the gate with queues, and what must be true afterwards (PROMISES §4.4, W8 queues): what was added is
 // done, purged or a dead letter, dead letters are the poison, and of a key jobs begin in the order in which they were added.
 
-import type { Operator, QueueAsk } from "../admin/index.ts";
+import type { Operator, QueueAsk, RedriveAsk } from "../admin/index.ts";
 import { keyIn, type SheafError } from "../base/index.ts";
 import { type Client, type LeasedJob, queueType } from "../model/index.ts";
 import { unpack } from "../wire/index.ts";
 import { type Chore, Chores, Clerk, type Errand, Errands } from "./jobs-app.ts";
 import { calmly, openCalls, perClient, type Stage, type Workload } from "./stage.ts";
 import { Watch } from "./workloads-messages.ts";
+import type { WorkAudit } from "./work-audit.ts";
 import type { World } from "./world.ts";
 
 /** `direct`: by a caller who waited until it was there; what a commit leaves is on its way for a while. */
@@ -47,7 +48,7 @@ async function take(
 
 async function finish(client: Client, job: LeasedJob<Errand>, rejects: boolean): Promise<boolean> {
   const { ack, reject } = client.queue(Errands);
-  if (job.input.poison || rejects) await reject(job, "bad", { delayMs: 3 });
+  if (job.input.poison || rejects) await reject(job, "bad", { delayMs: 3, final: job.input.poison && job.attempt > 1 });
   else await ack(job, 1);
   return true;
 }
@@ -58,8 +59,14 @@ async function operate({ world, random }: Stage): Promise<void> {
   if (state.kind !== "up") return;
   const queue = random.pick([Chores.name, Errands.name]);
   const act = random.float();
-  if (act < 0.2) await change(world, state.node, queue, { act: "purge", dryRun: act < 0.05 });
-  else await change(world, state.node, queue, { act: act < 0.6 ? "pause" : "resume" });
+  if (act < 0.1) await change(world, state.node, queue, { act: "purge", dryRun: act < 0.03 });
+  else if (act < 0.5) await change(world, state.node, queue, { act: act < 0.3 ? "pause" : "resume" });
+  else
+    await redrive(world, state.node, act < 0.9 ? { act: "start", perSecond: 1 + random.below(50) } : { act: "cancel" });
+}
+
+async function redrive(world: World, node: Operator, ask: RedriveAsk): Promise<void> {
+  await Promise.race([node.redriveMany({}, ask).catch(() => undefined), world.sleep(operatorMs)]);
 }
 
 /** What a node was asked that ended meanwhile is never answered. */
@@ -68,16 +75,19 @@ async function change(world: World, node: Operator, queue: string, ask: QueueAsk
 }
 const operatorMs = 300;
 
-/** In a healed world nothing stays paused. */
+/** In a healed world nothing stays paused, and nothing more is tried again. */
 async function resumeAll(world: World, watch: Watch): Promise<void> {
   const until = world.schedule.now() + resumeMs;
   for (;;) {
     await watch.look();
-    if (watch.audits.every(({ paused }) => paused.size === 0) || world.schedule.now() >= until) return;
+    const isCalm = ({ paused, chores }: WorkAudit): boolean =>
+      paused.size === 0 && [...chores.values()].every(({ again }) => typeof again !== "number");
+    if (watch.audits.every(isCalm) || world.schedule.now() >= until) return;
     for (const machine of world.machines) {
       const state = machine.state();
       if (state.kind !== "up") continue;
       for (const { name } of [Chores, Errands]) await change(world, state.node, name, { act: "resume" });
+      await redrive(world, state.node, { act: "cancel" });
     }
     await world.sleep(drainEveryMs);
   }
@@ -91,7 +101,7 @@ export const jobs: Workload = {
     kept.set(world, state);
     void state.watch.run();
     await perClient({ ...stage, rounds: 2 * stage.rounds }, async (client, index, round) => {
-      if (random.chance(0.05)) return operate(stage);
+      if (random.chance(0.1)) return operate(stage);
       if (random.chance(0.3)) return consume(stage, client, state);
       const own = `${index}.${round}`;
       const poison = random.chance(0.1);
