@@ -152,7 +152,9 @@ export const redrive: Run<RedriveOptions> = async (context, [id], options) => {
     });
   } else {
     const body = { ...filterOf(options), ...(rate !== undefined && { perSecond: rate }), dryRun };
-    listRedrives(output, "sheaf.dlq.redrives/v1", await groupsOf(output.warn, admin, { method: "POST", body }), dryRun);
+    const groups = await groupsOf(output.warn, admin, { method: "POST", body });
+    listRedrives(output, "sheaf.dlq.redrives/v1", groups, dryRun);
+    if (groups.length === 0) return 0;
     if (follow && !dryRun) await followed(output, admin, options);
   }
   if (!dryRun) output.note("what fails again is back soon: sheaf dlq ls");

@@ -194,7 +194,7 @@ export class JobCalls {
     await settled(shard);
     const now = host.clock.tick();
     let paces = this.#paces.get(agenda);
-    if (!paces) this.#paces.set(agenda, (paces = new Map()));
+    if (!paces) this.#paces.set(agenda, (paces = new Map<string, Pace>()));
     let pace = paces.get(type);
     if (!pace) paces.set(type, (pace = new Pace(rate, now)));
     return pace.take(rate, count(input["jobs"], "jobs", 1, Number.MAX_SAFE_INTEGER), now);

@@ -27,7 +27,7 @@ export class Redrives {
     this.#timers.delete(shard);
     if (this.#closed || shard.tenure.kind !== "serving") return;
     const { agenda } = shard.fold;
-    for (let task = agenda.firstAgain(); task; task = agenda.firstAgain()) {
+    for (let task = agenda.again.first; task; task = agenda.again.first) {
       const wait = task.again - shard.now();
       const late = this.#late.get(agenda) ?? 0;
       if (wait + late > 0 && !this.#host.faults.mutant("Q6")) return this.#come(shard, wait + late);
@@ -35,7 +35,7 @@ export class Redrives {
         this.#late.set(agenda, -wait);
         continue;
       }
-      agenda.takeAgain();
+      agenda.again.take();
       this.#begin(shard, task);
     }
     this.#late.delete(agenda);
@@ -45,7 +45,7 @@ export class Redrives {
     const { agenda } = shard.fold;
     const back = (): void =>
       void this.#host.clock.after(againMs, () => {
-        agenda.backAgain(task.id);
+        agenda.again.add(task.id);
         this.wake(shard);
       });
     // Somebody decides on it at this moment.

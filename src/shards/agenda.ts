@@ -12,12 +12,13 @@
 import { defaultLimits, type Generation, type Instant, type Limits, type Shard } from "../base/index.ts";
 import type { Commit, Message, Note, Published, Work } from "../journal/index.ts";
 import { topicType } from "../model/index.ts";
+import { Again } from "./again.ts";
 import { isEnded, loadedRow, type Row, rowOf, savedRow, taskRow } from "./agenda-rows.ts";
 import { eventOf } from "./event-message.ts";
 import { Heap } from "./heap.ts";
 import { type Ended, EndedJobs, endedRow, isJob, isJobType, type Job, jobOf, JobOrder, printOf } from "./jobs.ts";
 import type { SavedOp } from "./store.ts";
-import { lineOf, messageBytes, type Outgoing, refOf, type Task, timerId } from "./task.ts";
+import { lineOf, messageBytes, type Outgoing, refOf, type Task, timerId, failedAs } from "./task.ts";
 
 /** What is noted of tasks and messages. */
 export type TaskNote = Extract<
@@ -48,8 +49,7 @@ export class Agenda {
   /** Message tasks of one key that are not dead, in order. */
   readonly #lines = new Map<string, Task[]>();
   readonly #due = new Heap<Entry>(before);
-  /** Dead letters that are tried again by themselves. */
-  readonly #again = new Heap<Entry>(before);
+  readonly again = new Again((id) => this.#tasks.get(id));
   readonly #jobs = new JobOrder(({ id, due }) => {
     const task = this.#tasks.get(id);
     return task?.due === due && this.#leads(task);
@@ -152,28 +152,6 @@ export class Agenda {
   back(id: string): void {
     const task = this.#tasks.get(id);
     if (task) this.#offer(task);
-  }
-
-  /** The dead letter that is tried again first, by itself. */
-  firstAgain(): (Task & { readonly again: Instant }) | undefined {
-    for (;;) {
-      const [at, , id] = this.#again.first ?? [];
-      const task = id === undefined ? undefined : this.#tasks.get(id);
-      if (id === undefined) return undefined;
-      if (task?.again !== undefined && task.again === at) return { ...task, again: at };
-      this.#again.shift();
-    }
-  }
-
-  /** Takes what `firstAgain` gave. */
-  takeAgain(): void {
-    this.#again.shift();
-  }
-
-  /** Puts it back, if it still is to be. */
-  backAgain(id: string): void {
-    const task = this.#tasks.get(id);
-    if (task?.again !== undefined) this.#again.add([task.again, task.order, id]);
   }
 
   /** Types of which there were jobs. */
@@ -312,7 +290,7 @@ export class Agenda {
     const task = this.find(ref);
     if (!task || task.due !== undefined) return;
     this.#put({ ...task, again: at });
-    this.backAgain(task.id);
+    this.again.add(task.id);
   }
 
   #come(from: Shard, n: number, message: Message, at: Instant): void {
@@ -490,19 +468,12 @@ export class Agenda {
         continue;
       }
       this.#hold(row);
-      this.backAgain(row.id);
+      this.again.add(row.id);
       if (row.due === undefined) continue;
       if (row.kind !== "timer") this.#queue(row);
       this.#offer(row);
     }
   }
-}
-
-function failedAs(task: Task, { due, attempts, cause, holder }: Extract<TaskNote, { kind: "failed" }>): Task {
-  const { again: _, ...rest } = task;
-  const isRevived = task.due === undefined && due !== undefined;
-  const job = task.job && { ...task.job, holder, ...(isRevived && { forgiven: attempts }) };
-  return { ...rest, due, attempts, cause, ...(job && { job }) };
 }
 
 const taskBytes = (task: Task): number => messageBytes(task) + 2 * task.id.length + task.cause.length;

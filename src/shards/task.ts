@@ -1,7 +1,7 @@
 // What a shard has to do, one by one: tasks, and messages on their way.
 
 import type { Instant, Shard } from "../base/index.ts";
-import type { Message } from "../journal/index.ts";
+import type { Message, Note } from "../journal/index.ts";
 
 /** A command to be carried out once, at `due` or later; a dead letter has none. Never changed: replaced. */
 export type Task = Message & {
@@ -34,6 +34,14 @@ export type JobFields = {
   /** The process that has it done, while it is leased; none where a consumer has it. */
   readonly holder?: string | undefined;
 };
+
+/** The task as a note leaves it that says so of an attempt. */
+export function failedAs(task: Task, { due, attempts, cause, holder }: Extract<Note, { kind: "failed" }>): Task {
+  const { again: _, ...rest } = task;
+  const isRevived = task.due === undefined && due !== undefined;
+  const job = task.job && { ...task.job, holder, ...(isRevived && { forgiven: attempts }) };
+  return { ...rest, due, attempts, cause, ...(job && { job }) };
+}
 
 /** A message on its way. */
 export type Outgoing = {
