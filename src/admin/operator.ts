@@ -254,6 +254,8 @@ export type GroupView = {
    *  subscription says nothing of it, as of a reader. */
   readonly batch: number | null;
   readonly concurrency: number | null;
+  /** Of one that is read from outside, who reads: how many shards each has, and how many events before it there. */
+  readonly consumers: readonly { readonly consumer: string; readonly shards: number; readonly lag: number }[];
   /** `partly`: paused at some shards. */
   readonly state: "open" | "paused" | "partly";
   /** Shards where it stands still: before which event (empty when the event is not why), since when and why. */

@@ -129,6 +129,7 @@ export const groupView = object({
   lagMs: ms,
   batch: orNull(whole),
   concurrency: orNull(whole),
+  consumers: listOf(object({ consumer: text, shards: whole, lag: whole })),
   state: { type: "string", enum: ["open", "paused", "partly"] },
   stuck: listOf(object({ shard: whole, event: text, since: time, cause: text })),
 });

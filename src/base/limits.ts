@@ -81,6 +81,10 @@ export const defaultLimits = {
   /** Streams of events that a gateway sends at the same time: each holds a connection, and some of its memory while it is read
    *  too slowly. */
   maxEventStreams: 512,
+  /** How often a consumer of a group says that it is there. One that has not been heard of five times has lost its shards. */
+  consumerBeatMs: 1_000,
+  /** A consumer that has events, and has said of none for so long that it is done, is sent away: others get its shards. */
+  consumerStallMs: 60_000,
   /** Open connections per listener. */
   maxConnections: 4096,
   /** A client that takes longer to send its headers, or its whole request, is cut off. */

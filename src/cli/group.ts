@@ -20,6 +20,10 @@ function stillOf({ stuck }: GroupView): string {
   return `${where} since ${new Date(first.since).toISOString()}: ${first.event} ${first.cause}`.replace(/: {2}/, ": ");
 }
 
+/** How many shards each has, and how far behind it is there. */
+const consumersOf = ({ consumers }: GroupView): string =>
+  consumers.map(({ consumer, shards, lag }) => `${printable(consumer)}: ${shards} (${lag})`).join(", ");
+
 const columns: readonly Column<GroupView>[] = [
   { title: "group", value: ({ group }) => group },
   { title: "topic", value: ({ topic }) => topic },
@@ -27,6 +31,7 @@ const columns: readonly Column<GroupView>[] = [
   { title: "state", value: ({ state }) => state },
   { title: "lag", value: ({ lag, atLeast }) => countOf(lag, atLeast), align: "right" },
   { title: "lag s", value: ({ lagMs }) => (lagMs / 1000).toFixed(1), align: "right" },
+  { title: "consumers", value: consumersOf },
   { title: "stands still", value: stillOf, style: ({ stuck }) => (stuck.length > 0 ? "red" : undefined) },
 ];
 

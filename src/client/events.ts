@@ -9,9 +9,10 @@ import type { ClientHost } from "./host.ts";
 export type EventsOptions = {
   /** Where to begin: with all that is kept (the default), with what comes from now on, or with what was published at that time or later. */
   readonly from?: "beginning" | "now" | Date | undefined;
-  /** Behind this event: the `place` of one that was read earlier. */
+  /** Behind this event: the `place` of one that was read earlier. Not with a group. */
   readonly after?: string | undefined;
-  /** Begins where the group is, if it has been anywhere. It moves when `done` is called, and when a connection that was lost is made anew. */
+  /** As one consumer of this group: all that there are share the topic, and begin where the group is. It moves when `done` is called;
+   *  what was not done comes again, perhaps to another. */
   readonly group?: string | undefined;
   /** Ends the list. */
   readonly signal?: AbortSignal | undefined;
@@ -29,7 +30,8 @@ export interface TopicEvents<C extends TopicShape> {
   /** What the topic has, and then what comes, until the signal aborts or the loop is left. Rejects with SheafError for what no new
    *  connection would mend. Each event comes at least once, those of one key in their order. */
   events(options?: EventsOptions): AsyncGenerator<ReadEvent<ReceivedValue<C>>, void>;
-  /** All events of the group up to this place are done. */
+  /** All events up to this place that came with it are done by the group. Rejects PRECONDITION_FAILED where another consumer has some of
+   *  them by now: they come to that one. */
   done(group: string, place: string): Promise<void>;
 }
 
@@ -56,6 +58,10 @@ export async function* eventsOf<V>(
   options: EventsOptions,
 ): AsyncGenerator<ReadEvent<V>, void> {
   const { signal, group, from } = options;
+  if (group !== undefined && options.after !== undefined)
+    throw new SheafError("USAGE", "a group goes on where it is, and not behind another event", {
+      hint: "Leave out `after`, or `group`.",
+    });
   const { clock, dice } = port.host;
   let place = options.after;
   let at = Math.floor(dice.random() * port.urls.length);

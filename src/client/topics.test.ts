@@ -123,8 +123,12 @@ test("a stream of events: a group goes on where it was said to be, forwards only
   await orders.done("audit", all[4]!.place);
   const rest = await first(orders.events({ group: "audit" }), 8);
   assert.deepEqual(new Set([...all.slice(0, 12), ...rest].map(({ id }) => id)).size, 20);
-  await assert.rejects(orders.done("noted", all[4]!.place), code("IN_USE"));
+  const [alone] = await first(orders.events(), 1);
+  await assert.rejects(orders.done("noted", alone!.place), code("IN_USE"));
+  await assert.rejects(first(orders.events({ group: "noted" }), 1), code("IN_USE"));
   await assert.rejects(orders.done("a b", all[4]!.place), code("BAD_INPUT"));
+  await assert.rejects(orders.done("other", all[4]!.place), code("BAD_INPUT"));
+  await assert.rejects(first(orders.events({ group: "audit", after: all[4]!.place }), 1), code("USAGE"));
   await assert.rejects(first(client.topic(Lists).events({ after: all[4]!.place }), 1), code("BAD_INPUT"));
 });
 

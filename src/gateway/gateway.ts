@@ -17,7 +17,7 @@ import {
 } from "../http/index.ts";
 import type { AppContractShape, TopicShape, QueueShape } from "../model/index.ts";
 import type { Calls, Target } from "../rpc/index.ts";
-import type { Authenticator, Policy } from "../security/index.ts";
+import type { Authenticator, Policy, Principal } from "../security/index.ts";
 import {
   directoryOf,
   checkProcedure,
@@ -107,16 +107,22 @@ export function gateway(options: GatewayOptions): Gateway {
   };
 
   const subscribers = new Subscribers(outlet, options.shards);
-  const onEvents = (ask: Ask, run: (topic: TopicShape) => Promise<Answer>): Plan => {
+  const onEvents = (ask: Ask, run: (topic: TopicShape, principal: Principal) => Promise<Answer>): Plan => {
     const topic = readableTopic(now(), decodeSegment(ask.segments[1] ?? ""));
-    return { action: "subscribe", resource: { kind: "topic", name: topic.name }, run: () => run(topic) };
+    return {
+      action: "subscribe",
+      resource: { kind: "topic", name: topic.name },
+      run: (principal) => run(topic, principal),
+    };
   };
 
   http.guarded("POST", "/entities/:entity/:key/:member", onEntity);
   http.guarded("GET", "/entities/:entity/:key/:member", onEntity);
   http.guarded("POST", "/services/:service/:procedure", onService);
   http.guarded("POST", "/topics/:topic", onTopic);
-  http.guarded("GET", "/topics/:topic/events", (ask) => onEvents(ask, (topic) => subscribers.events(ask, topic)));
+  http.guarded("GET", "/topics/:topic/events", (ask) =>
+    onEvents(ask, (topic, principal) => subscribers.events(ask, topic, principal)),
+  );
   http.guarded("POST", "/topics/:topic/groups/:group", (ask) =>
     onEvents(ask, (topic) => subscribers.done(ask, topic, decodeSegment(ask.segments[3] ?? ""))),
   );

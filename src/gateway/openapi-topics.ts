@@ -21,8 +21,12 @@ const group: Node = {
 };
 const begins = [
   text("from", "query", "Where to begin: `beginning` (the default), `now`, or a time by ISO 8601."),
-  text("group", "query", "Begins where this group is, if it has been anywhere."),
-  text("Last-Event-ID", "header", "Goes on behind this event: the `id` of one of the stream."),
+  text(
+    "group",
+    "query",
+    "As a consumer of this group: all that there are share the topic, and begin where the group is.",
+  ),
+  text("Last-Event-ID", "header", "Goes on behind this event: the `id` of one of the stream. It moves no group."),
 ];
 
 /** The paths of one topic: those of what an entity emits are only read. */
@@ -58,7 +62,7 @@ export function topicPaths(topic: TopicShape, isPublished: boolean, tools: Topic
   const done = {
     operationId: `${name}.done`,
     summary: "done",
-    description: "Moves a group forwards: all up to an event is done.",
+    description: "Moves a group forwards: all up to an event, of what came with it, is done.",
     ...of,
     parameters: [group],
     requestBody: {

@@ -15,6 +15,7 @@ import type { Cancellation } from "../rpc/index.ts";
 import type { ReadReply } from "../topics/index.ts";
 import { unpack } from "../wire/index.ts";
 import { placeText } from "./place.ts";
+import type { Share } from "./share.ts";
 import { pageEvents, type Tail } from "./tails.ts";
 import type { TopicReads } from "./topic-reads.ts";
 
@@ -34,6 +35,8 @@ export type StreamOptions = {
   readonly topic: CompiledTopic;
   /** Where it begins: changed as it goes. */
   readonly places: number[];
+  /** What a consumer of a group has of the shards; all of them for whoever reads alone. */
+  readonly share?: Share | undefined;
   /** Aborts when streams are to end. */
   readonly ending: Cancellation;
 };
@@ -41,22 +44,24 @@ export type StreamOptions = {
 /** An event as its reader gets it: a CloudEvent, as JSON. */
 export type Sent = { readonly id: string; readonly event: string };
 
+type Ending = "stopping" | "time" | "unreachable" | "stalled";
+
 /** What a stream gives, piece by piece. */
 export type Piece =
   | { readonly kind: "place"; readonly id: string }
   | { readonly kind: "events"; readonly events: readonly Sent[] }
   | { readonly kind: "trimmed"; readonly shard: number; readonly after: number; readonly before: number }
   | { readonly kind: "beat" }
-  | { readonly kind: "end"; readonly reason: "stopping" | "time" | "unreachable" }
+  | { readonly kind: "end"; readonly reason: Ending }
   | { readonly kind: "end"; readonly reason: "failed"; readonly code: string; readonly message: string };
 
 export async function* stream(options: StreamOptions, gone: Cancellation): AsyncGenerator<Piece, void> {
-  const { host, places, ending } = options;
+  const { host, ending } = options;
   const { clock } = host;
   const until = clock.tick() + longestMs;
   const pages = new Pages(options);
   let beatAt = clock.tick() + heartbeatMs;
-  yield { kind: "place", id: placeText(host.crypto, name(options), places) };
+  yield { kind: "place", id: idOf(options) };
   while (!gone.aborted) {
     const now = clock.tick();
     const why = endOf(options, until, now);
@@ -82,17 +87,15 @@ export async function* stream(options: StreamOptions, gone: Cancellation): Async
   }
 }
 
-function endOf(
-  { tail, ending }: StreamOptions,
-  until: Tick,
-  now: Tick,
-): "stopping" | "time" | "unreachable" | undefined {
+function endOf({ tail, ending, share }: StreamOptions, until: Tick, now: Tick): Ending | undefined {
   if (ending.aborted) return "stopping";
   if (now >= until) return "time";
+  if (share?.isStalled) return "stalled";
   return now - (tail.failingSince ?? now) >= unreachableMs ? "unreachable" : undefined;
 }
 
-type Page = { readonly shard: number; readonly reply: ReadReply };
+/** `since`: the hold that it was read for. */
+type Page = { readonly shard: number; readonly since: number | undefined; readonly reply: ReadReply };
 
 /** Asks the shards that have more, and keeps what they answered until it is sent. */
 class Pages {
@@ -110,37 +113,41 @@ class Pages {
 
   /** The next page; undefined when there is none yet. */
   next(): Page | undefined {
+    const { share } = this.#options;
     this.#ask();
-    const page = this.#ready.shift();
-    if (page) this.#busy.delete(page.shard);
-    return page;
+    for (let page = this.#ready.shift(); page; page = this.#ready.shift()) {
+      this.#busy.delete(page.shard);
+      if (!share || (share.may(page.shard) && share.holds[page.shard] === page.since)) return page;
+    }
+    return undefined;
   }
 
   #ask(): void {
-    const { tail, places, host } = this.#options;
+    const { tail, places, host, share } = this.#options;
     const now = host.clock.tick();
     // What other streams do not hold up is what fails here alone: one of those at a time.
     let failing = Array.from(this.#busy).filter((shard) => this.#failed.has(shard)).length;
     let sound = this.#busy.size - failing;
     tail.last.forEach((last, shard) => {
-      if (last <= places[shard]! || this.#busy.has(shard)) return;
+      if (last <= places[shard]! || this.#busy.has(shard) || share?.may(shard) === false) return;
       const until = this.#failed.get(shard);
       if (until === undefined ? sound >= pagesAtOnce : failing > 0 || until > now) return;
       if (until === undefined) sound++;
       else failing++;
       this.#busy.add(shard);
       const known = tail.newest(shard, places[shard]!);
-      if (known) this.#ready.push({ shard, reply: known });
+      if (known) this.#ready.push({ shard, since: share?.holds[shard], reply: known });
       else void this.#read(shard);
     });
   }
 
   async #read(shard: number): Promise<void> {
-    const { reads, places, host } = this.#options;
+    const { reads, places, host, share } = this.#options;
+    const since = share?.holds[shard];
     try {
       const reply = await reads.read(name(this.#options), shard, { after: places[shard]!, limit: pageEvents });
       this.#failed.delete(shard);
-      this.#ready.push({ shard, reply });
+      this.#ready.push({ shard, since, reply });
     } catch {
       this.#failed.set(shard, host.clock.tick() + pauseMs);
       this.#busy.delete(shard);
@@ -151,17 +158,19 @@ class Pages {
   /** Resolves when there may be a page, when so much time is over, or when a signal aborts. */
   more(ms: Millis, signals: readonly Cancellation[]): Promise<void> {
     if (signals.some(({ aborted }) => aborted)) return Promise.resolve();
-    const { tail, host } = this.#options;
+    const { tail, host, share } = this.#options;
     const wait = Math.min(ms, this.#failed.size > 0 ? pauseMs : Infinity);
     return new Promise((resolve) => {
       const done = (): void => {
         stop();
         timer.cancel();
         this.#wake = () => {};
+        if (share) share.changed = () => {};
         for (const signal of signals) signal.removeEventListener("abort", done);
         resolve();
       };
       this.#wake = done;
+      if (share) share.changed = done;
       const stop = tail.listen(done);
       const timer: Timer = host.clock.after(wait, done);
       for (const signal of signals) signal.addEventListener("abort", done, { once: true });
@@ -170,6 +179,15 @@ class Pages {
 }
 
 const name = ({ topic }: StreamOptions): string => topic.contract.name;
+/** In a group it says besides for whom each shard is held. */
+const idOf = ({ host, topic, places, share }: StreamOptions): string =>
+  share
+    ? placeText(host.crypto, groupMark(topic.contract.name, share.group), [...places, ...share.holds])
+    : placeText(host.crypto, topic.contract.name, places);
+
+/** What the ids of a group's events are marked by. */
+export const groupMark = (topic: string, group: string): string => `${topic}\n${group}`;
+
 const saidOf = ({ code, message }: SheafError): { code: string; message: string } => ({ code, message });
 
 /** What is to be sent of a page; the stream's place is behind it then. */
@@ -179,6 +197,7 @@ function piecesOf(options: StreamOptions, { shard, reply: { events, last, floor 
   const before = places[shard]!;
   if (before > 0 && floor > before + 1) pieces.push({ kind: "trimmed", shard, after: before, before: floor });
   const sent: Sent[] = [];
+  options.share?.sending(shard);
   try {
     for (const [n, key, at, schema, value] of events) {
       const data = topic.restore(schema, unpack(value));
@@ -192,7 +211,7 @@ function piecesOf(options: StreamOptions, { shard, reply: { events, last, floor 
         time: new Date(at).toISOString(),
         data,
       };
-      sent.push({ id: placeText(host.crypto, name(options), places), event: jsonText(event) });
+      sent.push({ id: idOf(options), event: jsonText(event) });
     }
   } catch (error) {
     const says = "a stream of events ended: one of them cannot be read";

@@ -1,12 +1,15 @@
 // Reading topics over HTTP: streams of their events, and the places of groups.
 
-import { SheafError } from "../base/index.ts";
+import { SheafError, toHex } from "../base/index.ts";
+import type { Crypto } from "../host/index.ts";
 import { type Answer, type Ask, queryParameter, readJson } from "../http/index.ts";
 import { topicOnce, type TopicShape } from "../model/index.ts";
 import { Cancel, type Cancellation } from "../rpc/index.ts";
+import type { Principal } from "../security/index.ts";
 import type { Outlet } from "./exchange.ts";
 import { placesOf } from "./place.ts";
-import { sseText, stream } from "./stream.ts";
+import { Share } from "./share.ts";
+import { groupMark, sseText, stream, type StreamOptions } from "./stream.ts";
 import { Tails } from "./tails.ts";
 import { fromOf, TopicReads } from "./topic-reads.ts";
 
@@ -39,9 +42,9 @@ export class Subscribers {
     this.#ending.abort();
   }
 
-  /** `GET /topics/{topic}/events`: begins behind `Last-Event-ID`, else where the group is, else at `from`. */
-  async events({ request }: Ask, topic: TopicShape): Promise<Answer> {
-    const { limits, host } = this.#outlet;
+  /** `GET /topics/{topic}/events`: begins behind `Last-Event-ID`, or at `from`; a consumer of a group where the group is. */
+  async events({ request }: Ask, topic: TopicShape, principal: Principal): Promise<Answer> {
+    const { limits } = this.#outlet;
     const from = fromOf(queryParameter(request.url, "from"));
     const group = groupOf(queryParameter(request.url, "group"));
     const since = request.header("last-event-id");
@@ -50,15 +53,14 @@ export class Subscribers {
     if (this.#open >= limits.maxEventStreams)
       throw new SheafError("OVERLOADED", "too many streams of events are open", { retryAfterMs: 5000 });
     this.#open++;
-    let places: number[];
+    let options: Omit<StreamOptions, "tail" | "ending">;
     try {
-      places = await this.#begin(topic.name, from, group, since);
+      options = await this.#begin(topic, from, group, since, principal);
     } catch (error) {
       this.#open--;
       throw error;
     }
     const tails = this.#tails;
-    const reads = this.#reads;
     const ending = this.#ending.one();
     const over = (): void => {
       this.#open--;
@@ -66,10 +68,14 @@ export class Subscribers {
     };
     async function* all(gone: Cancellation): AsyncGenerator<string, void> {
       const tail = tails.take(topic.name);
+      // One that takes nothing any more is not waited for to give its shards up.
+      const left = (): void => void options.share?.end();
+      gone.addEventListener("abort", left);
       try {
-        const pieces = stream({ host, reads, tail, topic: topicOnce(topic), places, ending }, gone);
-        for await (const piece of pieces) yield sseText(piece);
+        for await (const piece of stream({ ...options, tail, ending }, gone)) yield sseText(piece);
       } finally {
+        gone.removeEventListener("abort", left);
+        left();
         tails.give(topic.name, tail);
         over();
       }
@@ -77,22 +83,26 @@ export class Subscribers {
     return { status: 200, headers: eventStream, stream: all };
   }
 
+  /** Where a stream begins: in a group, at what its consumer gets to hold. */
   async #begin(
-    topic: string,
+    shape: TopicShape,
     from: ReturnType<typeof fromOf>,
     group: string | undefined,
     since: string | undefined,
-  ): Promise<number[]> {
-    const { crypto } = this.#outlet.host;
-    if (since !== undefined && since !== "") {
-      const places = placesOf(crypto, topic, this.#reads.shards, since);
-      if (group !== undefined) await this.#reads.move(topic, group, places);
-      return places;
-    }
-    const places = await this.#reads.places(topic, from);
-    if (group === undefined) return places;
-    const kept = await this.#reads.group(topic, group);
-    return places.map((place, shard) => kept[shard] ?? place);
+    principal: Principal,
+  ): Promise<Omit<StreamOptions, "tail" | "ending">> {
+    const { host, limits } = this.#outlet;
+    const reads = this.#reads;
+    const topic = shape.name;
+    const common = { host, reads, topic: topicOnce(shape) };
+    if (group === undefined && since !== undefined && since !== "")
+      return { ...common, places: placesOf(host.crypto, topic, reads.shards, since) };
+    const places = await reads.places(topic, from);
+    if (group === undefined) return { ...common, places };
+    const consumer = `${principal.id}/${toHex(host.dice.bytes(4))}`;
+    const share = new Share({ clock: host.clock, limits, reads, topic, group, consumer, places });
+    await share.begin();
+    return { ...common, places, share };
   }
 
   /** `POST /topics/{topic}/groups/{group}`: all up to an event, which `id` names, is done. */
@@ -104,8 +114,25 @@ export class Subscribers {
       throw new SheafError("BAD_INPUT", "the body does not say up to where", {
         issues: [{ path: ["id"], message: "the id of an event of the stream" }],
       });
-    await this.#reads.move(topic.name, group, placesOf(host.crypto, topic.name, this.#reads.shards, body.id));
+    const { places, holds } = doneOf(host.crypto, topic.name, group, this.#reads.shards, body.id);
+    await this.#reads.move(topic.name, group, places, holds);
     return { status: 204 };
+  }
+}
+
+/** The id of an event that a consumer of the group was sent, or of one of a stream without a group. Throws BAD_INPUT. */
+function doneOf(
+  crypto: Crypto,
+  topic: string,
+  group: string,
+  shards: number,
+  id: string,
+): { readonly places: number[]; readonly holds?: number[] } {
+  try {
+    const both = placesOf(crypto, groupMark(topic, group), 2 * shards, id);
+    return { places: both.slice(0, shards), holds: both.slice(shards) };
+  } catch {
+    return { places: placesOf(crypto, topic, shards, id) };
   }
 }
 

@@ -1,14 +1,15 @@
 // What a gateway asks the shards of a topic, as Sheaf itself: their events, and how far groups are.
 
-import { keyIn, type Instant, type Millis, SheafError } from "../base/index.ts";
+import { asSheafError, keyIn, type Instant, type Millis, shardOf, SheafError } from "../base/index.ts";
 import { topicType } from "../model/index.ts";
 import type { Call, Cancellation } from "../rpc/index.ts";
 import { system } from "../security/index.ts";
-import type { ReadReply } from "../topics/index.ts";
+import type { JoinReply, PlaceReply, ReadReply } from "../topics/index.ts";
 import type { Outlet } from "./exchange.ts";
 
 /** An answer takes no longer than this besides what it waits for events. */
 const patienceMs: Millis = 10_000;
+const mostMoved = 10_000;
 /** Behind every event. */
 const end = Number.MAX_SAFE_INTEGER;
 
@@ -23,6 +24,8 @@ export class TopicReads {
   readonly #outlet: Outlet;
   readonly shards: number;
   readonly #keys: string[];
+  /** Up to where holds were moved lately: an acknowledgement names all shards, and few of them have changed. */
+  readonly #moved = new Map<string, number>();
 
   constructor(outlet: Outlet, shards: number) {
     this.#outlet = outlet;
@@ -52,22 +55,48 @@ export class TopicReads {
     return (await this.#ask(shard, "query", "read", { topic, after, limit, waitMs }, { waitMs, signal })) as ReadReply;
   }
 
-  /** The place of a group at each shard; undefined where it has none. */
-  async group(topic: string, group: string): Promise<(number | undefined)[]> {
-    return this.#each(async (shard) => {
-      const { place } = (await this.#ask(shard, "query", "place", { topic, group })) as {
-        readonly place: number | null;
-      };
-      return place ?? undefined;
-    });
+  /** Moves the place of a group forwards, wherever it is behind; `holds`: for whom, where a consumer holds the shard. Rejects IN_USE for a
+   *  subscription of the app, and PRECONDITION_FAILED, once the others are moved, for shards that others hold by now. */
+  async move(topic: string, group: string, places: readonly number[], holds?: readonly number[]): Promise<void> {
+    const said = await Promise.allSettled(
+      places.map(async (through, shard) => {
+        const since = holds?.[shard];
+        if (through === 0 || since === 0) return;
+        const id = `${topic}\n${group}\n${shard}\n${since ?? ""}`;
+        if (since !== undefined && through <= (this.#moved.get(id) ?? 0)) return;
+        await this.#ask(shard, "command", "move", { topic, group, through, since });
+        if (this.#moved.size >= mostMoved) this.#moved.clear();
+        if (since !== undefined) this.#moved.set(id, through);
+      }),
+    );
+    const failed = said.filter((one) => one.status === "rejected").map(({ reason }) => asSheafError(reason));
+    // What may pass comes first: whoever hears of it says all again.
+    const first = failed.find(({ retry }) => retry !== "never") ?? failed[0];
+    if (first) throw first;
   }
 
-  /** Moves the place of a group forwards, wherever it is behind. Rejects IN_USE for a subscription of the app. */
-  async move(topic: string, group: string, places: readonly number[]): Promise<void> {
-    await this.#each(async (shard) => {
-      const through = places[shard]!;
-      if (through > 0) await this.#ask(shard, "command", "move", { topic, group, through });
-    });
+  place(topic: string, group: string, shard: number): Promise<PlaceReply> {
+    return this.#ask(shard, "query", "place", { topic, group }) as Promise<PlaceReply>;
+  }
+
+  /** A consumer says that it is there, or that it leaves, and learns who else is. */
+  join(topic: string, group: string, consumer: string, leaves = false): Promise<JoinReply> {
+    const shard = shardOf(topicType, `${topic}\n${group}`, this.shards);
+    return this.#ask(shard, "query", "join", { topic, group, consumer, leaves }) as Promise<JoinReply>;
+  }
+
+  /** Asks to hold a shard for a consumer; tells who does. `living`: who else does not give way, nobody where they are known. */
+  hold(
+    topic: string,
+    group: string,
+    shard: number,
+    asked: { readonly consumer: string; readonly begin: number; readonly living?: readonly string[] | undefined },
+  ): Promise<PlaceReply> {
+    return this.#ask(shard, "command", "hold", { topic, group, ...asked }) as Promise<PlaceReply>;
+  }
+
+  async release(topic: string, group: string, shard: number, since: number): Promise<void> {
+    await this.#ask(shard, "command", "release", { topic, group, since });
   }
 
   /** Where a reader begins at each shard. */

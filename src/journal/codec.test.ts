@@ -23,6 +23,7 @@ import {
   sampleKey,
   samplePayloads,
   sampleRecord,
+  sampleGroups,
   sampleTopics,
 } from "./sample.ts";
 
@@ -275,4 +276,13 @@ test("codec: a payload over the limit is refused when written; one from under a 
   assert.equal(refusal(() => small.encode(large)).code, "TOO_LARGE");
   assert.deepEqual(small.decode(bytes, place).payload, large.payload);
   assert.equal(allowed, mostRecordBytes, "decompression is bounded all the same");
+});
+
+test("codec: who holds a shard for a group is format 3, too; what format 3 wrote of it stays readable", () => {
+  const line = readFileSync(new URL("./golden/records-3-groups.hex", import.meta.url), "utf8").trim();
+  const record = sampleRecord(sampleGroups);
+  const { bytes } = plain.encode(record);
+  assert.equal(bytes[0], 3);
+  assert.equal(toHex(bytes), line);
+  assert.deepStrictEqual(withoutHash(plain.decode(fromHex(line), place)), record);
 });

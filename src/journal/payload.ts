@@ -22,7 +22,11 @@ const TRIMMED = 8;
 const ADDED = 9;
 const QUEUE = 10;
 const PURGED = 11;
+<<<<<<< HEAD
 const AGAIN = 12;
+=======
+const HELD = 12;
+>>>>>>> f84ae0b (wip)
 
 export function putPayload(put: Put, payload: Payload): void {
   switch (payload.kind) {
@@ -113,8 +117,13 @@ function noteToValue(note: Note): unknown[] {
       return [QUEUE, note.type, note.paused];
     case "purged":
       return [PURGED, note.tasks];
+<<<<<<< HEAD
     case "again":
       return [AGAIN, note.tasks, note.at ?? null, note.everyMs];
+=======
+    case "held":
+      return [HELD, note.group, note.topic, note.holder];
+>>>>>>> f84ae0b (wip)
   }
 }
 
@@ -265,6 +274,8 @@ function noteFromValue(value: unknown): Note {
       return { kind: "added", messages: list(rest[0]).map(messageFromValue) };
     case QUEUE:
       return { kind: "queue", type: text(rest[0]), paused: truth(rest[1]) };
+    case HELD:
+      return { kind: "held", group: text(rest[0]), topic: text(rest[1]), holder: text(rest[2]) };
     case PURGED:
       return { kind: "purged", tasks: list(rest[0]).map(text) };
     case AGAIN:

@@ -129,6 +129,8 @@ export type Note =
       readonly topic: string;
       readonly state: "paused" | "open" | "gone";
     }
+  /** A consumer of a group holds the shard from this record on; nobody does where `holder` is empty. */
+  | { readonly kind: "held"; readonly group: string; readonly topic: string; readonly holder: string }
   /** The topic's events numbered below this one are no longer kept: so many bytes. */
   | { readonly kind: "trimmed"; readonly topic: string; readonly below: number; readonly bytes: number };
 

@@ -12,9 +12,11 @@ type Counted = { readonly events: number; readonly atLeast: boolean };
 /** A topic at one shard. */
 export type TopicShare = TopicView & { readonly shard: ShardNumber };
 /** A group at one shard. */
-export type GroupShare = Omit<GroupView, "state" | "stuck"> & {
+export type GroupShare = Omit<GroupView, "state" | "stuck" | "consumers"> & {
   readonly shard: ShardNumber;
   readonly paused: boolean;
+  /** The consumer that has the shard. */
+  readonly consumer: string | null;
   readonly stuck: GroupView["stuck"][number] | null;
 };
 /** What one shard did, or would do, for a group. */
@@ -89,6 +91,7 @@ async function shareOf(parts: Parts, shard: Shard, group: string, topic: string)
     batch: contract?.batch?.events ?? null,
     concurrency: contract?.concurrency ?? null,
     paused: logs.place(group, topic)?.paused ?? false,
+    consumer: logs.place(group, topic)?.held?.by ?? null,
     stuck: stuck ? { shard: shard.number, event: stuck.at, since: stuck.since, cause: stuck.cause } : null,
   };
 }
@@ -224,10 +227,23 @@ export const groupsOf = (shares: readonly GroupShare[]): readonly GroupView[] =>
       lagMs: all.reduce<Millis>((most, one) => Math.max(most, one.lagMs), 0),
       batch,
       concurrency,
+      consumers: consumersOf(all),
       state: paused === 0 ? ("open" as const) : paused === all.length ? ("paused" as const) : ("partly" as const),
       stuck: all.flatMap(({ stuck }) => (stuck ? [stuck] : [])),
     };
   });
+
+function consumersOf(shares: readonly GroupShare[]): GroupView["consumers"] {
+  const found = new Map<string, { shards: number; lag: number }>();
+  for (const { consumer, lag } of shares) {
+    if (consumer === null) continue;
+    const one = found.get(consumer) ?? { shards: 0, lag: 0 };
+    found.set(consumer, { shards: one.shards + 1, lag: one.lag + lag });
+  }
+  return [...found]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([consumer, { shards, lag }]) => ({ consumer, shards, lag }));
+}
 
 /** Changes a group everywhere, or tells what would change. `all` asks each node. */
 export async function changeGroup(

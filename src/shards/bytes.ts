@@ -44,6 +44,7 @@ export function noteBytes(note: Note): number {
     case "again":
       return note.tasks.reduce((bytes, task) => bytes + 3 * task.length + 5, 32);
     case "group":
+    case "held":
     case "trimmed":
     case "queue":
       return 128;

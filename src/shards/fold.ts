@@ -256,11 +256,12 @@ export class Fold {
           break;
         case "moved":
           this.agenda.send(note.messages, this.at, this.generation);
-          this.logs.note(note);
+          this.logs.note(note, this.seq);
           break;
         case "group":
+        case "held":
         case "trimmed":
-          this.logs.note(note);
+          this.logs.note(note, this.seq);
           break;
         default:
           this.agenda.note(note, this.at);

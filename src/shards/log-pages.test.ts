@@ -27,7 +27,7 @@ class Bench {
   }
 
   trim(below: number): void {
-    this.logs.note({ kind: "trimmed", topic, below, bytes: 0 });
+    this.logs.note({ kind: "trimmed", topic, below, bytes: 0 }, 1);
   }
 
   /** `meanwhile` happens before the store looks, and after. */

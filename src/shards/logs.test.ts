@@ -57,7 +57,7 @@ test("logs: whatever was saved, refused, trimmed, restored or read again, each e
         case 1: {
           const cut = there[random.below(Math.max(1, there.length))];
           if (!cut) break;
-          logs.note({ kind: "trimmed", topic, below: cut.n, bytes: 0 });
+          logs.note({ kind: "trimmed", topic, below: cut.n, bytes: 0 }, 1);
           expected.set(
             topic,
             there.filter(({ n }) => n >= cut.n),
@@ -108,16 +108,16 @@ test("logs: what the store refuses fills them, and what it takes makes room", ()
 test("logs: a group stays at its place when it is paused, and has none when it is forgotten", () => {
   const logs = new Logs();
   assert.equal(logs.place("ship", "orders"), undefined);
-  logs.note({ kind: "moved", group: "ship", topic: "orders", through: 7, messages: [] });
-  logs.note({ kind: "group", group: "ship", topic: "orders", state: "paused" });
+  logs.note({ kind: "moved", group: "ship", topic: "orders", through: 7, messages: [] }, 1);
+  logs.note({ kind: "group", group: "ship", topic: "orders", state: "paused" }, 1);
   assert.deepEqual(logs.place("ship", "orders"), { through: 7, paused: true });
-  logs.note({ kind: "moved", group: "ship", topic: "orders", through: 3, messages: [] });
+  logs.note({ kind: "moved", group: "ship", topic: "orders", through: 3, messages: [] }, 1);
   const again = new Logs();
   again.restore(logs.memo());
   assert.deepEqual(again.place("ship", "orders"), { through: 3, paused: true });
-  logs.note({ kind: "group", group: "ship", topic: "orders", state: "open" });
+  logs.note({ kind: "group", group: "ship", topic: "orders", state: "open" }, 1);
   assert.deepEqual(logs.place("ship", "orders"), { through: 3, paused: false });
-  logs.note({ kind: "group", group: "ship", topic: "orders", state: "gone" });
+  logs.note({ kind: "group", group: "ship", topic: "orders", state: "gone" }, 1);
   assert.equal(logs.place("ship", "orders"), undefined);
 });
 

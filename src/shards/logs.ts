@@ -6,7 +6,7 @@
 // G2. An event is in memory until the local store holds it; memory has the newest ones besides.
 // G3. A group moves in the record that leaves what it made of the events: it is neither ahead of its effects nor behind them.
 
-import { defaultLimits, type Generation, type Instant, type Limits } from "../base/index.ts";
+import { defaultLimits, type Generation, type Instant, type Limits, type Seq } from "../base/index.ts";
 import type { Note, Published } from "../journal/index.ts";
 import { pack, unpack } from "../wire/index.ts";
 import type { Cell, Changes } from "./store.ts";
@@ -19,8 +19,9 @@ export type Logged = Published & {
   readonly at: Instant;
 };
 
-/** How far a group has been through a topic's log. */
-export type GroupPlace = { readonly through: number; readonly paused: boolean };
+/** How far a group has been through a topic's log. `held`: which of its consumers has this shard, and since which record. */
+export type GroupPlace = { readonly through: number; readonly paused: boolean; readonly held?: Hold | undefined };
+export type Hold = { readonly by: string; readonly since: Seq };
 
 type Log = {
   last: number;
@@ -39,7 +40,14 @@ type Log = {
 
 export type LogsMemo = {
   readonly logs: readonly (readonly [topic: string, last: number, at: Instant, floor: number, bytes: number])[];
-  readonly groups: readonly (readonly [group: string, topic: string, through: number, paused: boolean])[];
+  readonly groups: readonly (readonly [
+    group: string,
+    topic: string,
+    through: number,
+    paused: boolean,
+    by?: string,
+    since?: Seq,
+  ])[];
 };
 
 /** As in an agenda: a generation counts seconds, and no log has had as many events by then as this for each. */
@@ -48,6 +56,7 @@ const perSecond = 2 ** 20;
 const entitiesPerEvent = 16;
 /** What may wait for the local store. */
 const unsavedBytes = 32 * 1024 * 1024;
+const begun: GroupPlace = { through: 0, paused: false };
 const nothing = { last: 0, at: 0, floor: 0, bytes: 0 };
 const none: readonly Logged[] = [];
 
@@ -123,17 +132,24 @@ export class Logs {
     this.#unsaved += bytes;
   }
 
-  note(note: Extract<Note, { kind: "moved" | "group" | "trimmed" }>): void {
+  /** What the record with that number says. */
+  note(note: Extract<Note, { kind: "moved" | "group" | "held" | "trimmed" }>, seq: Seq): void {
     switch (note.kind) {
       case "moved": {
         const id = groupId(note.group, note.topic);
-        this.#groups.set(id, { through: note.through, paused: this.#groups.get(id)?.paused ?? false });
+        this.#groups.set(id, { ...(this.#groups.get(id) ?? begun), through: note.through });
+        return;
+      }
+      case "held": {
+        const id = groupId(note.group, note.topic);
+        const held = note.holder === "" ? undefined : { by: note.holder, since: seq };
+        this.#groups.set(id, { ...(this.#groups.get(id) ?? begun), held });
         return;
       }
       case "group": {
         const id = groupId(note.group, note.topic);
         if (note.state === "gone") this.#groups.delete(id);
-        else this.#groups.set(id, { through: this.#groups.get(id)?.through ?? 0, paused: note.state === "paused" });
+        else this.#groups.set(id, { ...(this.#groups.get(id) ?? begun), paused: note.state === "paused" });
         return;
       }
       case "trimmed":
@@ -192,9 +208,10 @@ export class Logs {
   memo(): LogsMemo {
     return {
       logs: Array.from(this.#logs, ([topic, { last, at, floor, bytes }]) => [topic, last, at, floor, bytes] as const),
-      groups: Array.from(
-        this.groups(),
-        ([group, topic, { through, paused }]) => [group, topic, through, paused] as const,
+      groups: Array.from(this.groups(), ([group, topic, { through, paused, held }]) =>
+        held
+          ? ([group, topic, through, paused, held.by, held.since] as const)
+          : ([group, topic, through, paused] as const),
       ),
     };
   }
@@ -202,8 +219,10 @@ export class Logs {
   restore(memo: LogsMemo | undefined): void {
     for (const [topic, last, at, floor, bytes] of memo?.logs ?? [])
       this.#logs.set(topic, { last, at, floor, bytes, recent: [], saved: last, given: last, trimmed: false });
-    for (const [group, topic, through, paused] of memo?.groups ?? [])
-      this.#groups.set(groupId(group, topic), { through, paused });
+    for (const [group, topic, through, paused, by, since = 0] of memo?.groups ?? []) {
+      const place = { through, paused };
+      this.#groups.set(groupId(group, topic), by === undefined ? place : { ...place, held: { by, since } });
+    }
   }
 }
 

@@ -197,6 +197,12 @@ export const mutants: readonly Mutant[] = [
     within: 100,
     trial: { workloads: ["streams"], faults: ["lost-reply"] },
   },
+  {
+    name: "T14",
+    says: "tells a second consumer that it has a shard, too",
+    within: 40,
+    trial: { workloads: ["streams"], faults: ["lost-reply"] },
+  },
 ];
 
 /** The seed that caught it, counted from 1, and what it said; undefined when none did. A seed that fails without the

@@ -34,6 +34,8 @@ export class TopicAudit {
   readonly logs = new Map<string, Log>();
   readonly groups = new Map<string, Place>();
   readonly #subscriptions: ReadonlyMap<string, SubscriptionShape>;
+  /** Groups that pull, and move as they like. */
+  readonly #readers: readonly string[];
   readonly #shards: number;
   readonly #ops = new Set<string>();
   /** Where operators have said that a group is to go on, by group. */
@@ -43,8 +45,14 @@ export class TopicAudit {
   seq = 0;
 
   /** `subscriptions`: all that there ever are. */
-  constructor(shard: Shard, shards: number, subscriptions: readonly SubscriptionShape[]) {
+  constructor(
+    shard: Shard,
+    shards: number,
+    subscriptions: readonly SubscriptionShape[],
+    readers: readonly string[] = [],
+  ) {
     this.shard = shard;
+    this.#readers = readers;
     this.#shards = shards;
     this.#subscriptions = new Map(subscriptions.map((one) => [one.name, one]));
   }
@@ -133,6 +141,7 @@ export class TopicAudit {
     );
     const log = this.logs.get(topic);
     const last = log?.entries.at(-1)?.n ?? 0;
+    if (this.#readers.includes(group)) return;
     if (shape?.topic.name !== topic) return this.#problem(`${group} is no subscription of ${topic}`);
     if (through > last) return this.#problem(`${group} is at ${through} of ${topic}, which goes to ${last}`);
     if (before === undefined && shape.from !== "beginning") return this.#begun(shape, note, header);

@@ -178,6 +178,7 @@ export class WorkAudit {
         return;
       case "published":
       case "group":
+      case "held":
       case "trimmed":
         return;
     }

@@ -83,6 +83,8 @@ export const simLimits: Partial<Limits> = {
   snapshotEveryBytes: 1024,
   beatMs: 6,
   followEveryMs: 20,
+  consumerBeatMs: 12,
+  consumerStallMs: 150,
   maxCrashes: 100_000,
 };
 

@@ -5,7 +5,8 @@ import type { Host } from "../host/index.ts";
 import type { CompiledApp } from "../model/index.ts";
 import type { Call, Reply, Sessions } from "../rpc/index.ts";
 import type { Shard, Shards } from "../shards/index.ts";
-import { movePlace, placeOf } from "./places.ts";
+import { Consumers } from "./consumers.ts";
+import { free, Places } from "./places.ts";
 import { Publications } from "./publications.ts";
 import { Readers } from "./readers.ts";
 import { Retention } from "./retention.ts";
@@ -21,19 +22,21 @@ export type TopicsOptions = {
 };
 
 export class Topics {
-  readonly #options: TopicsOptions;
   readonly #shards: Shards;
   readonly #publications: Publications;
   readonly #readers: Readers;
   readonly #subscriptions: Subscriptions;
+  readonly #places: Places;
+  readonly #consumers: Consumers;
   readonly retention: Retention;
 
   constructor(options: TopicsOptions) {
-    this.#options = options;
     this.#shards = options.shards;
     this.#publications = new Publications(options);
     this.#readers = new Readers(options);
     this.#subscriptions = new Subscriptions(options);
+    this.#places = new Places(options);
+    this.#consumers = new Consumers(options);
     this.retention = new Retention(options);
   }
 
@@ -46,8 +49,11 @@ export class Topics {
     const { kind, name } = call.target;
     if (name === "read") return this.#readers.read(call);
     if (name === "publish" && kind === "command") return this.#publications.publish(call);
-    if (name === "place") return placeOf(this.#options, call);
-    if (name === "move" && kind === "command") return movePlace(this.#options, call);
+    if (name === "place") return this.#places.place(call);
+    if (name === "join") return this.#consumers.join(call);
+    if (name === "move" && kind === "command") return this.#places.move(call);
+    if (name === "hold" && kind === "command") return this.#places.hold(call);
+    if (name === "release" && kind === "command") return this.#places.release(call);
     throw new SheafError("UNKNOWN_TARGET");
   }
 
@@ -62,9 +68,10 @@ export class Topics {
     for (const shard of this.#shards.all) this.#subscriptions.retry(shard);
   }
 
-  /** Moves a group to behind the event of that number. Rejects IN_USE, NOT_OWNER. */
-  seek(shard: Shard, group: string, topic: string, through: number): Promise<void> {
-    return this.#subscriptions.seek(shard, group, topic, through);
+  /** Moves a group to behind the event of that number; a consumer that holds the shard begins anew there. Rejects IN_USE, NOT_OWNER. */
+  async seek(shard: Shard, group: string, topic: string, through: number): Promise<void> {
+    await this.#subscriptions.seek(shard, group, topic, through);
+    if (shard.fold.logs.place(group, topic)?.held) await free(shard, group, topic);
   }
 
   /** Has a group rest, go on, or be forgotten at a shard. Rejects IN_USE, NOT_OWNER. */
