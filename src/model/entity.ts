@@ -6,8 +6,8 @@ import type { EntityHandlers } from "./context.ts";
 import { checkOperations, frozenMembers, handlersOf } from "./definition.ts";
 import type { Commands, None, Only, Queries, Schemas } from "./inference.ts";
 import { checkFields, checkMember, checkName, checkSystemName } from "./names.ts";
-import type { CommandShape, EntityImplementation, EntityShape, QueryShape, Schema } from "./shape.ts";
-import { entityTopic, type TopicContract } from "./topic.ts";
+import type { CommandShape, EntityImplementation, EntityShape, QueryShape, Retention, Schema } from "./shape.ts";
+import { entityTopic, type RetainOptions, retention, type TopicContract } from "./topic.ts";
 import { isSchema, stateShape, type SchemaOf, type StateSchema, type VersionedState } from "./state.ts";
 
 /** What `entity` is given. */
@@ -23,7 +23,11 @@ export type EntityDefinition<S, C, Q, E, F extends boolean = false> = {
   /** Emits the event `changed` with each commit that changes the state: what it is then, for projections and copies elsewhere. The
    *  state is journaled twice then. */
   readonly feed?: F;
+  /** How much is kept of events, by name, `changed` too. */
+  readonly retain?: Retains<NoInfer<E>, NoInfer<F>> | undefined;
 };
+
+type Retains<E, F> = { readonly [V in (keyof E & string) | (F extends true ? "changed" : never)]?: RetainOptions };
 
 /** What `changed` brings, of an entity with a feed. */
 export type Changed<S extends Schema> = {
@@ -105,14 +109,18 @@ export function entity<
 ): EntityContract<N, SchemaOf<S> & StateSchema, C, Q, WithFeed<E, SchemaOf<S>, F>> {
   checkName("entity", name);
   const what = `entity ${name}`;
-  checkFields(what, definition, ["state", "commands", "queries", "events", "feed"]);
+  checkFields(what, definition, ["state", "commands", "queries", "events", "feed", "retain"]);
   type Events = WithFeed<E, SchemaOf<S>, F>;
-  const { feed, events = {} as E, ...rest } = definition;
+  const { feed, events = {} as E, retain, ...rest } = definition;
   if (feed !== undefined && typeof feed !== "boolean") throw new SheafError("USAGE", `${what}: feed is true or false`);
   if (feed && Object.hasOwn(events, feedEvent))
     throw new SheafError("USAGE", `${what}: with a feed, the event "${feedEvent}" is Sheaf's own`);
   const all = (feed ? { ...events, [feedEvent]: anyChange } : events) as Events;
-  return define<N, S, C, Q, Events>(name, { ...rest, events: all });
+  return define<N, S, C, Q, Events>(name, {
+    ...rest,
+    events: all,
+    retain: retain as Retains<Events, false> | undefined,
+  });
 }
 
 /** Made by Sheaf of a state that was valid when it was committed. */
@@ -144,11 +152,12 @@ function define<
   E extends Schemas,
 >(name: N, definition: EntityDefinition<S, C, Q, E>): EntityContract<N, SchemaOf<S> & StateSchema, C, Q, E> {
   const what = `entity ${name}`;
-  checkFields(what, definition, ["state", "commands", "queries", "events"]);
-  const { state, commands, queries = {} as Q, events = {} as E } = definition;
+  checkFields(what, definition, ["state", "commands", "queries", "events", "retain"]);
+  const { state, commands, queries = {} as Q, events = {} as E, retain = {} } = definition;
   checkOperations(what, "command", commands, ["input", "output", "errors"]);
   checkOperations(what, "query", queries, ["input", "output", "errors", "consistency"]);
   checkEvents(what, events);
+  const retained = retentions(what, retain, Object.keys(events));
   const twice = Object.keys(commands).find((command) => Object.hasOwn(queries, command));
   if (twice !== undefined) throw new SheafError("USAGE", `${what}: "${twice}" is both a command and a query`);
 
@@ -159,9 +168,10 @@ function define<
     commands: frozenMembers<C>(commands),
     queries: frozenMembers<Q>(queries),
     events: Object.freeze({ ...events }),
+    ...(Object.keys(retained).length > 0 && { retain: retained }),
     topic: (event) => {
       if (!Object.hasOwn(events, event)) throw new SheafError("USAGE", `${what} has no event "${event}"`);
-      return entityTopic(`${name}.${event}`, events[event]!);
+      return entityTopic(`${name}.${event}`, events[event]!, retained[event]);
     },
     implement: (given) => {
       const handlers = handlersOf(what, given, ["initial", ...Object.keys(commands), ...Object.keys(queries)]);
@@ -169,6 +179,14 @@ function define<
     },
   };
   return Object.freeze(contract);
+}
+
+function retentions(what: string, retain: object, events: readonly string[]): Readonly<Record<string, Retention>> {
+  checkFields(`${what}: retain`, retain, events);
+  const entries = Object.entries(retain as Readonly<Record<string, RetainOptions>>);
+  return Object.freeze(
+    Object.fromEntries(entries.map(([event, one]) => [event, retention(`${what}: event ${event}`, one)])),
+  );
 }
 
 function checkEvents(what: string, events: Schemas): void {

@@ -30,6 +30,8 @@ export type EntityShape = {
   readonly commands: Readonly<Record<string, CommandShape>>;
   readonly queries: Readonly<Record<string, QueryShape>>;
   readonly events: Readonly<Record<string, Schema>>;
+  /** Of events that say so: how much of them is kept. */
+  readonly retain?: Readonly<Record<string, Retention>> | undefined;
 };
 
 export type ServiceShape = {

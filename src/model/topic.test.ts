@@ -59,6 +59,15 @@ test("a subscription: the event is the topic's, and what is made of it fits the 
     deposits.call(Rates, "look", () => ({}));
     // @ts-expect-error no such event
     subscription("x", Account.topic("deposited"));
+    entity("a", {
+      state: Event,
+      commands: {},
+      events: { done: Event },
+      feed: true,
+      retain: { done: {}, changed: { days: 1 } },
+    });
+    // @ts-expect-error no such event, and no feed
+    entity("a", { state: Event, commands: {}, events: { done: Event }, retain: { changed: { days: 1 } } });
     subscription("feed", Tally.topic("changed")).into(Account, "close", ({ value }) => {
       is<number>().of(value.version);
       is<{ n: number }>().of(value.state);
@@ -146,6 +155,14 @@ test("topics and subscriptions: one that cannot be is refused when it is loaded,
       },
     ],
     [/two of its .*named "orders"/, () => app("a", { topics: [Orders, topic("orders", { event: Event })] })],
+    [
+      /retain has no option "gone"/,
+      () => entity("a", { state: z.object({}), commands: {}, events: { done: Event }, retain: { gone: {} } as never }),
+    ],
+    [
+      /event done: retain.days is a number above 0/,
+      () => entity("a", { state: z.object({}), commands: {}, events: { done: Event }, retain: { done: { days: -1 } } }),
+    ],
     [/feed is true or false/, () => entity("a", { state: z.object({}), commands: {}, feed: 1 as never })],
   ];
   for (const [says, define] of refused) assert.throws(define, says, String(says));

@@ -22,9 +22,12 @@ export type TopicDefinition<S> = {
   readonly event: S;
   /** Events of one key stay in their order. Without one all of the topic's events are in one order, in one shard. 1 to 256 characters. */
   readonly key?: ((event: StandardSchemaV1.InferOutput<SchemaOf<S>>) => string) | undefined;
-  /** What is kept, whichever is less; events that are older, or beyond the size, are dropped. Default 7 days, 16 MB per shard. */
-  readonly retain?: { readonly days?: number | undefined; readonly megabytes?: number | undefined } | undefined;
+  readonly retain?: RetainOptions | undefined;
 };
+
+/** What is kept of events, read or not, whichever is less; those that are older, or beyond the size, are dropped. Default 7 days, 16 MB
+ *  per shard. */
+export type RetainOptions = { readonly days?: number | undefined; readonly megabytes?: number | undefined };
 
 /** The contract of a topic: data that publishers, subscribers and tools share. Safe to import anywhere. */
 export interface TopicContract<N extends string = string, S extends Schema = Schema> extends TopicShape {
@@ -66,7 +69,6 @@ export function topic<const N extends string, S extends Schema | StateShape>(
   checkFields(what, definition, ["event", "key", "retain"]);
   const { event, key, retain = {} } = definition;
   if (key !== undefined && typeof key !== "function") throw new SheafError("USAGE", `${what}: key is a function`);
-  checkFields(`${what}: retain`, retain, ["days", "megabytes"]);
   return Object.freeze({
     kind: "topic",
     name,
@@ -76,9 +78,9 @@ export function topic<const N extends string, S extends Schema | StateShape>(
   });
 }
 
-type Retain = NonNullable<TopicDefinition<Schema>["retain"]>;
-
-function retention(what: string, { days = 7, megabytes = 16 }: Retain = {}): Retention {
+export function retention(what: string, retain: RetainOptions = {}): Retention {
+  checkFields(`${what}: retain`, retain, ["days", "megabytes"]);
+  const { days = 7, megabytes = 16 } = retain;
   for (const [name, value] of Object.entries({ days, megabytes }))
     if (!(value > 0)) throw new SheafError("USAGE", `${what}: retain.${name} is a number above 0`);
   return Object.freeze({ ageMs: days * dayMs, bytes: Math.ceil(megabytes * 1024 * 1024) });
@@ -88,12 +90,16 @@ function retention(what: string, { days = 7, megabytes = 16 }: Retain = {}): Ret
 export const defaultRetention: Retention = retention("");
 
 /** The topic of an event that an entity emits: its key is the entity's. */
-export const entityTopic = <const N extends string, S extends Schema>(name: N, schema: S): TopicContract<N, S> =>
+export const entityTopic = <const N extends string, S extends Schema>(
+  name: N,
+  schema: S,
+  retain: Retention = defaultRetention,
+): TopicContract<N, S> =>
   Object.freeze({
     kind: "topic",
     name,
     event: stateShape(`topic ${name}`, schema) as VersionedState<S>,
-    retain: retention(name),
+    retain,
   });
 
 /** When several events are made one command or call of. Whatever is reached first. */

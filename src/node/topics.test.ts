@@ -269,6 +269,36 @@ test("topics: what is too old or too much is let go, and what is left is read on
   assert.equal(await all(), 1);
 });
 
+test("topics: what an entity emits is kept as long as its contract says, each event apart, read or not", async () => {
+  const Door = entity("door", {
+    state: z.object({ n: z.number() }),
+    commands: { knock: {} },
+    events: { knocked: z.string(), rung: z.string() },
+    feed: true,
+    retain: { knocked: { days: 1 / 24 / 60 }, changed: { megabytes: 0.0005 } },
+  });
+  const door = Door.implement({
+    initial: () => ({ n: 0 }),
+    knock({ state, emit }) {
+      state.n++;
+      emit("knocked", "x");
+      emit("rung", "x");
+    },
+  });
+  const w = await world({ app: app("doors", { entities: [door] }), shards: 1 });
+  for (let i = 0; i < 20; i++)
+    await w.ask("a", "knock", undefined, { target: { kind: "command", entity: "door", key: "a", name: "knock" } });
+  await w.pass(180_000);
+  const kept = async (event: string): Promise<number> => {
+    const target = { kind: "command", entity: topicType, key: keyIn(topicType, 0, 1), name: "read" } as const;
+    const input = { topic: `door.${event}`, after: 0, limit: 1000, waitMs: 0 };
+    return ((await w.ask("", "read", input, { target })).output as ReadReply).events.length;
+  };
+  assert.deepEqual([await kept("knocked"), await kept("rung")], [0, 20]);
+  assert.ok((await kept("changed")) > 0 && (await kept("changed")) < 10, String(await kept("changed")));
+  assert.deepEqual(Door.topic("changed").retain.bytes, 525);
+});
+
 test("topics: a procedure is called for each event until it has succeeded, in order for each key, and dead letters are passed over", async () => {
   const w = await open({
     app: app("shops", { entities: [shop, book], services: [mail], topics: [Orders], subscriptions: [mails] }),

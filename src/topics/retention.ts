@@ -89,7 +89,9 @@ export class Retention {
   }
 
   #keeps(topic: string): Kept {
-    return this.#options.app().topics.get(topic)?.contract.retain ?? defaultRetention;
+    const { topics, entities } = this.#options.app();
+    const [type = "", event = ""] = topic.split(".");
+    return topics.get(topic)?.contract.retain ?? entities.get(type)?.contract.retain?.[event] ?? defaultRetention;
   }
 }
 
