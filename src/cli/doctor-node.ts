@@ -134,7 +134,7 @@ async function groups(admin: Remote): Promise<Finding[]> {
   return answer ? groupFindings(answer.body as readonly GroupView[]) : [];
 }
 
-function groupFindings(all: readonly GroupView[]): Finding[] {
+export function groupFindings(all: readonly GroupView[]): Finding[] {
   if (all.length === 0) return [];
   const still = all.flatMap(({ group, stuck: [first] }) => (first ? [{ group, ...first }] : []));
   if (still.length === 0) return [finding("ok", "subscriptions", "none stands still")];
@@ -152,7 +152,7 @@ function groupFindings(all: readonly GroupView[]): Finding[] {
 /** A message, timer or job that waits longer is not just behind others. */
 const lateMs = 60_000;
 
-function backlogFindings(shards: readonly Backlog[]): Finding[] {
+export function backlogFindings(shards: readonly Backlog[]): Finding[] {
   const dead = shards.reduce((sum, { deadLetters }) => sum + deadLetters, 0);
   const letters =
     dead === 0

@@ -119,7 +119,7 @@ export function entity<
   return define<N, S, C, Q, Events>(name, {
     ...rest,
     events: all,
-    retain: retain as Retains<Events, false> | undefined,
+    retain,
   });
 }
 
