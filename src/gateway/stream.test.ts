@@ -144,3 +144,38 @@ test("streams: one at a gateway that has not reached a shard for long sends its 
     assert.ok(b.host.clock.tick() < 1_000_000 + 30_000);
   }
 });
+
+/** What a stream says until it says this, from a gateway whose shard 0 answers so to a reader that had met event 3. */
+async function until(says: string, reply: { events: unknown; last: number; floor: number }): Promise<string> {
+  const b = bench({ contract: () => paper });
+  b.answer = async ({ input, target }) => {
+    const { after, waitMs } = input as { after: number; waitMs: number };
+    const { last, floor } = reply;
+    const isFirst = (target as { key?: string }).key === keyIn(topicType, 0, 8);
+    if (isFirst && after < last) return { output: after === 3 ? reply : { events: [], last, floor } };
+    if (waitMs > 0) await new Promise(() => {});
+    return { output: { events: [], last: isFirst ? last : 0, floor: 0 } };
+  };
+  const place = placeText(b.host.crypto, "news", [3, 0, 0, 0, 0, 0, 0, 0]);
+  const reader = (await b.fetch("/topics/news/events", { headers: { "Last-Event-ID": place } })).body!.getReader();
+  let text = "";
+  while (!text.includes(says)) text += new TextDecoder().decode((await reader.read()).value);
+  await reader.cancel();
+  return text;
+}
+
+test("streams: a reader that comes back below what is kept is told what it missed, and gets what is behind that", async () => {
+  const event = [9, "", 1_700_000_000_000, 1, pack("nine")];
+  const text = await until("nine", { events: [event], last: 9, floor: 9 });
+  assert.match(text, /event: trimmed\ndata: \{"shard":0,"after":3,"before":9\}\n\n[^]*"nine"/);
+});
+
+test("streams: an event that the code cannot read ends the stream, says why, and comes after all before it", async () => {
+  const at = 1_700_000_000_000;
+  const events = [
+    [4, "", at, 1, pack("four")],
+    [5, "", at, 7, pack("of a later version")],
+  ];
+  const text = await until("event: end", { events, last: 5, floor: 0 });
+  assert.match(text, /"four"[^]*event: end\ndata: \{"reason":"failed","code":"STATE_TOO_NEW"/);
+});
