@@ -641,6 +641,11 @@ describe("every command", () => {
     assert.equal((await run(["task", "cancel", first, ...data])).code, 3);
   });
 
+  test("node token: beside a node that runs it needs neither an address nor the folder of the authority", async () => {
+    const ran = await run(["node", "token", "--data", join(home, "b")]);
+    assert.match(ran.out, /^127\.0\.0\.1:\d+#sj_/, ran.err);
+  });
+
   test("queue: what waits is shown with its input, in the order in which it is begun, and who would do it", async () => {
     const data = ["--data", store];
     const add = (order: number, ...options: string[]): Promise<Ran> =>

@@ -13,7 +13,7 @@ import { readNodeFile } from "./node-file.ts";
 import { commandFile, packageFolder } from "./release.ts";
 
 const counter = (answer: string): string => `
-import { app, entity } from "sheaf";
+import { app, entity, queue } from "sheaf";
 import { z } from "zod";
 import { step } from "./step.ts";
 const Counter = entity("counter", {
@@ -25,7 +25,7 @@ export default app("counters", { entities: [Counter.implement({
   initial: () => ({ count: 0 }),
   add: ({ state }) => (state.count += step),
   current: ({ state }) => ${answer},
-})] });
+})], queues: [queue("sums", { input: z.number() })] });
 `;
 
 /** Lines of stderr, awaited one condition at a time. */
@@ -70,6 +70,7 @@ async function startDev(t: TestContext): Promise<Dev> {
   t.after(() => child.kill("SIGKILL"));
   const heard = listener(child.stderr);
   await heard(/^starting a node with .*app\.ts$/);
+  await heard(/shards {3}Entities {2}counter {3}Queues {2}sums$/);
   await heard(/ready in/);
   const stop = async (): Promise<unknown> => {
     const exit = once(child, "exit");
