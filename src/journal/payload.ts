@@ -22,11 +22,8 @@ const TRIMMED = 8;
 const ADDED = 9;
 const QUEUE = 10;
 const PURGED = 11;
-<<<<<<< HEAD
 const AGAIN = 12;
-=======
-const HELD = 12;
->>>>>>> f84ae0b (wip)
+const HELD = 13;
 
 export function putPayload(put: Put, payload: Payload): void {
   switch (payload.kind) {
@@ -117,13 +114,10 @@ function noteToValue(note: Note): unknown[] {
       return [QUEUE, note.type, note.paused];
     case "purged":
       return [PURGED, note.tasks];
-<<<<<<< HEAD
     case "again":
       return [AGAIN, note.tasks, note.at ?? null, note.everyMs];
-=======
     case "held":
       return [HELD, note.group, note.topic, note.holder];
->>>>>>> f84ae0b (wip)
   }
 }
 

@@ -130,7 +130,6 @@ export const sampleQueues: Payload = {
   ],
 };
 
-<<<<<<< HEAD
 /** A batch with leases of nodes, and dead letters that are tried again by themselves. */
 export const sampleLeases: Payload = {
   kind: "batch",
@@ -146,7 +145,9 @@ export const sampleLeases: Payload = {
     },
     { kind: "again", tasks: ["jqueue mails/ann/7", "m3.4294967299"], at: 1_700_000_002_000, everyMs: 20.5 },
     { kind: "again", tasks: ["jqueue mails/ann/8"], everyMs: 0 },
-=======
+  ],
+};
+
 /** A batch with everything that consumers of groups need beside. */
 export const sampleGroups: Payload = {
   kind: "batch",
@@ -154,7 +155,6 @@ export const sampleGroups: Payload = {
   notes: [
     { kind: "held", group: "ship", topic: "orders", holder: "user:ann/5f3a" },
     { kind: "held", group: "ship", topic: "orders", holder: "" },
->>>>>>> f84ae0b (wip)
   ],
 };
 
