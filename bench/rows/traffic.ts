@@ -3,6 +3,7 @@
 // each of them has of somebody's coming and going.
 
 import benchApp from "../../src/cli/bench-app.ts";
+import { neighboursOf } from "../../src/cluster/index.ts";
 import { among, type Counts, idle, type Many } from "../../src/node/many.fixture.ts";
 import type { Check, Fact } from "../outcome.ts";
 import type { Row } from "../row.ts";
@@ -34,13 +35,23 @@ const changes = (nodes: number): Promise<Record<string, Counts>> =>
     whole,
     shards,
     async (many) => {
-      const { crowd, extra, sleep } = many;
+      const {
+        nodes: [first],
+        crowd,
+        extra,
+        sleep,
+      } = many;
       await sleep(5000);
-      const at = (part: number): (typeof crowd)[number] => crowd[Math.floor(crowd.length * part)]!;
+      // Only whole nodes tell the others of one that they watch.
+      const near = neighboursOf(
+        first!.node.id,
+        [...many.nodes, ...crowd].map(({ name }) => name),
+      );
+      const [watched, far] = [true, false].map((isNear) => crowd.find(({ name }) => near.has(name) === isNear));
       return {
         "a node joins": await more(many, 3000, () => void extra("late")),
-        "a node is killed": await more(many, 10_000, () => at(0.3).kill()),
-        "a node freezes": await more(many, 10_000, () => at(0.7).host.pause()),
+        "a node is killed": await more(many, 10_000, () => far!.kill()),
+        "a node freezes that one of the three watches": await more(many, 10_000, () => watched!.host.pause()),
       };
     },
     nodes - whole,

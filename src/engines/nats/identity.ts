@@ -8,6 +8,7 @@
 //     It is replaced by the right one, which the engine takes only in the place of that very record, when all is there.
 
 import { randomBytes } from "node:crypto";
+import type { StreamInfo } from "@nats-io/jetstream";
 import { type Apart, type Millis, SheafError } from "../../base/index.ts";
 import { type Cluster, unfinishedRestoration } from "../../journal/index.ts";
 import { journalSubjects, type Layout, layoutOf, unsafeSettings } from "./layout.ts";
@@ -159,7 +160,7 @@ export function identityOf(link: Link, layout: Layout, replicas: number, patienc
         let missing = 0;
         const { config } = await persist(`asked after stream ${name}`, deadline, async () => {
           try {
-            return await link.streams.info(name);
+            return await widened(await link.streams.info(name), wanted);
           } catch (error) {
             // A server that has just come to lead all streams may not know all of them yet.
             if (!isStreamMissing(error) || ++missing < 8) throw unavailable(`no answer about stream ${name}`, error);
@@ -178,6 +179,16 @@ export function identityOf(link: Link, layout: Layout, replicas: number, patienc
       if (mark && Buffer.from(packed(cluster.id)).equals(mark.bytes)) continue;
       throw new SheafError("CORRUPT", `NATS: stream ${layout.journal(index)} was emptied or is another cluster's`);
     }
+  }
+
+  /** A stream that an earlier build made may lack a subject that it is given then: what is in it stays. */
+  async function widened(
+    stream: StreamInfo,
+    { subjects = [] }: ReturnType<Layout["all"]>[number],
+  ): Promise<Pick<StreamInfo, "config">> {
+    const { config } = stream;
+    const isPart = config.subjects.length < subjects.length && config.subjects.every((one) => subjects.includes(one));
+    return isPart ? link.streams.update(config.name, { ...config, subjects }) : stream;
   }
 
   async function identify(): Promise<Found | undefined> {

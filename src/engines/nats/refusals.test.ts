@@ -283,3 +283,20 @@ serverTest(
     assert.match(await refusal(open({ replicas: 0 })), /^USAGE/);
   },
 );
+
+serverTest(
+  "nats engine: a registry stream of an earlier build is given the subject that it lacks, and keeps what is in it",
+  async (bed) => {
+    const first = await bed.open();
+    await first.create(sample);
+    await first.registry.put("there", Uint8Array.of(1));
+    const name = layoutOf(bed.space, 1).registry;
+    const { config } = await bed.streams.info(name);
+    await bed.streams.update(name, { ...config, subjects: [`${bed.space}.registry.*`] });
+    const engine = await bed.open();
+    await engine.identify();
+    await engine.registry.put("new", Uint8Array.of(2));
+    assert.deepEqual([...(await engine.registry.look(undefined, ["new"])).found.keys()], ["new"]);
+    assert.deepEqual([...(await engine.registry.list()).keys()].toSorted(), ["new", "there"]);
+  },
+);

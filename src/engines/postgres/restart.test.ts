@@ -124,13 +124,32 @@ test("server crash: watches come back by themselves, and say that anything may h
   await other!.close();
 });
 
-test("server crash: the registry may be empty afterwards, and takes members again", async () => {
+test("server crash: the registry may be empty afterwards, and takes members again; looks from before it tell all", async () => {
   const it = await server();
   const engine = await postgresEngine({ url: it.url() });
-  await engine.registry.put("a", Uint8Array.of(1));
+  for (const key of ["a", "b", "c"]) await engine.registry.put(key, Uint8Array.of(1));
+  const { cursor } = await engine.registry.look(undefined, []);
   await it.stop("immediate");
   await it.start();
   await engine.registry.put("b", Uint8Array.of(2));
   assert.deepEqual([...(await engine.registry.list()).keys()].includes("b"), true);
+  assert.deepEqual([...((await engine.registry.look(cursor, [])).told.get("b") ?? [])], [2]);
+  await engine.close();
+});
+
+test("server: a registry of an earlier build is told whole, and numbers what is put into it from then on", async () => {
+  const it = await server();
+  const schema = "earlier";
+  const first = await postgresEngine({ url: it.url(), schema });
+  await first.create(cluster);
+  await first.close();
+  await it.sql(`ALTER TABLE ${schema}.member DROP COLUMN told; INSERT INTO ${schema}.member VALUES ('old', '\\x01')`);
+  const engine = await postgresEngine({ url: it.url(), schema });
+  const before = await engine.registry.look(undefined, ["old"]);
+  assert.deepEqual([[...before.told.keys()], [...before.found.keys()]], [["old"], ["old"]]);
+  await engine.registry.put("new", Uint8Array.of(2));
+  const after = await engine.registry.look(before.cursor, []);
+  assert.ok(after.told.has("new"));
+  assert.equal((await engine.registry.look(after.cursor, [])).told.size, 0);
   await engine.close();
 });

@@ -163,6 +163,26 @@ test("embedded engine: a journal of an earlier build, without a registry, opens,
   await again.close();
 });
 
+test("embedded engine: a registry of an earlier build is told whole, and numbers what is put into it from then on", async () => {
+  const dir = folder();
+  prepareFolder(dir, 1000);
+  const db = new DatabaseSync(join(dir, "journal.db"));
+  db.exec("CREATE TABLE registry (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID");
+  const earlier = db.prepare("INSERT OR REPLACE INTO registry (key, value) VALUES (?, ?)");
+  earlier.run("old", Uint8Array.of(1));
+  const { registry, close } = await embeddedEngine({ dir });
+  const before = await registry.look(undefined, ["old"]);
+  assert.deepEqual([[...before.told.keys()], [...before.found.keys()]], [["old"], ["old"]]);
+  await registry.put("new", Uint8Array.of(2));
+  const whole = await registry.look(before.cursor, ["old"]);
+  assert.deepEqual([...whole.told.keys()].toSorted(), ["new", "old"]);
+  earlier.run("old", Uint8Array.of(3));
+  const after = await registry.look(whole.cursor, ["old"]);
+  assert.deepEqual([after.told.size, [...(after.found.get("old") ?? [])]], [0, [3]]);
+  db.close();
+  await close();
+});
+
 test("embedded engine: a change of the registry that waits for another process's lock holds up no list, and is refused past its bound", async () => {
   const dir = folder();
   const [engine, hasty] = [await embeddedEngine({ dir }), await embeddedEngine({ dir, patienceMs: 20 })];
