@@ -14,6 +14,7 @@ const group = (facts: Partial<GroupView> = {}): GroupView => ({
   atLeast: false,
   lagMs: 0,
   batch: null,
+  consumers: [],
   concurrency: null,
   state: "open",
   stuck: [],
