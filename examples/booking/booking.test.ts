@@ -118,6 +118,23 @@ test("payment: one that comes after the hold has ended buys nothing, and is give
   assert.deepEqual(refunded, ["ann"]);
 });
 
+test("payment: what is to be given back is given back, however often the provider fails", async () => {
+  const answer = Promise.withResolvers<"paid">();
+  let asked = 0;
+  const refund = async (): Promise<void> => {
+    if (++asked <= 8) throw new Error("out of order");
+  };
+  await using office = await opened(1, { charge: () => answer.promise, refund });
+  await office.begin("ann");
+  const { hold } = await office.entity(Booking, "ann").status();
+  await office.advance(hold!.until - office.now() - 2 * soon);
+  await office.pay("ann");
+  await office.advance(3 * soon);
+  answer.resolve("paid");
+  await office.advance(60_000);
+  assert.equal(asked, 9);
+});
+
 test("booking: what was begun goes on by itself after a crash", async () => {
   await using office = await opened(1);
   await office.begin("ann", "bob");

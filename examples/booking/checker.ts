@@ -51,14 +51,15 @@ type Kind = (typeof kinds)[number];
 
 export class Checker {
   readonly #office: Office;
-  readonly #say: (text: string) => void;
+  readonly #say: (text: string, lateMs: number) => void;
   readonly #shows = new Map<string, Show>();
   readonly #wrong = new Set<string>();
   readonly counts = Object.fromEntries(kinds.map((kind) => [kind, 0])) as Record<Kind, number>;
   confirmed = 0;
   worstLateMs = 0;
 
-  constructor(office: Office, say: (text: string) => void) {
+  /** `say` is told what is wrong, and of a hold that was late by how much. */
+  constructor(office: Office, say: (text: string, lateMs: number) => void) {
     this.#office = office;
     this.#say = say;
   }
@@ -127,7 +128,7 @@ export class Checker {
     const over = silences.filter(({ from, to }) => from < at && to > until).map(({ to }) => to);
     const lateMs = at - Math.max(until, ...over);
     this.worstLateMs = Math.max(this.worstLateMs, lateMs);
-    if (lateMs > mayBeLateMs) this.#found("late", says, `, ${lateMs} ms too long`);
+    if (lateMs > mayBeLateMs) this.#found("late", says, lateMs);
   }
 
   /** Holds what a visitor was told against what is there. */
@@ -170,12 +171,12 @@ export class Checker {
     return this.#shows.delete(name);
   }
 
-  /** Says it once, whatever `more` there is to say. */
-  #found(kind: Kind, says: string, more = ""): void {
+  /** Says it once, however late it is. */
+  #found(kind: Kind, says: string, lateMs = 0): void {
     if (this.#wrong.has(says)) return;
     this.#wrong.add(says);
     this.counts[kind]++;
-    this.#say(`${kind}: ${says}${more}`);
+    this.#say(`${kind}: ${says}${lateMs > 0 ? `, ${lateMs} ms too long` : ""}`, lateMs);
   }
 
   summary(): { readonly line: string; readonly ok: boolean } {

@@ -94,15 +94,17 @@ export const Payment = service("payment", {
 
 /** A job takes less than this. One whose node died is begun again after it. */
 const visibilityMs = 5_000;
+/** Done again until it is done: nobody is to wait for an operator. */
+const insistent = { visibilityMs, attempts: 1_000, retry: { firstMs: 250, longestMs: 5_000 } };
 
 /** Payments to be made: jobs, so that no booking stands still while the provider is slow. */
 export const Payments = queue("payments", {
   input: z.object({ booking: BookingId, ask: z.enum(["charge", "refund"]) }),
-  visibilityMs,
+  ...insistent,
 });
 
 /** Confirmations to be posted. */
-export const Confirmations = queue("confirmations", { input: z.object({ booking: BookingId }), visibilityMs });
+export const Confirmations = queue("confirmations", { input: z.object({ booking: BookingId }), ...insistent });
 
 /** The post, as far as one booking goes. It stands for whoever sends mails. */
 export const Mail = entity("mail", {

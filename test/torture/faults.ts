@@ -16,6 +16,8 @@ export type Scene = {
   readonly disk: Disk | undefined;
   readonly noDisk: string;
   readonly random: Random;
+  /** How far ahead a node's clock was at most. */
+  clocksAheadMs: number;
   /** Around what takes the files away under whoever reads the journals. */
   readonly eyesShut: (during: () => Promise<void>) => Promise<void>;
 };
@@ -31,6 +33,8 @@ export type Fault = {
   /** Resolves when all is as it was. */
   strike(scene: Scene): Promise<void>;
 };
+
+const hourMs = 3_600_000;
 
 /** How long most faults last: long enough to be noticed and acted upon, and at times longer than that. */
 const lasting = ({ random }: Scene): Promise<void> => sleep(1_500 + random.float() * 2_500);
@@ -183,5 +187,28 @@ const losses: Readonly<Record<string, Fault>> = {
   },
 };
 
+const clocks: Readonly<Record<string, Fault>> = {
+  clock: {
+    says: "a node's wall clock jumps ahead, by up to an hour, jumps back as far, runs ten times too fast, and is set right",
+    missing: never,
+    async strike(scene) {
+      const { clock } = pick(scene);
+      // Beyond where any clock has been: journals remember, and would not notice. Some hours short of what certificates bear.
+      const jumpMs = scene.clocksAheadMs > 8 * hourMs ? 100 : scene.random.pick([100, 5_000, hourMs / 12, hourMs]);
+      const aheadMs = scene.clocksAheadMs + jumpMs;
+      for (const wrong of [
+        { offsetMs: aheadMs, rate: 1 },
+        { offsetMs: -jumpMs, rate: 1 },
+        { offsetMs: aheadMs, rate: 10 },
+      ]) {
+        await clock.set(wrong);
+        await sleep(1_000);
+        scene.clocksAheadMs = Math.max(scene.clocksAheadMs, clock.aheadMs());
+      }
+      await clock.set({ offsetMs: 0, rate: 1 });
+    },
+  },
+};
+
 /** What can strike, by name. */
-export const faults: Readonly<Record<string, Fault>> = { ...crashes, ...cuts, ...losses };
+export const faults: Readonly<Record<string, Fault>> = { ...crashes, ...cuts, ...losses, ...clocks };

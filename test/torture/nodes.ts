@@ -11,9 +11,11 @@ import { fileURLToPath } from "node:url";
 import { clean } from "../../src/cli/cli.fixture.ts";
 import { commandFile } from "../../src/cli/release.ts";
 import { type Place, tied } from "./private-world.ts";
+import { type SetClock, settableClock } from "./settable-clock.ts";
+import type { DeadLetter } from "./workload.ts";
 
-const appFile = fileURLToPath(new URL("app.ts", import.meta.url));
-export const shards = 8;
+/** So many that each node owns some: one of three owns none in one cluster of 17,000. */
+export const shards = 24;
 /** A start that takes longer hangs. */
 const startMs = 120_000;
 
@@ -26,6 +28,8 @@ export interface TorturedNode {
   /** It runs and serves. */
   readonly isUp: boolean;
   signal(name: NodeJS.Signals): void;
+  /** Its wall clock. */
+  readonly clock: SetClock;
   /** kill -9, and no new start before `start`. Resolves when it is gone. */
   kill(): Promise<void>;
   /** Stops it in good order. Resolves when it has ended, with its exit code. */
@@ -40,15 +44,19 @@ export interface Nodes {
   readonly key: string;
   /** Ends by themselves: nobody had asked for them. */
   readonly crashes: readonly string[];
+  /** What was given up, of the whole cluster. */
+  deadLetters(): Promise<readonly DeadLetter[]>;
   end(): Promise<void>;
 }
 
 export type NodesOptions = {
   readonly places: readonly Place[];
+  /** Of the module that holds the application. */
+  readonly app: URL;
   readonly engine: string;
   /** Their data folders are in it. */
   readonly folder: string;
-  /** What they say goes there, a file each. */
+  /** What they say goes there, a file each, and what their clocks are set by. */
   readonly logs: string;
 };
 
@@ -67,6 +75,16 @@ export async function startNodes(options: NodesOptions): Promise<Nodes> {
     all,
     key,
     crashes,
+    async deadLetters() {
+      const found: DeadLetter[] = [];
+      for (let after: string[] = []; ;) {
+        const said = await first.sheaf("dlq", "ls", "--json", "--limit", "1000", ...after);
+        const { data, next } = JSON.parse(said) as { data: readonly DeadLetter[]; next: string | null };
+        found.push(...data);
+        if (next === null) return found;
+        after = ["--after", next];
+      }
+    },
     async end() {
       await Promise.all(all.map((each) => each.stop()));
     },
@@ -83,6 +101,7 @@ function nodeAt(place: Place, at: number, options: NodesOptions, crashes: string
   const name = `node-${at + 1}`;
   const data = join(options.folder, name);
   const log = join(options.logs, `${name}.log`);
+  const clock = settableClock(join(options.logs, `${name}.clock`));
   let child: ChildProcess | undefined;
   let isUp = false;
   /** Its end was asked for. */
@@ -90,8 +109,8 @@ function nodeAt(place: Place, at: number, options: NodesOptions, crashes: string
   let known: Ready | undefined;
 
   const launch = (words: readonly string[]): ChildProcess => {
-    const [command = "", ...rest] = [...place.enter, ...tied, process.execPath, commandFile, ...words];
-    return spawn(command, rest, { env: clean, stdio: ["ignore", "pipe", "pipe"] });
+    const [command = "", ...rest] = [...place.enter, ...tied, process.execPath, ...clock.flags, commandFile, ...words];
+    return spawn(command, rest, { env: { ...clean, ...clock.env }, stdio: ["ignore", "pipe", "pipe"] });
   };
 
   async function ready(flags: readonly string[]): Promise<Ready> {
@@ -100,7 +119,7 @@ function nodeAt(place: Place, at: number, options: NodesOptions, crashes: string
     const port = known === undefined ? "0" : new URL(known.gateway).port;
     const peerPort = known === undefined ? "0" : known.peer.slice(known.peer.lastIndexOf(":") + 1);
     mkdirSync(data, { recursive: true });
-    const words = `start ${appFile} --json --data ${data} --engine ${options.engine} --name ${name} --shards ${shards}`;
+    const words = `start ${fileURLToPath(options.app)} --json --data ${data} --engine ${options.engine} --name ${name} --shards ${shards}`;
     const where = `--host ${address} --peer-host ${address} --port ${alone ? 4000 : port} --admin-port 0 --peer-port ${alone ? 4100 : peerPort}`;
     const started = launch([...words.split(" "), ...where.split(" "), ...flags]);
     child = started;
@@ -141,6 +160,7 @@ function nodeAt(place: Place, at: number, options: NodesOptions, crashes: string
   };
   return {
     name,
+    clock,
     get gateway() {
       return known?.gateway ?? "";
     },

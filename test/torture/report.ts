@@ -1,5 +1,7 @@
 // What a run came to, as a table for people and as one object for programs.
 
+import { faults } from "./faults.ts";
+import { type Spread, spread } from "./timers.ts";
 import type { Outcome } from "./torture.ts";
 
 type Row = {
@@ -9,7 +11,7 @@ type Row = {
   readonly answered: number;
   readonly failed: number;
   /** Milliseconds that the caller who was unanswered longest had to wait, over the strikes. */
-  readonly unanswered: { readonly p50: number; readonly p99: number; readonly worst: number };
+  readonly unanswered: Spread;
   readonly takeovers: number;
   readonly violations: readonly string[];
   /** Why it did not strike. */
@@ -20,8 +22,8 @@ export type Report = {
   readonly isGreen: boolean;
   readonly rows: readonly Row[];
   readonly checked: Outcome["seen"];
-  /** How many timers went off, and how late, in milliseconds. */
-  readonly timers: { readonly count: number; readonly p50: number; readonly p99: number; readonly worst: number };
+  /** How many timers went off, how late, and how much later than callers went unanswered, in milliseconds. */
+  readonly timing: Outcome["timing"];
   readonly journal: Outcome["journal"];
   readonly tooLittle: readonly string[];
   /** One line. */
@@ -29,25 +31,26 @@ export type Report = {
 };
 
 export function reportOf(outcome: Outcome): Report {
-  const { stretches, notRun, journal, tooLittle, seen, late } = outcome;
+  const { stretches, notRun, journal, tooLittle, seen, timing } = outcome;
   const names = [...new Set([...stretches.map(({ fault }) => fault), ...notRun.keys()])];
   const rows = names.map((fault) => rowOf(fault, outcome));
-  const violations = rows.reduce((sum, row) => sum + row.violations.length, journal.problems.length);
+  const others = journal.problems.length + timing.problems.length;
+  const violations = rows.reduce((sum, row) => sum + row.violations.length, others);
   const isGreen = violations === 0 && tooLittle.length === 0;
   const verdict =
     violations > 0
       ? `${violations} VIOLATIONS`
       : `0 lost · 0 duplicated · 0 stale${tooLittle.length > 0 ? ", but the run SAW TOO LITTLE" : ""}`;
-  return { isGreen, rows, checked: seen, timers: { count: late.length, ...spread(late) }, journal, tooLittle, verdict };
+  return { isGreen, rows, checked: seen, timing, journal, tooLittle, verdict };
 }
 
 function rowOf(fault: string, { stretches, notRun }: Outcome): Row {
   const mine = stretches.filter((stretch) => stretch.fault === fault);
   const sum = (of: "calls" | "answered" | "failed" | "takeovers"): number =>
-    mine.reduce((total, stretch) => total + stretch[of], 0);
+    mine.reduce((total, stretch) => total + (stretch[of] ?? 0), 0);
   return {
     fault,
-    strikes: fault === "none" ? 0 : mine.length,
+    strikes: fault in faults ? mine.length : 0,
     calls: sum("calls"),
     answered: sum("answered"),
     failed: sum("failed"),
@@ -56,12 +59,6 @@ function rowOf(fault: string, { stretches, notRun }: Outcome): Row {
     violations: mine.flatMap(({ number, violations }) => violations.map((says) => `strike ${number}: ${says}`)),
     notRun: notRun.get(fault),
   };
-}
-
-function spread(values: readonly number[]): { readonly p50: number; readonly p99: number; readonly worst: number } {
-  const sorted = values.map((each) => Math.round(each)).toSorted((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-  return { p50: at(0.5), p99: at(0.99), worst: sorted.at(-1) ?? 0 };
 }
 
 const heads = [
@@ -78,7 +75,7 @@ const heads = [
 ];
 
 /** The table, what was wrong, and the verdict as the last line. */
-export function textOf({ rows, journal, checked, timers, tooLittle, verdict }: Report): string {
+export function textOf({ rows, journal, checked, timing, tooLittle, verdict }: Report): string {
   const cells = rows.map((row) => {
     const { fault, strikes, calls, answered, failed, unanswered, takeovers, violations, notRun } = row;
     if (notRun !== undefined) return [fault, `not run: ${notRun}`];
@@ -96,10 +93,25 @@ export function textOf({ rows, journal, checked, timers, tooLittle, verdict }: R
     ...[heads, ...cells].map(line),
     "",
     `checked: ${counts.join(" · ")} · journal records ${journal.records}, of them void ${journal.voided}`,
-    `timers: ${timers.count} went off, late by p50 ${timers.p50}, p99 ${timers.p99}, worst ${timers.worst} ms`,
-    ...rows.flatMap(({ fault, violations }) => violations.map((says) => `VIOLATION  ${fault}, ${says}`)),
-    ...journal.problems.map((says) => `VIOLATION  journal: ${says}`),
+    ...timerLines(timing),
+    ...firstOf([
+      ...rows.flatMap(({ fault, violations }) => violations.map((says) => `VIOLATION  ${fault}, ${says}`)),
+      ...timing.problems.map((says) => `VIOLATION  timers: ${says}`),
+      ...journal.problems.map((says) => `VIOLATION  journal: ${says}`),
+    ]),
     ...tooLittle.map((says) => `TOO LITTLE  ${says}`),
     verdict,
   ].join("\n");
+}
+
+const mostTold = 40;
+const firstOf = (lines: readonly string[]): readonly string[] =>
+  lines.length <= mostTold ? lines : [...lines.slice(0, mostTold), `… and ${lines.length - mostTold} more (--json)`];
+
+function timerLines({ count, late, beyond }: Outcome["timing"]): string[] {
+  if (count === 0) return [];
+  const told = ({ p50, p99, worst }: Spread): string => `p50 ${p50}, p99 ${p99}, worst ${worst} ms`;
+  return [
+    `timers: ${count} went off, late by ${told(late)}; less what callers went unanswered meanwhile: ${told(beyond)} (may be: p99 1000 ms)`,
+  ];
 }

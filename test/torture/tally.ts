@@ -1,20 +1,26 @@
 // What callers met while one fault after the other struck: calls, answers, failures, and how long each caller went unanswered.
 
 import { type ErrorCode, messageOf, SheafError } from "../../src/base/index.ts";
+import { ticks } from "./timers.ts";
+import { deadlineMs } from "./workload.ts";
 
 /** One fault from its strike until everybody was answered again, or a stretch without any. */
 export type Stretch = {
   readonly fault: string;
   readonly number: number;
+  /** When it began, by `ticks`. */
+  readonly at: number;
+  /** How far ahead a node's clock was at most, until it was over. */
+  aheadMs: number;
   calls: number;
   answered: number;
   failed: number;
   /** Of them those that might have gone to any node, and had time left. */
   failedEarly: number;
-  /** How many calls were under way when it struck. */
+  /** How many operations were under way when it struck. */
   inFlight: number;
-  /** Takeovers while it lasted. */
-  takeovers: number;
+  /** Takeovers while it lasted; undefined when the engine did not say. */
+  takeovers: number | undefined;
   /** The longest that a caller who may turn to any node went without an answer, in milliseconds. */
   silentMs: number;
   /** How often each failure was met. */
@@ -29,9 +35,11 @@ export type Voice = { lastAnsweredAt: number };
 export interface Tally {
   readonly stretches: readonly Stretch[];
   readonly now: Stretch;
+  /** Calls that have not been answered. */
+  readonly underWay: number;
   begin(fault: string): Stretch;
   /** Makes a call and books it. What it rejects with is told by `outcome`. */
-  book<T>(voice: Voice | undefined, call: () => Promise<T>): Promise<Booked<T>>;
+  book<T>(voice: Voice | undefined, call: () => Promise<T>, withinMs?: number): Promise<Booked<T>>;
   /** Of a caller whose silence counts. */
   voice(): Voice;
   /** Resolves when every voice was answered a call that it made after now. */
@@ -50,8 +58,7 @@ export type Booked<T> = {
 /** What no fault is an excuse for. */
 const noFault: ReadonlySet<ErrorCode> = new Set(["UNKNOWN_TARGET", "BAD_INPUT", "BAD_OUTPUT", "INTERNAL", "CORRUPT"]);
 
-/** Each call has `deadlineMs`. */
-export function openTally(deadlineMs: number): Tally {
+export function openTally(): Tally {
   const stretches: Stretch[] = [];
   const voices: Voice[] = [];
   const waiting = new Set<{ readonly since: number; readonly left: Set<Voice>; readonly done: () => void }>();
@@ -65,12 +72,14 @@ export function openTally(deadlineMs: number): Tally {
     const stretch: Stretch = {
       fault,
       number: stretches.length,
+      at: ticks(),
+      aheadMs: last?.aheadMs ?? 0,
       calls: 0,
       answered: 0,
       failed: 0,
       failedEarly: 0,
-      inFlight: underWay,
-      takeovers: 0,
+      inFlight: 0,
+      takeovers: undefined,
       silentMs: 0,
       failures: new Map(),
       violations: [],
@@ -99,8 +108,11 @@ export function openTally(deadlineMs: number): Tally {
     get now() {
       return current();
     },
+    get underWay() {
+      return underWay;
+    },
     begin,
-    async book(voice, call) {
+    async book(voice, call, withinMs = deadlineMs) {
       const start = performance.now();
       current().calls++;
       underWay++;
@@ -118,7 +130,7 @@ export function openTally(deadlineMs: number): Tally {
         }
         const stretch = current();
         stretch.failed++;
-        if (voice !== undefined && end - start < 0.9 * deadlineMs) stretch.failedEarly++;
+        if (voice !== undefined && end - start < 0.9 * withinMs) stretch.failedEarly++;
         const name = known === undefined ? messageOf(error) : `${known.code}, ${known.outcome}: ${known.message}`;
         stretch.failures.set(name, (stretch.failures.get(name) ?? 0) + 1);
         if (known === undefined) stretch.violations.push(`a call ended with what is no SheafError: ${name}`);

@@ -1,4 +1,4 @@
-// A short torture of each engine, by the command that people run; and that the command can be ended, and can be red.
+// A short torture of each engine and of each example, by the command that people run; and that the command can be ended, and can be red.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -13,10 +13,9 @@ import { fileURLToPath } from "node:url";
 import { withoutNats } from "../../src/engines/nats/nats-cluster.fixture.ts";
 import { clean } from "../../src/cli/cli.fixture.ts";
 import { findPostgres, postgresHint } from "../../scripts/postgres.mjs";
-import { type Report, reportOf, textOf } from "./report.ts";
-import type { Stretch } from "./tally.ts";
-import { emptiness, type Outcome } from "./torture.ts";
+import { type Report, textOf } from "./report.ts";
 
+const withoutPostgres = findPostgres() === undefined && `there is no PostgreSQL; run: ${postgresHint}`;
 const command = fileURLToPath(new URL("main.ts", import.meta.url));
 
 function begin(t: TestContext, words: string, env: NodeJS.ProcessEnv = clean): ChildProcess {
@@ -28,9 +27,11 @@ function begin(t: TestContext, words: string, env: NodeJS.ProcessEnv = clean): C
   return child;
 }
 
+type Ran = { readonly report: Report; readonly code: number | null; readonly said: string };
+
 /** One round of the faults, each once. */
-async function survives(t: TestContext, engine: string, faults: string): Promise<void> {
-  const child = begin(t, `--engine ${engine} --minutes 0 --faults ${faults} --json`);
+async function round(t: TestContext, words: string): Promise<Ran> {
+  const child = begin(t, `${words} --minutes 0 --json`);
   const [out, err, [code]] = await Promise.all([
     text(child.stdout!),
     text(child.stderr!),
@@ -38,7 +39,12 @@ async function survives(t: TestContext, engine: string, faults: string): Promise
   ]);
   assert.notEqual(out, "", err);
   const report = JSON.parse(out) as Report;
-  assert.equal(code, 0, `${err}\n${textOf(report)}`);
+  return { report, code, said: `${err}\n${textOf(report)}` };
+}
+
+async function survives(t: TestContext, engine: string, faults: string, app = "own"): Promise<void> {
+  const { report, code, said } = await round(t, `--app ${app} --engine ${engine} --faults ${faults}`);
+  assert.equal(code, 0, said);
   for (const { fault, strikes, notRun } of report.rows.filter(({ fault }) => fault !== "none")) {
     if (notRun !== undefined) t.diagnostic(`NOT RUN  ${fault}: ${notRun}`);
     assert.ok(strikes > 0 || notRun !== undefined, `${fault} struck, or says why it cannot`);
@@ -46,12 +52,12 @@ async function survives(t: TestContext, engine: string, faults: string): Promise
   assert.match(report.verdict, /^0 lost · 0 duplicated · 0 stale$/);
 }
 
-test("torture: on the embedded engine a paused node, one-way loss and a power cut lose, double and age nothing", (t) =>
-  survives(t, "embedded", "pause,one-way,power"));
+test("torture: on the embedded engine a paused node, one-way loss, wrong clocks and a power cut lose, double and age nothing", (t) =>
+  survives(t, "embedded", "pause,one-way,clock,power"));
 
 test(
   "torture: on PostgreSQL kill -9, a rolling restart, a node without the engine and the server's crash lose, double and age nothing",
-  { skip: findPostgres() === undefined && `there is no PostgreSQL; run: ${postgresHint}` },
+  { skip: withoutPostgres },
   (t) => survives(t, "postgres", "kill,rolling,no-engine,engine"),
 );
 
@@ -60,6 +66,36 @@ test(
   { skip: withoutNats },
   (t) => survives(t, "nats", "kill,apart,engine"),
 );
+
+test(
+  "torture: on PostgreSQL, with a node that stands still and clocks that are wrong, the box office keeps its word to everybody",
+  { skip: withoutPostgres },
+  (t) => survives(t, "postgres", "pause,clock", "booking"),
+);
+
+test(
+  "torture: on NATS, under kill -9 and one-way loss, the ledger conserves its money at every instant",
+  { skip: withoutNats },
+  (t) => survives(t, "nats", "kill,one-way", "ledger"),
+);
+
+for (const [app, says] of [
+  ["ledger", /load-\w+-\d-\d shows .* and the books say/],
+  ["booking", /^strike \d: (?:out of order: .* who came as number|confirmed wrongly)/],
+] as const)
+  test(`torture: a node that counts by its memory and not by its state is found in the ${app}`, async (t) => {
+    const { report, code, said } = await round(t, `--app ${app} --defect --engine embedded --faults kill`);
+    assert.equal(code, 1, said);
+    assert.match(report.verdict, /^\d+ VIOLATIONS$/);
+    const [quiet, struck] = [["start", "none"], ["kill"]].map((names) =>
+      report.rows.filter(({ fault }) => names.includes(fault)).flatMap(({ violations }) => violations),
+    );
+    assert.deepEqual(quiet, [], "it shows only where shards move");
+    assert.ok(
+      struck!.some((each) => says.test(each)),
+      said,
+    );
+  });
 
 /** Commands of processes whose words name a folder. */
 const runningIn = (folder: string): string[] =>
@@ -85,67 +121,4 @@ test("torture: Ctrl-C ends it with the table so far, and leaves no process and n
   const left = readdirSync(folder).filter((name) => name.startsWith("sheaf-"));
   assert.deepEqual(left, []);
   if (process.platform === "linux") assert.deepEqual(runningIn(folder), []);
-});
-
-const stretch = (fault: string, more: Partial<Stretch> = {}): Stretch => ({
-  fault,
-  number: 0,
-  calls: 900,
-  answered: 800,
-  failed: 1,
-  failedEarly: 0,
-  inFlight: 9,
-  takeovers: 1,
-  silentMs: 120,
-  failures: new Map(),
-  violations: [],
-  ...more,
-});
-const seen = { registers: 900, sets: 900, bank: 900, messages: 900, events: 900, counters: 900, sessions: 900 };
-const outcome = (more: Partial<Outcome> = {}): Outcome => ({
-  stretches: [stretch("none"), stretch("kill")],
-  notRun: new Map(),
-  seen,
-  late: [],
-  journal: { records: 9, voided: 0, problems: [] },
-  tooLittle: [],
-  ...more,
-});
-
-test("torture: one violation, in what callers were told or in a journal, is red and told", () => {
-  assert.ok(reportOf(outcome()).isGreen);
-  const told = reportOf(outcome({ stretches: [stretch("none"), stretch("kill", { violations: ["sets: lost"] })] }));
-  assert.deepEqual([told.isGreen, told.verdict], [false, "1 VIOLATIONS"]);
-  assert.match(textOf(told), /VIOLATION {2}kill, strike 0: sets: lost/);
-  const journal = { records: 9, voided: 0, problems: ["shard 0: broken"] };
-  assert.equal(reportOf(outcome({ journal })).isGreen, false);
-});
-
-test("torture: a run that saw too little is red, and says what it did not see", () => {
-  const good = [stretch("none"), stretch("kill")];
-  assert.deepEqual(emptiness(good, ["kill"], seen, false), []);
-  const poor: [readonly Stretch[], readonly string[], RegExp][] = [
-    [[stretch("none", { answered: 3 }), stretch("kill")], ["kill"], /only 3 calls were answered while nothing/],
-    [[stretch("none"), stretch("kill", { answered: 2 })], ["kill"], /only 2 calls were answered in strike/],
-    [[stretch("none"), stretch("kill", { inFlight: 0 })], ["kill"], /nothing was under way/],
-    [[stretch("none"), stretch("kill", { takeovers: 0 })], ["kill"], /nobody took anything over/],
-    [good, ["kill", "pause"], /pause never struck/],
-    [[stretch("none")], [], /no fault struck/],
-  ];
-  for (const [stretches, asked, says] of poor) assert.match(emptiness(stretches, asked, seen, false).join(), says);
-  assert.match(emptiness(good, ["kill"], { ...seen, bank: 2 }, false).join(), /only 2 operations on bank/);
-  const report = reportOf(outcome({ tooLittle: ["nothing was seen"] }));
-  assert.equal(report.isGreen, false);
-  assert.match(textOf(report), /TOO LITTLE {2}nothing was seen\n.*SAW TOO LITTLE$/);
-});
-
-test("torture: a fault that this machine does not allow has a row that says why", () => {
-  const report = reportOf(outcome({ notRun: new Map([["power", "this machine mounts no disk"]]) }));
-  assert.match(textOf(report), /^power +not run: this machine mounts no disk$/m);
-});
-
-test("torture report: how late timers went off is told", () => {
-  const { timers } = reportOf(outcome({ late: [3, 1, 2, 900.4, ...Array.from({ length: 96 }, () => 5)] }));
-  assert.deepEqual(timers, { count: 100, p50: 5, p99: 900, worst: 900 });
-  assert.match(textOf(reportOf(outcome({ late: [7] }))), /^timers: 1 went off, late by p50 7, p99 7, worst 7 ms$/m);
 });
