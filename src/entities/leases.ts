@@ -40,8 +40,9 @@ export class Leases {
     return { ...job, due, attempts, cause: "" };
   }
 
-  /** The job that this lease is of. Rejects PRECONDITION_FAILED when the lease is over. */
-  async #standing(shard: Shard, id: string, attempt: number): Promise<Job> {
+  /** Acts on the job that this lease is of, in the moment in which nothing that was noted of it is open: of two who end it at once, the
+   *  second finds it over. Rejects PRECONDITION_FAILED when the lease is over. */
+  async #standing<T>(shard: Shard, id: string, attempt: number, act: (job: Job) => Promise<T>): Promise<T> {
     for (;;) {
       shard.serving();
       const job = shard.fold.agenda.tasks.get(id);
@@ -50,7 +51,7 @@ export class Leases {
         if (!this.#options.host.faults.mutant("Q3"))
           throw over(id, job.due === undefined ? "the job is a dead letter" : `it was of attempt ${attempt}`);
       }
-      if (!shard.settles(id)) return job;
+      if (!shard.settles(id)) return act(job);
       await new Promise<void>((resolve, reject) => shard.settled((error) => (error ? reject(error) : resolve())));
     }
   }
@@ -59,28 +60,30 @@ export class Leases {
   async done(shard: Shard, id: string, attempt: number, result: Uint8Array): Promise<void> {
     if (result.length > mostResultBytes)
       throw new SheafError("TOO_LARGE", `the result of a job is at most ${mostResultBytes} bytes`);
-    const job = await this.#standing(shard, id, attempt);
-    if (this.#options.host.faults.mutant("Q2")) return;
-    const refusal = await this.#noted(shard, id, { kind: "done", task: id, attempts: attempt, result });
-    if (refusal) throw refusal;
-    this.#options.meters.done(job, shard.now());
-    this.#tell(shard, id);
+    await this.#standing(shard, id, attempt, async (job) => {
+      if (this.#options.host.faults.mutant("Q2")) return;
+      const refusal = await this.#noted(shard, id, { kind: "done", task: id, attempts: attempt, result });
+      if (refusal) throw refusal;
+      this.#options.meters.done(job, shard.now());
+      this.#tell(shard, id);
+    });
   }
 
   /** The attempt failed: it is due again after a pause, or for good. */
   async failed(shard: Shard, id: string, attempt: number, terms: Terms, how: Failure): Promise<void> {
-    const job = await this.#standing(shard, id, attempt);
-    const attempts = attemptsOf(job);
-    const isDead = how.final === true || attempts >= terms.attempts;
-    const pause = how.delayMs ?? pauseAfter(attempts, terms, this.#options.host.dice.random());
-    const due = isDead ? undefined : Math.ceil(shard.now() + pause);
-    const refusal = await this.#note(shard, job, {
-      due,
-      attempts: attempt,
-      cause: how.cause.slice(0, 1024) || "REJECTED",
+    await this.#standing(shard, id, attempt, async (job) => {
+      const attempts = attemptsOf(job);
+      const isDead = how.final === true || attempts >= terms.attempts;
+      const pause = how.delayMs ?? pauseAfter(attempts, terms, this.#options.host.dice.random());
+      const due = isDead ? undefined : Math.ceil(shard.now() + pause);
+      const refusal = await this.#note(shard, job, {
+        due,
+        attempts: attempt,
+        cause: how.cause.slice(0, 1024) || "REJECTED",
+      });
+      if (refusal) throw refusal;
+      this.#told(shard, job, isDead, how.cause);
     });
-    if (refusal) throw refusal;
-    this.#told(shard, job, isDead, how.cause);
   }
 
   /** The last lease has ended, and nobody has told what came of it. */
@@ -98,21 +101,23 @@ export class Leases {
 
   /** Gives back what nobody has begun; `before` is the job as it was. */
   async giveBack(shard: Shard, before: Job, attempt: number, error: SheafError): Promise<void> {
-    const job = await this.#standing(shard, before.id, attempt);
-    const cause = before.attempts === 0 ? "" : before.cause || causeOf(error);
-    const due = Math.ceil(shard.now() + Math.max(unbegunMs, error.retryAfterMs ?? 0));
-    await this.#note(shard, job, { due, attempts: before.attempts, cause });
+    await this.#standing(shard, before.id, attempt, async (job) => {
+      const cause = before.attempts === 0 ? "" : before.cause || causeOf(error);
+      const due = Math.ceil(shard.now() + Math.max(unbegunMs, error.retryAfterMs ?? 0));
+      await this.#note(shard, job, { due, attempts: before.attempts, cause });
+    });
   }
 
   /** The lease lasts for so long from now. */
   async extend(shard: Shard, id: string, attempt: number, ms: Millis): Promise<void> {
-    const job = await this.#standing(shard, id, attempt);
-    const refusal = await this.#note(shard, job, { due: Math.ceil(shard.now() + ms), attempts: attempt, cause: "" });
-    if (refusal) throw refusal;
+    await this.#standing(shard, id, attempt, async (job) => {
+      const refusal = await this.#note(shard, job, { due: Math.ceil(shard.now() + ms), attempts: attempt, cause: "" });
+      if (refusal) throw refusal;
+    });
   }
 
   async progress(shard: Shard, id: string, attempt: number, value: unknown): Promise<void> {
-    await this.#standing(shard, id, attempt);
+    await this.#standing(shard, id, attempt, () => Promise.resolve());
     const { agenda } = shard.fold;
     let progress = this.#progress.get(agenda);
     if (!progress) this.#progress.set(agenda, (progress = new Map<string, unknown>()));
