@@ -43,11 +43,13 @@ function among(
   };
   const peers = { get: (id: string) => ({ state: "up", call: () => answer(id) }) };
   const app = { contract: { services: knows.map((name) => ({ name })) } };
-  const shards = { all: [{ number: 0, tenure: { kind: "closed" }, fold: { owner: undefined, epoch: 0 } }] };
+  const shard = { number: 0, tenure: { kind: "closed" }, fold: { owner: undefined, epoch: 0 } };
+  const shards = { all: [shard], of: () => shard };
   const parts = {
     id: "me",
     app,
     shards,
+    cluster: {},
     compiled: { entities: new Map(), external: new Map(external.map((name) => [name, new Map()])) },
     options: { host },
   } as unknown as Parts;
@@ -56,7 +58,7 @@ function among(
     view,
     peers,
     self: { zone: "" },
-    owners: new Owners({ id: "me", shards: { of: () => shards.all[0]! } }, () => true),
+    owners: new Owners({ id: "me", shards }, () => true),
     ownerOf: () => undefined,
     ranking: () => [],
   };
