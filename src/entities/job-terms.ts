@@ -57,6 +57,9 @@ export const isExhausted = (job: Job, { attempts }: Terms): boolean => isLeased(
 
 /** Those that count. */
 export const attemptsOf = ({ attempts, job }: Job): number => attempts - (job.forgiven ?? 0);
+export const goneCause = "CALL_LOST: the node that had it is gone";
+/** It may be what ends nodes: it was under way at two that are gone, or more. */
+export const isSuspect = (job: Job): boolean => job.cause === goneCause && attemptsOf(job) >= 2;
 export const lostCause = "DEADLINE: nobody acknowledged it before its lease ended";
 
 /** It will not fit any better next time. */

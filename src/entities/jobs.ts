@@ -5,10 +5,14 @@
 // W5. What one type of jobs waits for keeps no other waiting.
 // W6. No lease of a queue that is paused follows the note of that in the journal, and none of a job that is purged: while either is noted,
 //     nothing of the queue is handed out.
+// W8. What a node has done, or had done, that is gone is due again when that is known. It may be that another has it still: then it is begun
+//     twice (J1), and only the later attempt can end it.
+// W9. Of jobs that were under way at two nodes that are gone an owner begins one at a time, so that few others share the blame for one that ends
+//     its process.
 // W7. Jobs of a queue with a rate are handed out only by permit, of the one shard that counts for all (see `Pace`); where it does not answer,
 //     none are.
 
-import { asSheafError, type Limits, type Millis, SheafError, type Tick } from "../base/index.ts";
+import { asSheafError, type Epoch, type Limits, type Millis, SheafError, type Tick } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
 import type { CompiledApp } from "../model/index.ts";
 import type { Call, Calls } from "../rpc/index.ts";
@@ -17,7 +21,18 @@ import { type Agenda, isJob, isLeased, type Job, type Shard, type Shards } from 
 import { pack, unpack } from "../wire/index.ts";
 import { JobCalls } from "./job-calls.ts";
 import { jobMeters } from "./job-meters.ts";
-import { causeOf, isExhausted, serviceOf, targetOf, type Terms, termsOf, verdictOn } from "./job-terms.ts";
+import {
+  attemptsOf,
+  causeOf,
+  goneCause,
+  isExhausted,
+  isSuspect,
+  serviceOf,
+  targetOf,
+  type Terms,
+  termsOf,
+  verdictOn,
+} from "./job-terms.ts";
 import { Leases } from "./leases.ts";
 import type { Permit } from "./pace.ts";
 import { Shares } from "./shares.ts";
@@ -30,7 +45,16 @@ export type JobsOptions = {
   readonly app: () => CompiledApp;
   /** How many nodes offer a service now. */
   readonly hosts: (service: string) => number;
+  /** Whether a process is gone that had jobs. */
+  readonly isGone: (node: string) => boolean;
 };
+
+const noneAside = (): Pick<Desk, "permits" | "isAsking" | "suspect" | "aside"> => ({
+  permits: 0,
+  isAsking: false,
+  suspect: undefined,
+  aside: [],
+});
 
 /** What is under way of one type. */
 type Desk = {
@@ -47,6 +71,9 @@ type Desk = {
   /** Of a queue with a rate: jobs that may be begun now, and whether more are asked for. */
   permits: number;
   isAsking: boolean;
+  /** The job under way that may be what ends nodes, and such jobs that wait for their turn (W9). */
+  suspect: string | undefined;
+  aside: { readonly shard: Shard; readonly id: string }[];
 };
 
 const anyInput = new Uint8Array(16);
@@ -70,6 +97,8 @@ export class Jobs {
   readonly #timers = new Map<Shard, Timer>();
   /** Being paused or purged, by agenda (W6). */
   readonly #resting = new WeakMap<Agenda, Set<{ readonly type: string }>>();
+  /** The tenure in which jobs of nodes that are gone were looked for. */
+  readonly #looked = new WeakMap<Shard, Epoch | undefined>();
   #closed = false;
 
   constructor(options: JobsOptions) {
@@ -88,6 +117,8 @@ export class Jobs {
     if (this.#closed || shard.tenure.kind !== "serving") return;
     const { agenda } = shard.fold;
     this.#shares.offer(shard);
+    if (this.#looked.get(shard) !== shard.held) this.#reclaim(shard);
+    this.#looked.set(shard, shard.held);
     const now = shard.now();
     let next = Infinity;
     for (const type of agenda.jobTypes) {
@@ -109,6 +140,26 @@ export class Jobs {
     );
   }
 
+  /** Nodes are gone, perhaps: what they had is due again (W8). */
+  look(): void {
+    for (const shard of this.#options.shards.all) if (shard.tenure.kind === "serving") this.#reclaim(shard);
+  }
+
+  #reclaim(shard: Shard): void {
+    const running = this.#runningAt(shard.fold.agenda);
+    for (const task of shard.fold.agenda.tasks.values())
+      if (isJob(task) && isLeased(task) && task.job.holder !== undefined && !running.has(task.id))
+        if (this.#options.isGone(task.job.holder) && !shard.settles(task.id)) void this.#gone(shard, task);
+  }
+
+  async #gone(shard: Shard, job: Job): Promise<void> {
+    const { app, limits } = this.#options;
+    const terms = termsOf(app(), limits, job.type);
+    // Nothing speaks against the job yet.
+    const how = { cause: goneCause, ...(attemptsOf(job) === 1 && { delayMs: 0 }) };
+    if (terms) await this.#leases.failed(shard, job.id, job.attempts, terms, how).catch(() => {});
+  }
+
   close(): void {
     this.#closed = true;
     for (const timer of this.#timers.values()) timer.cancel();
@@ -123,7 +174,7 @@ export class Jobs {
     let desk = this.#desks.get(type);
     if (!desk) {
       const fresh = { type, shards: new Set<Shard>(), busy: 0, room: Infinity, restUntil: 0, timer: undefined };
-      this.#desks.set(type, (desk = { ...fresh, asking: new Set(), permits: 0, isAsking: false }));
+      this.#desks.set(type, (desk = { ...fresh, asking: new Set(), ...noneAside() }));
     }
     return desk;
   }
@@ -144,7 +195,13 @@ export class Jobs {
       if (!found || !terms) continue;
       desk.shards.add(shard);
       if (most === 0 || isResting || desk.busy >= desk.room) continue;
+      if (isSuspect(found) && desk.suspect !== undefined) {
+        desk.aside.push({ shard, id: found.id });
+        shard.fold.agenda.takeJob(desk.type);
+        continue;
+      }
       if (terms.rate && --desk.permits < 0) continue;
+      if (isSuspect(found)) desk.suspect = found.id;
       shard.fold.agenda.takeJob(desk.type);
       void this.#work(shard, found, desk, terms);
     }
@@ -281,22 +338,43 @@ export class Jobs {
     running.add(job.id);
     desk.busy++;
     const deadline = clock.tick() + terms.visibilityMs;
-    const leased = await this.#leases.take(shard, job, terms);
+    const leased = await this.#leases.take(shard, job, terms, shard.ground.node);
     if (leased) {
+      let worker: string | undefined;
+      const asked = (node: string): void => void (worker = node);
       try {
-        const { output } = await this.#options.calls.call(callOf(shard, leased, deadline));
+        const { output } = await this.#options.calls.call({ ...callOf(shard, leased, deadline), asked });
         await this.#keep(shard, leased, output === undefined ? noResult : pack(output), deadline);
         if (desk.room < Infinity) desk.room += 1 / desk.room;
       } catch (error) {
-        await this.#failed(shard, job, leased.attempts, terms, desk, asSheafError(error)).catch(() => {});
+        const failure = asSheafError(error);
+        if (verdictOn(failure) === "open") await this.#vanished(shard, leased, worker).catch(() => {});
+        else await this.#failed(shard, job, leased.attempts, terms, desk, failure).catch(() => {});
       }
     }
     desk.busy--;
     running.delete(job.id);
+    if (desk.suspect === job.id) this.#nextSuspect(desk);
     if (leased) agenda.back(job.id);
     if (agenda.nextJob(desk.type) <= shard.now()) desk.shards.add(shard);
     this.#begin(desk);
     this.wake(shard);
+  }
+
+  /** Whoever has the job may have it still: once he is gone it is due again. */
+  async #vanished(shard: Shard, { id, attempts }: Job, worker: string | undefined): Promise<void> {
+    if (worker === undefined || worker === shard.ground.node) return;
+    await this.#leases.holds(shard, id, attempts, worker);
+    const job = shard.fold.agenda.tasks.get(id);
+    if (job && isJob(job) && this.#options.isGone(worker)) await this.#gone(shard, job);
+  }
+
+  #nextSuspect(desk: Desk): void {
+    desk.suspect = undefined;
+    for (const { shard, id } of desk.aside.splice(0)) {
+      shard.fold.agenda.back(id);
+      desk.shards.add(shard);
+    }
   }
 
   /** Notes that a job is done; tries again, while its time lasts, where that could not be noted. */
@@ -318,7 +396,6 @@ export class Jobs {
   async #failed(shard: Shard, job: Job, attempt: number, terms: Terms, desk: Desk, error: SheafError): Promise<void> {
     const { code, retryAfterMs } = error;
     const verdict = verdictOn(error);
-    if (verdict === "open") return;
     if (verdict !== "unbegun") {
       const cause = causeOf(error);
       return this.#leases.failed(shard, job.id, attempt, terms, { cause, final: verdict === "final" });

@@ -29,13 +29,14 @@ export class Leases {
     this.#options = options;
   }
 
-  /** The job as it is leased; undefined when it could not be. */
-  async take(shard: Shard, job: Job, { visibilityMs }: Terms): Promise<Job | undefined> {
+  /** The job as it is leased; undefined when it could not be. `holder`: the node that has it done; none for a consumer. */
+  async take(shard: Shard, job: Job, { visibilityMs }: Terms, holder?: string): Promise<Job | undefined> {
     const { agenda } = shard.fold;
     const attempts = job.attempts + 1;
     const due = Math.ceil(shard.now() + visibilityMs);
     const isForgotten = this.#options.host.faults.mutant("Q1");
-    const refusal = await this.#note(shard, job, { due, attempts: isForgotten ? job.attempts : attempts, cause: "" });
+    const counted = isForgotten ? job.attempts : attempts;
+    const refusal = await this.#note(shard, job, { due, attempts: counted, cause: "", holder });
     if (refusal || shard.fold.agenda !== agenda) return undefined;
     return { ...job, due, attempts, cause: "" };
   }
@@ -111,7 +112,17 @@ export class Leases {
   /** The lease lasts for so long from now. */
   async extend(shard: Shard, id: string, attempt: number, ms: Millis): Promise<void> {
     await this.#standing(shard, id, attempt, async (job) => {
-      const refusal = await this.#note(shard, job, { due: Math.ceil(shard.now() + ms), attempts: attempt, cause: "" });
+      const { holder } = job.job;
+      const due = Math.ceil(shard.now() + ms);
+      const refusal = await this.#note(shard, job, { due, attempts: attempt, cause: "", holder });
+      if (refusal) throw refusal;
+    });
+  }
+
+  /** Notes which node has the job, whose lease ends as it would have. */
+  async holds(shard: Shard, id: string, attempt: number, holder: string): Promise<void> {
+    await this.#standing(shard, id, attempt, async (job) => {
+      const refusal = await this.#note(shard, job, { due: job.due, attempts: attempt, cause: "", holder });
       if (refusal) throw refusal;
     });
   }
@@ -150,8 +161,8 @@ export class Leases {
   }
 
   #note(shard: Shard, { id }: Job, rest: Outcome): Promise<SheafError | undefined> {
-    const { due, attempts, cause } = rest;
-    return this.#noted(shard, id, { kind: "failed", task: id, ...(due !== undefined && { due }), attempts, cause });
+    const { due, ...also } = rest;
+    return this.#noted(shard, id, { kind: "failed", task: id, ...(due !== undefined && { due }), ...also });
   }
 
   /** What could not be noted of a job is as if nobody had tried: it is looked at again soon. */
@@ -197,7 +208,12 @@ export type Failure = {
   readonly delayMs?: Millis | undefined;
   readonly final?: boolean | undefined;
 };
-type Outcome = { readonly due: number | undefined; readonly attempts: number; readonly cause: string };
+type Outcome = {
+  readonly due: number | undefined;
+  readonly attempts: number;
+  readonly cause: string;
+  readonly holder?: string | undefined;
+};
 
 /** Resolves when that is durable, with the error if it is not. */
 export const noted = (shard: Shard, note: Note): Promise<SheafError | undefined> =>

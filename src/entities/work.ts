@@ -26,6 +26,8 @@ export type WorkOptions = {
   readonly app: () => CompiledApp;
   /** How many nodes offer a service now. */
   readonly hosts: (service: string) => number;
+  /** Whether a process is gone that had jobs. */
+  readonly isGone: (node: string) => boolean;
 };
 
 export class Work {
@@ -60,6 +62,11 @@ export class Work {
   /** Carries out a call that concerns jobs of a queue. */
   ofQueue(call: Call): Promise<Reply> {
     return this.#jobs.calls.call(call);
+  }
+
+  /** Other nodes are gone, perhaps. */
+  look(): void {
+    this.#jobs.look();
   }
 
   /** See `Jobs`. */

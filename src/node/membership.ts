@@ -87,6 +87,8 @@ export class Membership {
   #thinking = false;
   #closed = false;
   #gaveWay = false;
+  /** The view that jobs of nodes that are gone were looked for by. */
+  #lookedAt = -1;
   #placed: { readonly view: View; readonly placement: Placement } | undefined;
   readonly #known = new Map<ShardNumber, Known>();
   readonly #moving = new Map<ShardNumber, string>();
@@ -336,6 +338,8 @@ export class Membership {
 
   #act(): void {
     const now = this.#now();
+    if (this.#lookedAt !== this.view.version) this.#parts.work.look();
+    this.#lookedAt = this.view.version;
     const sights = this.#parts.shards.all.map((shard) => this.#sight(shard, now));
     const steps = plan({
       me: this.#self.id,

@@ -39,7 +39,7 @@ import { type Parts, shardOfCommand } from "./parts.ts";
 import { Router } from "./router.ts";
 import { followSchedules } from "./schedules.ts";
 import { inSession, openSecrets, ownSecret, type Secrets, sharedSecret } from "./session.ts";
-import { hostsOf, levelOf, reporter, wayOf } from "./way.ts";
+import { hostsOf, isGone, levelOf, reporter, wayOf } from "./way.ts";
 
 /** Only services that are hosted run here; of entities that others host it is good to know what their queries ask for. */
 const compile = (app: AppShape, { services }: Hosted, { faults }: Host): CompiledApp =>
@@ -127,7 +127,7 @@ function compose(options: NodeOptions, limits: Limits, compiled: CompiledApp, cl
   const among = meeting && { self: id, ask: askWaiting(() => parts) };
   const entities = new Entities(compiled, { host, limits, shards, poison, app, calls, tokens, derive, among });
   const hosts = (service: string): number => hostsOf(parts, service);
-  const shared = { host, limits, shards, calls, tokens, app, hosts };
+  const shared = { host, limits, shards, calls, tokens, app, hosts, isGone: (node: string) => isGone(parts, node) };
   const work = new Work({ ...shared, here: (call) => entities.call(call), room: () => entities.room });
   const topics = new Topics({ host, limits, shards, app, tokens });
   const services = new Services(compiled, { host, limits, calls, tokens, derive });

@@ -87,6 +87,7 @@ function serviceWay(
       node,
       async call(call) {
         const ended = balance.begin(service, node, clock.tick());
+        call.asked?.(node);
         try {
           const reply = await send(call);
           ended(verdictOf(undefined), clock.tick());
@@ -107,6 +108,13 @@ export function hostsOf({ id, compiled, membership }: Placed, service: string): 
   const offers = ({ member, standing }: Seen): boolean =>
     member.services.includes(service) && (member.id === id || (standing === "alive" && member.state === "ready"));
   return membership.view.members.filter(offers).length;
+}
+
+/** Whether a process is gone, as far as is known: what it had nobody has. */
+export function isGone({ id, membership }: Placed, node: string): boolean {
+  if (!membership || node === id) return node !== id;
+  const seen = membership.view.byId.get(node);
+  return seen === undefined || seen.standing === "dead";
 }
 
 /** Who offers a service, worked out once per view. */

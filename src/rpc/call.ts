@@ -62,6 +62,8 @@ export type Call = {
   readonly chain?: readonly Link[] | undefined;
   /** Work that was left to be done: what carries it out is kept together with that it is done. Only within a node. */
   readonly task?: TaskRef | undefined;
+  /** Hears which node a procedure is asked of. Only within a node. */
+  readonly asked?: ((node: string) => void) | undefined;
 };
 
 export type TaskRef = {
