@@ -5,12 +5,13 @@
 // W5. What one type of jobs waits for keeps no other waiting.
 // W6. No lease of a queue that is paused follows the note of that in the journal, and none of a job that is purged: while either is noted,
 //     nothing of the queue is handed out.
-// W8. What a node has done, or had done, that is gone is due again when that is known. It may be that another has it still: then it is begun
-//     twice (J1), and only the later attempt can end it.
-// W9. Of jobs that were under way at two nodes that are gone an owner begins one at a time, so that few others share the blame for one that ends
-//     its process.
 // W7. Jobs of a queue with a rate are handed out only by permit, of the one shard that counts for all (see `Pace`); where it does not answer,
 //     none are.
+// W8. What a node has done, or had done, that is gone is due again when that is known. It may be that another has it still: then it is begun
+//     twice (J1), and only the later attempt can end it. Calls of a
+//     subscription that bounds how many are under way count until their leases end.
+// W9. Of jobs that were under way at two nodes that are gone an owner begins one at a time, so that few others share the blame for one that ends
+//     its process.
 
 import { asSheafError, type Epoch, type Limits, type Millis, SheafError, type Tick } from "../base/index.ts";
 import type { Host, Timer } from "../host/index.ts";
@@ -149,7 +150,8 @@ export class Jobs {
     const running = this.#runningAt(shard.fold.agenda);
     for (const task of shard.fold.agenda.tasks.values())
       if (isJob(task) && isLeased(task) && task.job.holder !== undefined && !running.has(task.id))
-        if (this.#options.isGone(task.job.holder) && !shard.settles(task.id)) void this.#gone(shard, task);
+        if (this.#options.isGone(task.job.holder) && !shard.settles(task.id) && !this.#shares.bounds(task))
+          void this.#gone(shard, task);
   }
 
   async #gone(shard: Shard, job: Job): Promise<void> {

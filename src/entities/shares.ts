@@ -34,9 +34,14 @@ export class Shares {
     }
   }
 
+  /** Does its subscription say how many may be under way? */
+  bounds(task: Task): boolean {
+    return this.#contractOf(task)?.concurrency !== undefined;
+  }
+
   /** May it be begun? Else it is put back when it may. */
   enter(shard: Shard, task: Task): boolean {
-    const contract = this.#app().subscriptions.find((one) => isOf(task, one.contract))?.contract;
+    const contract = this.#contractOf(task);
     if (contract?.concurrency === undefined || shard.ground.host.faults.mutant("T13")) return true;
     const { inside, aside } = this.#shareOf(shard, contract);
     if (inside.has(task.id)) return true;
@@ -46,6 +51,10 @@ export class Shares {
     }
     inside.add(task.id);
     return true;
+  }
+
+  #contractOf(task: Task): SubscriptionShape | undefined {
+    return this.#app().subscriptions.find(({ contract }) => isOf(task, contract))?.contract;
   }
 
   #shareOf(shard: Shard, contract: SubscriptionShape): Share {
