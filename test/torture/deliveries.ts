@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Box, Letters, Mill, Parcels, poisonKey, Pouch, pouchCents } from "./app.ts";
 import { type Chapter, type Client, crew, type Part, type Work } from "./crew.ts";
 import type { Booked } from "./tally.ts";
-import { ticks } from "./timers.ts";
+import { longestDelayMs, ticks } from "./timers.ts";
 import { arrivalMs, type DeadLetter } from "./workload.ts";
 
 /** W4 and W9: what a command sends arrives once, in order, and what it sets for later happens once. When, `judgeTimers` judges. */
@@ -54,7 +54,7 @@ export function messages(work: Work): Part {
       const from = work.random.pick(chapter.keys);
       const to = work.random.pick(chapter.keys);
       chapter.ops++;
-      const order = { to, cents: 1 + work.random.below(60), inMs: work.random.below(3_000), calledAt: ticks() };
+      const order = { to, cents: 1 + work.random.below(60), inMs: work.random.below(longestDelayMs), calledAt: ticks() };
       const { outcome } = await work.tally.book(voice, () => client.entity(Pouch, from).pay(order));
       chapter.told[outcome]++;
     },

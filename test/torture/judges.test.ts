@@ -127,6 +127,8 @@ test("R1: a timer that goes off early is a violation, but for what a clock was a
   );
   const struck = (at: number): Stretch[] => [stretch("none"), stretch("clock", { at, aheadMs: 5_000 })];
   assert.deepEqual(judgeTimers(early, struck(50_000)).problems, []);
+  assert.deepEqual(judgeTimers(early, kept(20), () => 298).problems, []);
+  assert.equal(judgeTimers(early, kept(20), () => 290).problems.length, 1);
   assert.equal(judgeTimers(early, struck(70_000)).problems.length, 1);
 });
 

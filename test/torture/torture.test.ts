@@ -79,20 +79,16 @@ test(
   (t) => survives(t, "nats", "kill,one-way", "ledger"),
 );
 
-for (const [app, says] of [
-  ["ledger", /load-\w+-\d-\d shows .* and the books say/],
-  ["booking", /^strike \d: (?:out of order: .* who came as number|confirmed wrongly)/],
+for (const [app, faults, says] of [
+  ["ledger", "kill", /load-\w+-\d-\d shows .* and the books say/],
+  ["booking", "outage", /out of order: .* who came as number|confirmed wrongly/],
 ] as const)
   test(`torture: a node that counts by its memory and not by its state is found in the ${app}`, async (t) => {
-    const { report, code, said } = await round(t, `--app ${app} --defect --engine embedded --faults kill`);
+    const { report, code, said } = await round(t, `--app ${app} --defect --engine embedded --faults ${faults}`);
     assert.equal(code, 1, said);
     assert.match(report.verdict, /^\d+ VIOLATIONS$/);
-    const [quiet, struck] = [["start", "none"], ["kill"]].map((names) =>
-      report.rows.filter(({ fault }) => names.includes(fault)).flatMap(({ violations }) => violations),
-    );
-    assert.deepEqual(quiet, [], "it shows only where shards move");
     assert.ok(
-      struck!.some((each) => says.test(each)),
+      report.rows.some(({ violations }) => violations.some((each) => says.test(each))),
       said,
     );
   });
@@ -113,7 +109,7 @@ test("torture: Ctrl-C ends it with the table so far, and leaves no process and n
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const child = begin(t, "--engine embedded --minutes 60 --faults kill", { ...clean, TMPDIR: folder });
   const ended = Promise.all([text(child.stdout!), once(child, "exit") as Promise<[number | null]>]);
-  for await (const line of createInterface({ input: child.stderr! })) if (/^ *1 kill/.test(line)) child.kill("SIGINT");
+  for await (const line of createInterface({ input: child.stderr! })) if (/^ *\d+ kill/.test(line)) child.kill("SIGINT");
   const [out, [code]] = await ended;
   assert.equal(code, 130, out);
   assert.match(out, /^kill +1 /m);

@@ -17,7 +17,7 @@ import { ownWorkload } from "./load.ts";
 import { type Nodes, startNodes } from "./nodes.ts";
 import { worldOf } from "./private-world.ts";
 import { openTally, type Stretch, type Tally } from "./tally.ts";
-import { judgeTimers, type Timing } from "./timers.ts";
+import { judgeTimers, type Timing, watchClocks } from "./timers.ts";
 import type { Load, Workload } from "./workload.ts";
 
 /** What can be tortured, by name. */
@@ -127,6 +127,7 @@ async function play(options: TortureOptions, scene: Set): Promise<Outcome> {
     say(`NOT RUN  ${name}: ${why}`);
   }
   const asked = options.faults.filter((name) => !notRun.has(name));
+  const gained = watchClocks();
   const tally = openTally();
   tally.begin("start");
   const gateways = nodes.all.map(({ gateway }) => gateway);
@@ -150,7 +151,7 @@ async function play(options: TortureOptions, scene: Set): Promise<Outcome> {
   await nodes.end();
   const journal = await eye.audit();
   const { stretches } = tally;
-  const timing = judgeTimers(load.rings, stretches);
+  const timing = judgeTimers(load.rings, stretches, gained);
   const tooLittle = emptiness(stretches, asked, seen, options.stopped.aborted);
   return { stretches, notRun, seen, timing, journal, tooLittle };
 }

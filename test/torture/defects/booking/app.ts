@@ -1,5 +1,5 @@
 // The box office, with a defect that its checker must find under torture, and that does not show while no shard moves: a node counts
-// tickets by what it remembers.
+// turns by what it remembers.
 
 import { app, type EntityHandlers } from "sheaf";
 import { booking } from "../../../../examples/booking/booking.ts";
@@ -11,16 +11,23 @@ import { section } from "../../../../examples/booking/section.ts";
 
 const sound = { initial: section.initial, ...section.handlers } as EntityHandlers<typeof Section>;
 
-const tickets = new Map<string, number>();
+const turns = new Map<string, number>();
+
+/** The handler, with turns as this node remembers them. */
+const remembered =
+  <C extends { readonly state: { turns: number }; readonly key: string }>(handler: (context: C) => unknown) =>
+  (context: C): void => {
+    const { state, key } = context;
+    state.turns = turns.get(key) ?? 0;
+    void handler(context);
+    turns.set(key, state.turns);
+  };
 
 const forgetful = Section.implement({
   ...sound,
-  ask(context) {
-    const { state, key } = context;
-    state.tickets = tickets.get(key) ?? 0;
-    void sound.ask(context);
-    tickets.set(key, state.tickets);
-  },
+  ask: remembered(sound.ask),
+  release: remembered(sound.release),
+  expire: remembered(sound.expire),
 });
 
 export default app(contract, {
