@@ -54,7 +54,12 @@ export function messages(work: Work): Part {
       const from = work.random.pick(chapter.keys);
       const to = work.random.pick(chapter.keys);
       chapter.ops++;
-      const order = { to, cents: 1 + work.random.below(60), inMs: work.random.below(longestDelayMs), calledAt: ticks() };
+      const order = {
+        to,
+        cents: 1 + work.random.below(60),
+        inMs: work.random.below(longestDelayMs),
+        calledAt: ticks(),
+      };
       const { outcome } = await work.tally.book(voice, () => client.entity(Pouch, from).pay(order));
       chapter.told[outcome]++;
     },
